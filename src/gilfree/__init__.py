@@ -1,0 +1,32 @@
+"""gilfree: release the GIL from C and Cython, measure what that buys, and use it.
+
+The kernels run on every core::
+
+    import gilfree
+    counts, edges = gilfree.histogram(x, bins=64)
+
+``gilfree.compare`` measures the same work with the GIL held and released.
+"""
+
+from gilfree.compare import Comparison, compare
+from gilfree.kernels import (
+    histogram,
+    mandelbrot,
+    monte_carlo_pi,
+    polyval,
+    sqeuclidean,
+    sum_of_squares,
+)
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Comparison",
+    "compare",
+    "histogram",
+    "mandelbrot",
+    "monte_carlo_pi",
+    "polyval",
+    "sqeuclidean",
+    "sum_of_squares",
+]

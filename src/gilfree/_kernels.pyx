@@ -1,0 +1,277 @@
+"""Every numeric loop of gilfree, and the one line that makes each of them use all cores.
+
+Read any section like this:
+
+1. ``cdef ... _name(...) noexcept nogil`` is the loop. It stands once. It touches C values and
+   the memory behind typed memoryviews, never a Python object, so it is *allowed* to run without
+   the GIL. ``nogil`` here is a permission: it releases nothing. ``noexcept`` says that it raises
+   nothing, so Cython need not take the GIL back after every call to look for an exception.
+2. ``name_gil`` calls the loop as it is. Every other Python thread waits until it returns.
+3. ``name_nogil`` calls the same loop inside ``with nogil:``. **That is the one line that
+   matters**: the GIL is released before the block and acquired again after it, and meanwhile
+   other threads run.
+
+What makes it safe to let go: each memoryview was acquired while the GIL was held, and keeps its
+array alive; the input is only read; and each chunk writes to memory that no other chunk touches.
+
+Arrays arrive here checked, native (float32 or float64), aligned and, but for sqeuclidean,
+contiguous: ``kernels.py`` sees to it, chunk by chunk.
+"""
+
+from cpython.pycapsule cimport PyCapsule_GetPointer
+from libc.math cimport NAN
+from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
+
+ctypedef fused real:
+    float
+    double
+
+cdef enum:
+    # The compiler must not change the order in which floating-point numbers are added, so it
+    # can't use vector instructions on ``s += x[i]``. It can on LANES sums side by side; and the
+    # order, and so every bit of the result, is the same on each CPU.
+    LANES = 16
+    # sqeuclidean looks at so many coordinates at a time: 16 lanes of them fit in the L1 cache.
+    DEPTH = 128
+
+
+# ---------------------------------------------------------------- sum_of_squares: a reduction
+
+cdef double _sum_of_squares(const real[::1] x) noexcept nogil:
+    cdef real[2 * LANES] sums
+    cdef Py_ssize_t i = 0, lane, size = x.shape[0]
+    cdef double total = 0
+    for lane in range(2 * LANES):
+        sums[lane] = 0
+    while i + 2 * LANES <= size:
+        for lane in range(2 * LANES):
+            sums[lane] += x[i + lane] * x[i + lane]
+        i += 2 * LANES
+    for lane in range(size - i):
+        sums[lane] += x[i + lane] * x[i + lane]
+    for lane in range(2 * LANES):
+        total += sums[lane]
+    return total
+
+
+def sum_of_squares_gil(const real[::1] x):
+    cdef double total
+    total = _sum_of_squares(x)
+    return total
+
+
+def sum_of_squares_nogil(const real[::1] x):
+    cdef double total
+    with nogil:
+        total = _sum_of_squares(x)
+    return total
+
+
+# ---------------------------------------------------------------- polyval: element by element
+
+cdef void _polyval(const real[::1] x, const real[::1] c, real[::1] out) noexcept nogil:
+    # Horner's rule, with NumPy's very operations in NumPy's order.
+    cdef Py_ssize_t i, k, top = c.shape[0] - 1
+    cdef real value
+    for i in range(x.shape[0]):
+        value = c[top] + x[i] * 0
+        for k in range(top - 1, -1, -1):
+            value = c[k] + value * x[i]
+        out[i] = value
+
+
+def polyval_gil(const real[::1] x, const real[::1] c, real[::1] out):
+    _polyval(x, c, out)
+
+
+def polyval_nogil(const real[::1] x, const real[::1] c, real[::1] out):
+    with nogil:
+        _polyval(x, c, out)
+
+
+# ---------------------------------------------------------------- histogram: scattered writes
+
+cdef void _minmax(const real[::1] x, real[::1] out) noexcept nogil:
+    # x is not empty. NaN compares false with everything, so it is looked for by itself.
+    cdef real low = x[0], high = x[0], value
+    cdef Py_ssize_t i
+    cdef bint nan = False
+    for i in range(x.shape[0]):
+        value = x[i]
+        low = value if value < low else low
+        high = value if value > high else high
+        nan |= value != value
+    out[0] = NAN if nan else low
+    out[1] = high
+
+
+def minmax_gil(const real[::1] x, real[::1] out):
+    _minmax(x, out)
+
+
+def minmax_nogil(const real[::1] x, real[::1] out):
+    with nogil:
+        _minmax(x, out)
+
+
+cdef void _histogram(
+    const real[::1] x, const double[::1] edges, double scale, double drift, Py_ssize_t[::1] counts
+) noexcept nogil:
+    # (value - low) * scale never decreases as value grows, and puts each edge within ``drift`` of
+    # its number. So a value whose place is farther than that from a whole number lies in the bin
+    # that its place names; only the few others need a look at the edges themselves.
+    cdef Py_ssize_t i, bin, last = counts.shape[0] - 1
+    cdef double low = edges[0], high = edges[last + 1], value, place, rest
+    for i in range(x.shape[0]):
+        value = x[i]
+        if not (value >= low and value <= high):  # NaN too
+            continue
+        place = (value - low) * scale
+        bin = <Py_ssize_t> place if place < last else last
+        rest = place - bin
+        if not (rest > drift and rest < 1 - drift):
+            while value < edges[bin]:
+                bin -= 1
+            while bin < last and value >= edges[bin + 1]:
+                bin += 1
+        counts[bin] += 1
+
+
+def histogram_gil(
+    const real[::1] x, const double[::1] edges, double scale, double drift, Py_ssize_t[::1] counts
+):
+    _histogram(x, edges, scale, drift, counts)
+
+
+def histogram_nogil(
+    const real[::1] x, const double[::1] edges, double scale, double drift, Py_ssize_t[::1] counts
+):
+    with nogil:
+        _histogram(x, edges, scale, drift, counts)
+
+
+# ---------------------------------------------------------------- sqeuclidean: balanced arithmetic
+
+cdef void _sqeuclidean(const real[:, :] X, const real[:, :] Y, real[:, :] out) noexcept nogil:
+    # LANES rows of Y at a time, turned so that one vector holds the same coordinate of several.
+    cdef real[DEPTH][LANES] rows
+    cdef real[LANES] sums
+    cdef real difference
+    cdef Py_ssize_t i, j = 0, k, lane, start, depth, width
+    out[:, :] = 0
+    while j < Y.shape[0]:
+        width = min(LANES, Y.shape[0] - j)
+        start = 0
+        while start < X.shape[1]:
+            depth = min(DEPTH, X.shape[1] - start)
+            for k in range(depth):
+                for lane in range(LANES):
+                    rows[k][lane] = Y[j + min(lane, width - 1), start + k]
+            for i in range(X.shape[0]):
+                for lane in range(LANES):
+                    sums[lane] = 0
+                for k in range(depth):
+                    for lane in range(LANES):
+                        difference = X[i, start + k] - rows[k][lane]
+                        sums[lane] += difference * difference
+                for lane in range(width):
+                    out[i, j + lane] += sums[lane]
+            start += DEPTH
+        j += LANES
+
+
+def sqeuclidean_gil(const real[:, :] X, const real[:, :] Y, real[:, :] out):
+    _sqeuclidean(X, Y, out)
+
+
+def sqeuclidean_nogil(const real[:, :] X, const real[:, :] Y, real[:, :] out):
+    with nogil:
+        _sqeuclidean(X, Y, out)
+
+
+# ---------------------------------------------------------------- mandelbrot: unbalanced arithmetic
+
+cdef void _mandelbrot(
+    Py_ssize_t first, Py_ssize_t width, double left, double top, double dx, double dy,
+    Py_ssize_t max_iterations, int32_t[::1] out
+) noexcept nogil:
+    # LANES pixels in lockstep. One that has escaped goes on to infinity and is no longer counted.
+    cdef double[LANES] cr, ci, zr, zi
+    cdef int64_t[LANES] counts
+    cdef double rr, ii
+    cdef int64_t inside, alive
+    cdef Py_ssize_t p = 0, lane, pixel, iteration
+    while p < out.shape[0]:
+        for lane in range(LANES):
+            pixel = first + p + lane
+            cr[lane] = left + (<double> (pixel % width) + 0.5) * dx
+            ci[lane] = top - (<double> (pixel // width) + 0.5) * dy
+            zr[lane] = zi[lane] = 0
+            counts[lane] = 0
+        alive = True
+        iteration = 0
+        while alive and iteration < max_iterations:
+            alive = False
+            for lane in range(LANES):
+                rr = zr[lane] * zr[lane]
+                ii = zi[lane] * zi[lane]
+                zi[lane] = 2 * zr[lane] * zi[lane] + ci[lane]
+                zr[lane] = rr - ii + cr[lane]
+                inside = zr[lane] * zr[lane] + zi[lane] * zi[lane] <= 4
+                counts[lane] += inside
+                alive |= inside
+            iteration += 1
+        for lane in range(min(LANES, out.shape[0] - p)):
+            out[p + lane] = <int32_t> counts[lane]
+        p += LANES
+
+
+def mandelbrot_gil(
+    Py_ssize_t first, Py_ssize_t width, double left, double top, double dx, double dy,
+    Py_ssize_t max_iterations, int32_t[::1] out
+):
+    _mandelbrot(first, width, left, top, dx, dy, max_iterations, out)
+
+
+def mandelbrot_nogil(
+    Py_ssize_t first, Py_ssize_t width, double left, double top, double dx, double dy,
+    Py_ssize_t max_iterations, int32_t[::1] out
+):
+    with nogil:
+        _mandelbrot(first, width, left, top, dx, dy, max_iterations, out)
+
+
+# ---------------------------------------------------------------- monte_carlo_pi: random streams
+
+cdef extern from "numpy/random/bitgen.h":
+    ctypedef struct bitgen_t:
+        void *state
+        uint64_t (*next_uint64)(void *state) noexcept nogil
+
+
+cdef int64_t _monte_carlo_pi(bitgen_t *stream, int64_t samples) noexcept nogil:
+    # One draw of 64 bits is one point of the square: 32 bits for each coordinate.
+    cdef int64_t i, hits = 0
+    cdef uint64_t bits
+    cdef double x, y
+    for i in range(samples):
+        bits = stream.next_uint64(stream.state)
+        x = <double> (bits >> 32) + 0.5
+        y = <double> <uint32_t> bits + 0.5
+        hits += x * x + y * y < 18446744073709551616.0  # 2**64
+    return hits
+
+
+def monte_carlo_pi_gil(bit_generator, int64_t samples):
+    cdef bitgen_t *stream = <bitgen_t *> PyCapsule_GetPointer(bit_generator.capsule, "BitGenerator")
+    cdef int64_t hits
+    hits = _monte_carlo_pi(stream, samples)
+    return hits
+
+
+def monte_carlo_pi_nogil(bit_generator, int64_t samples):
+    cdef bitgen_t *stream = <bitgen_t *> PyCapsule_GetPointer(bit_generator.capsule, "BitGenerator")
+    cdef int64_t hits
+    with nogil:
+        hits = _monte_carlo_pi(stream, samples)
+    return hits

@@ -1,0 +1,309 @@
+"""Run one kernel with the GIL held and released on 1, 2, 4 ... workers, beside the machine's limit.
+
+The limit is what N independent processes reach that run the same kernel at once: they share no
+GIL, no pool and no memory, so whatever they lack to N times one process, the machine lacks. Many
+virtual CPUs share one core, and all share the memory.
+
+Every round runs each way once, in turn, and a speedup is the median of the ratios within the
+rounds. So a machine that slows down for a while slows down both sides of each ratio.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import pickle
+import platform
+import signal
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from typing import IO, Any, Literal, Self, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gilfree import kernels
+from gilfree.pool import usable_cpus, whole_number
+
+Mode: TypeAlias = Literal["held", "released", "processes"]
+MODES: tuple[Mode, ...] = ("held", "released", "processes")
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """One way to do the work, and how long it took.
+
+    Attributes
+    ----------
+    mode : {"held", "released", "processes"}
+        The GIL held, or released, on threads; or one worker in each of several processes.
+    workers : int
+        Threads, or processes.
+    seconds, seconds_low, seconds_high : float
+        Median and quartiles of the wall time of one round.
+    speedup, speedup_low, speedup_high : float
+        Work done per second over that of the same mode with one worker: median and quartiles of
+        the rounds. N processes do the work N times.
+    """
+
+    mode: Mode
+    workers: int
+    seconds: float
+    seconds_low: float
+    seconds_high: float
+    speedup: float
+    speedup_low: float
+    speedup_high: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Comparison:
+    """The same work, done in every way. What `compare` returns.
+
+    Attributes
+    ----------
+    kernel : str
+        The name of the kernel.
+    repeat : int
+        How many rounds were run.
+    environment : dict
+        Python, its GIL, CPUs and switch interval (see `environment`).
+    rows : tuple of Row
+        By mode, then workers.
+    """
+
+    kernel: str
+    repeat: int
+    environment: dict[str, Any]
+    rows: tuple[Row, ...]
+
+    def row(self, mode: Mode, workers: int) -> Row:
+        """Return the row of this mode and number of workers."""
+        return next(row for row in self.rows if (row.mode, row.workers) == (mode, workers))
+
+    @property
+    def workers(self) -> tuple[int, ...]:
+        """The numbers of workers that were compared, ascending."""
+        return tuple(sorted({row.workers for row in self.rows}))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain dicts, lists, strings and numbers, for JSON."""
+        return {**dataclasses.asdict(self), "rows": [dataclasses.asdict(row) for row in self.rows]}
+
+    def __str__(self) -> str:
+        """Return a table of at most 80 columns."""
+        lines = [
+            f"{self.kernel}: median of {self.repeat} rounds, and speedup over one worker",
+            f"{'workers':>7} {'GIL held':>20} {'GIL released':>20} {'machine limit':>20}",
+        ]
+        for workers in self.workers:
+            cells = [self.row(mode, workers) for mode in MODES]
+            texts = [f"{row.seconds * 1e3:.2f} ms {row.speedup:5.2f}×" for row in cells[:2]]
+            lines.append(
+                f"{workers:>7} {texts[0]:>20} {texts[1]:>20} {cells[2].speedup:>19.2f}×"
+            )
+        return "\n".join(lines)
+
+
+def compare(
+    kernel: Callable[..., Any],
+    *args: Any,
+    workers: int | None = None,
+    repeat: int = 9,
+    on_round: Callable[[], object] | None = None,
+) -> Comparison:
+    """Run ``kernel(*args)`` with the GIL held and released, and in independent processes.
+
+    Parameters
+    ----------
+    kernel : function
+        One of gilfree's kernels.
+    *args
+        Its arguments, such as the array and the number of bins.
+    workers : int, optional
+        The most workers to try; 1, 2, 4 ... up to it. By default one for each usable CPU.
+    repeat : int, default: 9
+        How many rounds to run, after one that is not counted.
+    on_round : callable, optional
+        Called without arguments after each round, to show progress.
+
+    Returns
+    -------
+    Comparison
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `kernel` is not a kernel of gilfree's, if `workers` or `repeat` is not a whole number of
+        at least 1, or whatever the kernel has to say of its arguments.
+
+    Examples
+    --------
+    >>> print(gilfree.compare(gilfree.mandelbrot, (300, 400)))  # doctest: +SKIP
+    """
+    name = getattr(kernel, "__name__", "")
+    if name not in kernels.__all__ or kernel is not getattr(kernels, name):
+        msg = f"kernel must be one of gilfree's ({', '.join(kernels.__all__)}), not {kernel!r}"
+        raise ValueError(msg)
+    most = usable_cpus() if workers is None else whole_number("workers", workers)
+    repeat = whole_number("repeat", repeat)
+    counts = _worker_counts(most)
+
+    def seconds(nogil: bool, workers: int) -> float:
+        start = time.perf_counter()
+        kernel(*args, nogil=nogil, workers=workers)
+        return time.perf_counter() - start
+
+    ways: dict[tuple[Mode, int], list[float]] = {(m, n): [] for n in counts for m in MODES}
+    seconds(nogil=True, workers=1)  # complains of wrong arguments before any process is started
+    with _Processes(most, name, args) as processes:
+        for number in range(repeat + 1):
+            for (mode, n), times in ways.items():
+                if mode == "processes":
+                    taken = processes.seconds(n)
+                else:
+                    taken = seconds(nogil=mode == "released", workers=n)
+                if number:
+                    times.append(taken)
+            if number and on_round is not None:
+                on_round()
+    rows = [_row(mode, n, ways[mode, 1], ways[mode, n]) for mode in MODES for n in counts]
+    return Comparison(name, repeat, environment(), tuple(rows))
+
+
+def _worker_counts(most: int) -> list[int]:
+    """Return 1, 2, 4 ... and `most`."""
+    return sorted({2**power for power in range(most.bit_length())} | {most})
+
+
+def _row(mode: Mode, workers: int, alone: Sequence[float], times: Sequence[float]) -> Row:
+    work = workers if mode == "processes" else 1
+    speedups = [work * one / many for one, many in zip(alone, times, strict=True)]
+    low, middle, high = _quartiles(times)
+    speedup_low, speedup, speedup_high = _quartiles(speedups)
+    return Row(mode, workers, middle, low, high, speedup, speedup_low, speedup_high)
+
+
+def _quartiles(values: Sequence[float]) -> list[float]:
+    return statistics.quantiles(values, method="inclusive") if len(values) > 1 else [*values] * 3
+
+
+def environment() -> dict[str, Any]:
+    """Return what a measurement depends on: Python, its GIL, CPUs, switch interval, NumPy."""
+    return {
+        "python": platform.python_version(),
+        "implementation": platform.python_implementation(),
+        "gil_enabled": gil_enabled(),
+        "cpus": usable_cpus(),
+        "switch_interval": sys.getswitchinterval(),
+        "numpy": np.__version__,
+        "platform": platform.platform(terse=True),
+    }
+
+
+def gil_enabled() -> bool:
+    """Tell whether this interpreter has a GIL right now."""
+    return getattr(sys, "_is_gil_enabled", lambda: True)()
+
+
+def workload(name: str, data: NDArray[Any] | None = None) -> tuple[Any, ...]:
+    """Return arguments for the kernel `name` that keep one core busy for some 5 to 100 ms.
+
+    Parameters
+    ----------
+    name : str
+    data : ndarray, optional
+        Real numbers to run the array kernels on, instead of random ones.
+    """
+    rng = np.random.default_rng(20)
+    if name == "mandelbrot":
+        return ((900, 1200),)
+    if name == "monte_carlo_pi":
+        return (20_000_000, 20)
+    if name == "sqeuclidean":
+        points = rng.random((3000, 16)) if data is None else data
+        points = points.reshape(len(points), -1)[:3000]
+        dtype = np.float32 if points.dtype == np.float32 else np.float64
+        return points, points, np.empty((len(points), len(points)), dtype)
+    x = rng.random(10_000_000) if data is None else data.reshape(-1)
+    if name == "polyval":
+        coefficients = np.arange(1.0, 9.0, dtype=x.dtype if x.dtype == np.float32 else np.float64)
+        return x, coefficients, np.empty(x.shape, coefficients.dtype)
+    return (x, 64) if name == "histogram" else (x,)
+
+
+# ---------------------------------------------------------------- the machine's limit
+
+
+class _Processes:
+    """Processes of our own that run one kernel on one thread each, whenever they are told to.
+
+    Not ``multiprocessing``: that would run the caller's script again in each of them.
+    """
+
+    def __init__(self, count: int, kernel: str, args: tuple[Any, ...]) -> None:
+        self._work = pickle.dumps((kernel, args), protocol=5)
+        self._count = count
+        self._children: list[subprocess.Popen[bytes]] = []
+
+    def __enter__(self) -> Self:
+        command = [sys.executable, "-c", "from gilfree.compare import _serve; _serve()"]
+        environ = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+        try:
+            for _ in range(self._count):
+                child = subprocess.Popen(
+                    command,
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    env=environ,
+                    start_new_session=True,  # Ctrl-C is for us alone
+                )
+                self._children.append(child)
+            for child in self._children:
+                _pipe(child.stdin).write(self._work)
+                _pipe(child.stdin).flush()
+            self.seconds(self._count)
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def seconds(self, count: int) -> float:
+        """Let the first `count` processes run at once; return from the first start to the last end."""
+        children = self._children[:count]
+        for child in children:
+            _pipe(child.stdin).write(b"run\n")
+            _pipe(child.stdin).flush()
+        times = [_pipe(child.stdout).readline().split() for child in children]
+        if not all(times):
+            msg = "a process that measures the machine's limit has died"
+            raise RuntimeError(msg)
+        return max(float(end) for _, end in times) - min(float(start) for start, _ in times)
+
+    def __exit__(self, *_: object) -> None:
+        for child in self._children:
+            child.kill()
+        for child in self._children:
+            child.wait()
+            _pipe(child.stdin).close()
+            _pipe(child.stdout).close()
+
+
+def _pipe(stream: IO[bytes] | None) -> IO[bytes]:
+    assert stream is not None
+    return stream
+
+
+def _serve() -> None:
+    """Be one of the processes: read the work, then do it once for each line that comes."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    name, args = pickle.load(sys.stdin.buffer)  # noqa: S301  what our own parent wrote
+    kernel = getattr(kernels, name)
+    for _ in sys.stdin.buffer:
+        start = time.perf_counter()
+        kernel(*args, workers=1)
+        sys.stdout.write(f"{start} {time.perf_counter()}\n")
+        sys.stdout.flush()

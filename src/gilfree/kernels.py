@@ -1,0 +1,559 @@
+"""The public kernels: check the arguments, cut the work into chunks, run them, join the results.
+
+Where the chunks begin and end depends on the size of the input alone, and partial results are
+joined in the order of the chunks. So a result has the same bits for any number of workers, with
+the GIL held or released, on threads, processes or a cluster.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import math
+import operator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Executor
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from gilfree import _kernels
+from gilfree.pool import Pool, whole_number
+
+__all__ = ["histogram", "mandelbrot", "monte_carlo_pi", "polyval", "sqeuclidean", "sum_of_squares"]
+
+Real: TypeAlias = np.float32 | np.float64
+RealArray: TypeAlias = NDArray[np.float32] | NDArray[np.float64]
+Seed: TypeAlias = (
+    int | Sequence[int] | np.random.SeedSequence | np.random.BitGenerator | np.random.Generator | None
+)
+
+# A chunk is 1/64 of the work, so that workers who share it finish at about the same time; but at
+# least so long that handing it out does not matter, and so short that Ctrl-C is answered soon.
+CHUNKS = 64
+SHORTEST = 60e3  # nanoseconds
+LONGEST = 4e6  # nanoseconds
+# A chunk of an array that is not contiguous is copied first, so its size is bounded: 2 MiB.
+LARGEST = 2**18  # elements
+
+
+def sum_of_squares(
+    x: ArrayLike,
+    *,
+    nogil: bool = True,
+    workers: int | None = None,
+    executor: Executor | None = None,
+) -> Real:
+    """Return the sum of the squares of `x`, as ``numpy.dot(x, x)`` does.
+
+    Parameters
+    ----------
+    x : array_like, shape (n,)
+        Real numbers. float32 and float64 are used as they are, others become float64.
+    nogil : bool, default: True
+        Release the GIL while the loop runs. False is there to compare.
+    workers : int, optional
+        How many threads work at once. By default one for each CPU that this process may use.
+    executor : concurrent.futures.Executor, optional
+        Where the chunks run, instead of on a thread pool that all calls share.
+
+    Returns
+    -------
+    numpy.float32 or numpy.float64
+        0 if `x` is empty.
+
+    Raises
+    ------
+    TypeError
+        If `x` does not hold real numbers.
+    ValueError
+        If `x` is not one-dimensional, or `workers` is less than 1.
+
+    Examples
+    --------
+    >>> gilfree.sum_of_squares([1.0, 2.0, 3.0])
+    np.float64(14.0)
+    """
+    x, dtype = _real_array("x", x)
+    if x.ndim != 1:
+        msg = f"x must be one-dimensional, not of shape {x.shape}"
+        raise ValueError(msg)
+    pool = Pool(workers, executor)
+    chunks = [(nogil, dtype, x[piece]) for piece in _pieces(x.shape, cost=0.25)]
+    return dtype.type(functools.reduce(operator.add, pool.run(_sum_of_squares, chunks), 0.0))
+
+
+def _sum_of_squares(nogil: bool, dtype: np.dtype[Any], x: NDArray[Any]) -> float:
+    kernel = _kernels.sum_of_squares_nogil if nogil else _kernels.sum_of_squares_gil
+    return kernel(_contiguous(x, dtype))
+
+
+def polyval(
+    x: ArrayLike,
+    c: ArrayLike,
+    out: RealArray | None = None,
+    *,
+    nogil: bool = True,
+    workers: int | None = None,
+    executor: Executor | None = None,
+) -> Any:
+    """Evaluate a polynomial at each point of `x`, as ``numpy.polynomial.polynomial.polyval`` does.
+
+    Parameters
+    ----------
+    x : array_like, any shape
+        Real numbers.
+    c : array_like, shape (degree + 1,)
+        Coefficients, lowest degree first. The result is float32 if `x` and `c` both are, and
+        float64 otherwise.
+    out : ndarray, optional
+        Where to put the result: C-contiguous, of the shape of `x` and the dtype of the result. It
+        may not share memory with `x` or `c`.
+    nogil, workers, executor
+        As in `sum_of_squares`.
+
+    Returns
+    -------
+    ndarray or scalar
+        ``c[0] + c[1] * x + c[2] * x**2 + ...``, of the shape of `x`; `out` if it was given. The
+        bits are those of NumPy's result.
+
+    Raises
+    ------
+    TypeError
+        If `x` or `c` do not hold real numbers.
+    ValueError
+        If `c` is empty or not one-dimensional, if `out` does not fit, or `workers` is less than 1.
+
+    Examples
+    --------
+    >>> gilfree.polyval([0.0, 1.0, 2.0], [1, 0, 3])
+    array([ 1.,  4., 13.])
+    """
+    x, x_dtype = _real_array("x", x)
+    c, c_dtype = _real_array("c", c)
+    if c.ndim != 1 or c.size == 0:
+        msg = f"c must be one-dimensional and hold at least one coefficient, not of shape {c.shape}"
+        raise ValueError(msg)
+    dtype = np.promote_types(x_dtype, c_dtype)
+    c = _contiguous(c, dtype)
+    pool = Pool(workers, executor)
+    result = _output(out, x.shape, dtype, x=x, c=c)
+    pieces = _pieces(x.shape, cost=0.3 * c.size)
+    pool.fill(_polyval, [(nogil, x[piece], c) for piece in pieces], [result[p] for p in pieces])
+    return result if result.ndim or out is not None else result[()]
+
+
+def _polyval(nogil: bool, x: NDArray[Any], c: RealArray, out: RealArray | None) -> RealArray:
+    kernel = _kernels.polyval_nogil if nogil else _kernels.polyval_gil
+    if out is None:
+        out = np.empty(x.shape, c.dtype)
+    kernel(_contiguous(x, c.dtype).reshape(-1), c, out.reshape(-1))
+    return out
+
+
+def histogram(
+    x: ArrayLike,
+    bins: int = 10,
+    range: tuple[float, float] | None = None,  # noqa: A002  NumPy's name
+    *,
+    nogil: bool = True,
+    workers: int | None = None,
+    executor: Executor | None = None,
+) -> tuple[NDArray[np.intp], RealArray]:
+    """Count the values of `x` in bins of equal width, exactly as ``numpy.histogram`` does.
+
+    Parameters
+    ----------
+    x : array_like, any shape
+        Real numbers.
+    bins : int, default: 10
+        The number of bins.
+    range : (float, float), optional
+        The lower and upper edge of all bins; values outside, and NaN, are not counted. By default
+        the smallest and the largest value of `x`.
+    nogil, workers, executor
+        As in `sum_of_squares`.
+
+    Returns
+    -------
+    counts : ndarray of intp, shape (bins,)
+        How many values lie in each bin. A bin includes its lower edge; the last one both.
+    edges : ndarray, shape (bins + 1,)
+        The edges of the bins.
+
+    Raises
+    ------
+    TypeError
+        If `x` does not hold real numbers, or `bins` is not a whole number.
+    ValueError
+        If `bins` or `workers` is less than 1, if `range` is not finite or not increasing, or if
+        there is no `range` and `x` holds NaN or infinity.
+
+    Examples
+    --------
+    >>> gilfree.histogram([1.0, 2.0, 2.0, 4.0], bins=3)
+    (array([1, 2, 1]), array([1., 2., 3., 4.]))
+    """
+    x, dtype = _real_array("x", x)
+    bins = whole_number("bins", bins)
+    if range is not None:
+        range = tuple(_length("range", range, 2))  # noqa: A001
+    pool = Pool(workers, executor)
+    # Each chunk counts for itself, so a chunk is large beside its counts.
+    pieces = _pieces(x.shape, cost=1.2, shortest=64 * bins)
+    chunks = [(nogil, dtype, x[piece]) for piece in pieces]
+    outer = np.empty(0, dtype)
+    if range is None and x.size:
+        outer = np.array(list(pool.run(_minmax, chunks)), dtype)
+        outer = np.array([outer[:, 0].min(), outer[:, 1].max()])
+    edges = np.histogram_bin_edges(outer, bins, range)
+    place = _places(np.asarray(edges, np.float64))
+    counts = np.zeros(bins, np.intp)
+    for partial in pool.run(_histogram, [(*chunk, *place) for chunk in chunks]):
+        counts += partial
+    return counts, edges
+
+
+def _places(edges: NDArray[np.float64]) -> tuple[NDArray[np.float64], float, float]:
+    """Return the edges, bins per unit, and how far the edges are from where that puts them."""
+    numbers = np.arange(edges.size)
+    with np.errstate(all="ignore"):  # if this overflows, drift is NaN: every value asks the edges
+        scale = numbers[-1] / (edges[-1] - edges[0])
+        drift = np.abs((edges - edges[0]) * scale - numbers).max()
+    return edges, scale, drift + np.finfo(np.float64).eps * numbers[-1]
+
+
+def _minmax(nogil: bool, dtype: np.dtype[Any], x: NDArray[Any]) -> RealArray:
+    kernel = _kernels.minmax_nogil if nogil else _kernels.minmax_gil
+    outer = np.empty(2, dtype)
+    kernel(_contiguous(x, dtype).reshape(-1), outer)
+    return outer
+
+
+def _histogram(
+    nogil: bool,
+    dtype: np.dtype[Any],
+    x: NDArray[Any],
+    edges: NDArray[np.float64],
+    scale: float,
+    drift: float,
+) -> NDArray[np.intp]:
+    kernel = _kernels.histogram_nogil if nogil else _kernels.histogram_gil
+    counts = np.zeros(edges.size - 1, np.intp)
+    kernel(_contiguous(x, dtype).reshape(-1), edges, scale, drift, counts)
+    return counts
+
+
+def sqeuclidean(
+    X: ArrayLike,
+    Y: ArrayLike,
+    out: RealArray | None = None,
+    *,
+    nogil: bool = True,
+    workers: int | None = None,
+    executor: Executor | None = None,
+) -> RealArray:
+    """Return the squared distance of each row of `X` to each row of `Y`.
+
+    The same as ``scipy.spatial.distance.cdist(X, Y, "sqeuclidean")``.
+
+    Parameters
+    ----------
+    X : array_like, shape (m, k)
+        m points of k real coordinates.
+    Y : array_like, shape (n, k)
+        n points of as many coordinates.
+    out : ndarray, shape (m, n), optional
+        Where to put the result: C-contiguous, of the dtype of the result. It may not share memory
+        with `X` or `Y`.
+    nogil, workers, executor
+        As in `sum_of_squares`.
+
+    Returns
+    -------
+    ndarray, shape (m, n)
+        float32 if `X` and `Y` both are, and float64 otherwise; `out` if it was given.
+
+    Raises
+    ------
+    TypeError
+        If `X` or `Y` do not hold real numbers.
+    ValueError
+        If the shapes do not fit, if `out` does not fit, or `workers` is less than 1.
+
+    Examples
+    --------
+    >>> gilfree.sqeuclidean([[0.0, 0.0], [3.0, 4.0]], [[0.0, 0.0]])
+    array([[ 0.],
+           [25.]])
+    """
+    X, X_dtype = _real_array("X", X)
+    Y, Y_dtype = _real_array("Y", Y)
+    for name, points in ("X", X), ("Y", Y):
+        if points.ndim != 2:
+            msg = f"{name} must be two-dimensional, not of shape {points.shape}"
+            raise ValueError(msg)
+    if X.shape[1] != Y.shape[1]:
+        msg = f"X and Y must have as many columns as each other, not {X.shape} and {Y.shape}"
+        raise ValueError(msg)
+    dtype = np.promote_types(X_dtype, Y_dtype)
+    pool = Pool(workers, executor)
+    result = _output(out, (len(X), len(Y)), dtype, X=X, Y=Y)
+    # The loop takes any strides, so only points of another dtype are copied as a whole.
+    X, Y = _aligned(X, dtype), _aligned(Y, dtype)
+    cost = 0.4 * max(X.shape[1] * min(len(X), len(Y)), 1)  # of a row of the longer one
+    if len(X) >= len(Y):
+        pieces = [(rows, slice(None)) for (rows,) in _pieces((len(X),), cost)]
+    else:
+        pieces = [(slice(None), rows) for (rows,) in _pieces((len(Y),), cost)]
+    pool.fill(
+        _sqeuclidean, [(nogil, X[i], Y[j]) for i, j in pieces], [result[piece] for piece in pieces]
+    )
+    return result
+
+
+def _sqeuclidean(nogil: bool, X: RealArray, Y: RealArray, out: RealArray | None) -> RealArray:
+    kernel = _kernels.sqeuclidean_nogil if nogil else _kernels.sqeuclidean_gil
+    if out is None:
+        out = np.empty((len(X), len(Y)), X.dtype)
+    kernel(X, Y, out)
+    return out
+
+
+def mandelbrot(
+    shape: tuple[int, int] = (600, 800),
+    extent: tuple[float, float, float, float] = (-2.0, 1.0, -1.0, 1.0),
+    max_iterations: int = 200,
+    *,
+    nogil: bool = True,
+    workers: int | None = None,
+    executor: Executor | None = None,
+) -> NDArray[np.int32]:
+    """Count, for each pixel c, the steps of ``z = z**2 + c`` from 0 that stay within ``|z| <= 2``.
+
+    Parameters
+    ----------
+    shape : (int, int), default: (600, 800)
+        Rows and columns of the picture.
+    extent : (float, float, float, float), default: (-2, 1, -1, 1)
+        Left, right, bottom and top border of the picture in the complex plane, as in
+        ``matplotlib.pyplot.imshow``: the first row is at the top. c is the middle of its pixel.
+    max_iterations : int, default: 200
+        Where to stop counting: 1 to 1,000,000, so that no row of pixels is deaf to Ctrl-C.
+    nogil, workers, executor
+        As in `sum_of_squares`.
+
+    Returns
+    -------
+    ndarray of int32, of shape `shape`
+        `max_iterations` for points that never left, so for those of the set.
+
+    Raises
+    ------
+    TypeError
+        If `shape` or `max_iterations` are not whole numbers.
+    ValueError
+        If a number is out of bounds.
+
+    Examples
+    --------
+    >>> gilfree.mandelbrot((2, 3), max_iterations=50)
+    array([[ 1,  6,  2],
+           [ 1,  6,  2]], dtype=int32)
+    """
+    rows, columns = (whole_number("shape", number, least=0) for number in _length("shape", shape, 2))
+    left, right, bottom, top = (float(border) for border in _length("extent", extent, 4))
+    if not all(map(math.isfinite, (left, right, bottom, top))):
+        msg = f"extent must hold four finite numbers, not {extent}"
+        raise ValueError(msg)
+    max_iterations = whole_number("max_iterations", max_iterations, most=1_000_000)
+    pool = Pool(workers, executor)
+    result = np.empty((rows, columns), np.int32)
+    dx, dy = (right - left) / max(columns, 1), (top - bottom) / max(rows, 1)
+    pieces = _pieces((result.size,), cost=0.3 * max_iterations)
+    pool.fill(
+        _mandelbrot,
+        [(nogil, p.start, p.stop, columns, left, top, dx, dy, max_iterations) for (p,) in pieces],
+        [result.reshape(-1)[piece] for piece in pieces],
+    )
+    return result
+
+
+def _mandelbrot(
+    nogil: bool,
+    start: int,
+    stop: int,
+    columns: int,
+    left: float,
+    top: float,
+    dx: float,
+    dy: float,
+    max_iterations: int,
+    out: NDArray[np.int32] | None,
+) -> NDArray[np.int32]:
+    kernel = _kernels.mandelbrot_nogil if nogil else _kernels.mandelbrot_gil
+    if out is None:
+        out = np.empty(stop - start, np.int32)
+    kernel(start, columns, left, top, dx, dy, max_iterations, out)
+    return out
+
+
+def monte_carlo_pi(
+    samples: int,
+    rng: Seed = None,
+    *,
+    nogil: bool = True,
+    workers: int | None = None,
+    executor: Executor | None = None,
+) -> float:
+    """Estimate π from random points of a square: how many of them lie in its quarter circle.
+
+    Parameters
+    ----------
+    samples : int
+        The number of points.
+    rng : optional
+        What ``numpy.random.default_rng`` takes: None for another estimate at each call, a seed for
+        the same one, or a Generator, whose kind is kept. Each chunk draws from a stream of its own,
+        spawned from this one, so the estimate does not depend on the number of workers.
+    nogil, workers, executor
+        As in `sum_of_squares`.
+
+    Returns
+    -------
+    float
+        The estimate; its standard deviation is ``1.64 / sqrt(samples)``.
+
+    Raises
+    ------
+    TypeError
+        If `samples` is not a whole number, or `rng` can't spawn streams.
+    ValueError
+        If `samples` or `workers` is less than 1.
+
+    Examples
+    --------
+    >>> gilfree.monte_carlo_pi(1_000_000, rng=1)
+    3.14
+    """
+    samples = whole_number("samples", samples)
+    pool = Pool(workers, executor)
+    kind, root = _spawn(rng)
+    chunks = [
+        (nogil, kind, root, number, cut.stop - cut.start)
+        for number, (cut,) in enumerate(_pieces((samples,), cost=2.0))
+    ]
+    return 4 * sum(pool.run(_monte_carlo_pi, chunks)) / samples
+
+
+def _spawn(rng: Seed) -> tuple[type[np.random.BitGenerator], np.random.SeedSequence]:
+    """Return the kind of `rng` and the root of the streams of one call, new at each call."""
+    bit_generator = np.random.default_rng(rng).bit_generator
+    if not isinstance(bit_generator.seed_seq, np.random.SeedSequence):
+        msg = f"rng must be able to spawn streams, which this {type(bit_generator).__name__} is not"
+        raise TypeError(msg)
+    return type(bit_generator), bit_generator.seed_seq.spawn(1)[0]
+
+
+def _monte_carlo_pi(
+    nogil: bool,
+    kind: type[np.random.BitGenerator],
+    root: np.random.SeedSequence,
+    number: int,
+    samples: int,
+) -> int:
+    kernel = _kernels.monte_carlo_pi_nogil if nogil else _kernels.monte_carlo_pi_gil
+    # The child that root.spawn would give, without making all those before it.
+    stream = np.random.SeedSequence(root.entropy, spawn_key=(*root.spawn_key, number))
+    return kernel(kind(stream), samples)
+
+
+# ---------------------------------------------------------------- what the kernels have in common
+
+
+def _real_array(name: str, value: ArrayLike) -> tuple[NDArray[Any], np.dtype[Any]]:
+    """Return `value` as an array, and the dtype in which its kernel works."""
+    array = np.asarray(value)
+    if array.dtype.kind not in "fiub":
+        msg = f"{name} must hold real numbers, not {array.dtype}"
+        raise TypeError(msg)
+    return array, np.dtype(np.float32 if array.dtype.type is np.float32 else np.float64)
+
+
+def _length(name: str, value: Sequence[Any], length: int) -> Sequence[Any]:
+    if np.ndim(value) != 1 or len(value) != length:
+        msg = f"{name} must hold {length} numbers, not {value!r}"
+        raise ValueError(msg)
+    return value
+
+
+def _contiguous(x: NDArray[Any], dtype: np.dtype[Any]) -> RealArray:
+    """Return `x` as the loops want it, copied only if it is not so already."""
+    return _aligned(np.ascontiguousarray(x, dtype), dtype)
+
+
+def _aligned(x: NDArray[Any], dtype: np.dtype[Any]) -> RealArray:
+    x = np.asarray(x, dtype)
+    return x if x.flags.aligned else x.copy()
+
+
+def _output(
+    out: RealArray | None, shape: tuple[int, ...], dtype: np.dtype[Any], **inputs: NDArray[Any]
+) -> RealArray:
+    """Return the array to write to: a new one, or `out` if it fits."""
+    if out is None:
+        return np.empty(shape, dtype)
+    if not isinstance(out, np.ndarray):
+        msg = f"out must be a NumPy array, not {type(out).__name__}"
+        raise TypeError(msg)
+    wrong = None
+    if out.shape != shape:
+        wrong = f"have shape {shape}, not {out.shape}"
+    elif out.dtype != dtype:
+        wrong = f"have dtype {dtype}, not {out.dtype}"
+    elif not out.flags.carray:
+        wrong = "be C-contiguous, aligned and writeable"
+    for name, array in inputs.items():
+        if wrong is None and np.shares_memory(out, array):
+            wrong = f"not share memory with {name}"
+    if wrong:
+        msg = f"out must {wrong}"
+        raise ValueError(msg)
+    return out
+
+
+def _pieces(shape: tuple[int, ...], cost: float, shortest: int = 1) -> list[tuple[Any, ...]]:
+    """Return the indices that cut an array of this shape into chunks, in C order.
+
+    Parameters
+    ----------
+    shape : tuple of int
+    cost : float
+        What an element costs about, in nanoseconds on one core.
+    shortest : int, default: 1
+        Elements that a chunk has at the least.
+    """
+    length = min(
+        max(math.prod(shape) / CHUNKS, SHORTEST / cost, 1), max(LONGEST / cost, 1), LARGEST
+    )
+    return list(_cut(shape, max(int(length), shortest)))
+
+
+def _cut(shape: tuple[int, ...], length: int) -> Iterator[tuple[Any, ...]]:
+    if not shape:
+        yield (...,)
+        return
+    if 0 in shape:
+        return
+    row = math.prod(shape[1:])
+    if row > length and len(shape) > 1:
+        for index in range(shape[0]):
+            for rest in _cut(shape[1:], length):
+                yield (index, *rest)
+    else:
+        count = math.ceil(shape[0] * row / length)
+        borders = [shape[0] * number // count for number in range(count + 1)]
+        for start, stop in itertools.pairwise(borders):
+            yield (slice(start, stop),)

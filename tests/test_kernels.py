@@ -1,0 +1,466 @@
+"""The kernels against NumPy and SciPy: values, bits, dtypes, strides, edge cases and errors."""
+
+from __future__ import annotations
+
+import pickle
+
+import gilfree
+import numpy as np
+import pytest
+from calls import CALLS, SIZE
+from gilfree import _kernels, kernels
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from numpy.polynomial import polynomial
+from scipy.spatial.distance import cdist
+
+FLOATS = [np.float32, np.float64]
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(7)
+
+
+def references(dtype):
+    """Return the kernels' arguments, results, and relative tolerance."""
+    rng = np.random.default_rng(3)
+    x, c = rng.normal(size=SIZE).astype(dtype), rng.normal(size=5).astype(dtype)
+    X, Y = rng.normal(size=(301, 19)).astype(dtype), rng.normal(size=(1003, 19)).astype(dtype)
+    exact = x.astype(np.float64)
+    return {
+        "sum_of_squares": ((x,), np.dot(exact, exact), 2e-6),
+        "polyval": ((x, c), polynomial.polyval(x, c), 0),
+        "histogram": ((x, 33), np.histogram(x, 33), 0),
+        "sqeuclidean": ((X, Y), cdist(X, Y, "sqeuclidean"), 1e-5),
+    }
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("nogil", [False, True])
+@pytest.mark.parametrize("name", ["sum_of_squares", "polyval", "histogram", "sqeuclidean"])
+def test_agrees_with_numpy_and_scipy(name, nogil, dtype):
+    args, expected, tolerance = references(dtype)[name]
+    result = getattr(gilfree, name)(*args, nogil=nogil)
+    if name == "histogram":
+        for ours, numpys in zip(result, expected, strict=True):
+            np.testing.assert_array_equal(ours, numpys, strict=True)
+    else:
+        assert result.dtype == dtype
+        np.testing.assert_allclose(result, expected, rtol=tolerance)
+
+
+def plain_mandelbrot(shape, extent, max_iterations):
+    (rows, columns), (left, right, bottom, top) = shape, extent
+    counts = np.zeros(shape, np.int32)
+    for i, j in np.ndindex(*shape):
+        c = complex(
+            left + (j + 0.5) * ((right - left) / columns),
+            top - (i + 0.5) * ((top - bottom) / rows),
+        )
+        z = 0j
+        while counts[i, j] < max_iterations:
+            z = complex(z.real * z.real - z.imag * z.imag + c.real, 2 * z.real * z.imag + c.imag)
+            if z.real * z.real + z.imag * z.imag > 4:
+                break
+            counts[i, j] += 1
+    return counts
+
+
+@pytest.mark.parametrize("nogil", [False, True])
+@pytest.mark.parametrize(
+    ("shape", "extent", "max_iterations"),
+    [
+        ((61, 83), (-2.0, 1.0, -1.0, 1.0), 50),
+        ((1, 17), (-0.75, -0.74, 0.1, 0.11), 300),
+        ((17, 1), (1.0, -2.0, 3.0, -3.0), 1),
+        ((0, 5), (0, 1, 0, 1), 10),
+    ],
+)
+def test_mandelbrot_agrees_with_plain_python(shape, extent, max_iterations, nogil):
+    counts = gilfree.mandelbrot(shape, extent, max_iterations, nogil=nogil)
+    assert counts.dtype == np.int32
+    np.testing.assert_array_equal(counts, plain_mandelbrot(shape, extent, max_iterations))
+
+
+def plain_pi(samples, seed):
+    """The same estimate with NumPy alone: the very streams, chunks and points."""
+    root = np.random.SeedSequence(seed).spawn(1)[0]
+    pieces = kernels._pieces((samples,), cost=2.0)
+    hits = 0
+    for child, (cut,) in zip(root.spawn(len(pieces)), pieces, strict=True):
+        bits = np.random.PCG64(child).random_raw(cut.stop - cut.start)
+        x, y = (bits >> np.uint64(32)) + 0.5, (bits & np.uint64(0xFFFFFFFF)) + 0.5
+        hits += np.count_nonzero(x * x + y * y < 2.0**64)
+    return 4 * hits / samples
+
+
+@pytest.mark.parametrize("nogil", [False, True])
+@pytest.mark.parametrize("samples", [1, 1000, 300_007])
+def test_monte_carlo_pi_agrees_with_numpys_streams(samples, nogil):
+    assert gilfree.monte_carlo_pi(samples, 5, nogil=nogil) == plain_pi(samples, 5)
+
+
+def test_monte_carlo_pi_comes_close():
+    assert abs(gilfree.monte_carlo_pi(10_000_000, 1) - np.pi) < 5 * 1.64 / np.sqrt(1e7)
+
+
+@pytest.mark.parametrize(
+    "kind", [np.random.PCG64, np.random.MT19937, np.random.Philox, np.random.SFC64]
+)
+def test_monte_carlo_pi_keeps_the_generator_and_moves_it_on(kind):
+    rng = np.random.Generator(kind(1))
+    first, second = (gilfree.monte_carlo_pi(100_000, rng) for _ in range(2))
+    assert first != second
+    assert first == gilfree.monte_carlo_pi(100_000, np.random.Generator(kind(1)))
+    assert abs(first - np.pi) < 0.03
+
+
+# ---------------------------------------------------------------- the same bits
+
+
+@pytest.mark.parametrize("nogil", [False, True])
+@pytest.mark.parametrize("workers", [1, 2, 3, 7, 64])
+@pytest.mark.parametrize("name", CALLS)
+def test_same_bits_for_any_number_of_workers(name, workers, nogil):
+    call = CALLS[name]
+    assert pickle.dumps(call(workers=workers, nogil=nogil)) == pickle.dumps(call(workers=1))
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_more_than_one_chunk_is_what_these_tests_run(name, monkeypatch):
+    counts = []
+    run = kernels.Pool.run
+    monkeypatch.setattr(
+        kernels.Pool, "run", lambda self, task, chunks: (counts.append(len(chunks)), run(self, task, chunks))[1]
+    )
+    CALLS[name]()
+    assert min(counts) > 1
+
+
+# ---------------------------------------------------------------- the GIL
+
+
+ENTRIES = {
+    "sum_of_squares": lambda: (np.ones(10_000_000),),
+    "polyval": lambda: (np.ones(5_000_000), np.ones(9), np.empty(5_000_000)),
+    "minmax": lambda: (np.ones(10_000_000), np.empty(2)),
+    "histogram": lambda: (
+        np.random.default_rng(0).random(5_000_000),
+        np.linspace(0, 1, 11),
+        10.0,
+        1e-9,
+        np.zeros(10, np.intp),
+    ),
+    "sqeuclidean": lambda: (np.ones((1000, 30)), np.ones((1000, 30)), np.empty((1000, 1000))),
+    "mandelbrot": lambda: (0, 400, -2.0, 1.0, 3 / 400, 2 / 300, 500, np.empty(120_000, np.int32)),
+    "monte_carlo_pi": lambda: (np.random.PCG64(1), 10_000_000),
+}
+
+
+@pytest.mark.parametrize("name", ENTRIES)
+def test_the_released_entry_lets_go_and_the_held_one_does_not(name, lets_go):
+    args = ENTRIES[name]()
+    assert not lets_go(lambda: getattr(_kernels, f"{name}_gil")(*args))
+    assert lets_go(lambda: getattr(_kernels, f"{name}_nogil")(*args))
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_nogil_false_holds_the_gil_throughout(name, lets_go):
+    held = {
+        "sum_of_squares": lambda x: gilfree.sum_of_squares(x, nogil=False, workers=1),
+        "histogram": lambda x: gilfree.histogram(x, nogil=False, workers=1),
+        "polyval": lambda x: gilfree.polyval(x, [1.0, 2.0], nogil=False, workers=1),
+        "sqeuclidean": lambda x: gilfree.sqeuclidean(
+            x[:3000].reshape(-1, 3), x[:3000].reshape(-1, 3), nogil=False, workers=1
+        ),
+        "mandelbrot": lambda x: gilfree.mandelbrot(nogil=False, workers=1),
+        "monte_carlo_pi": lambda x: gilfree.monte_carlo_pi(10**6, 1, nogil=False, workers=1),
+    }[name]
+    x = np.linspace(0, 1, SIZE)
+    assert not lets_go(lambda: held(x))
+
+
+# ---------------------------------------------------------------- dtypes, strides, edge cases
+
+
+def arrays(min_dims=1, max_dims=3, **elements):
+    return hnp.arrays(
+        st.sampled_from(["f4", "f8", ">f4", ">f8", "f2", "i1", "i8", "u4", "?"]),
+        hnp.array_shapes(min_dims=min_dims, max_dims=max_dims, min_side=0, max_side=40),
+        elements=elements or {"min_value": 0, "max_value": 1},
+    )
+
+
+def native(x):
+    return x.astype(np.float32 if x.dtype.type is np.float32 else np.float64)
+
+
+def strided(data, x):
+    """A view of x with other strides."""
+    index = tuple(
+        slice(None, None, data.draw(st.sampled_from([1, 2, 3, -1, -2]))) for _ in range(x.ndim)
+    )
+    return x[index].transpose(data.draw(st.permutations(range(x.ndim))))
+
+
+@given(st.data(), arrays())
+@settings(deadline=None)
+def test_polyval_has_numpys_bits_for_any_strides_and_dtype(data, x):
+    x = strided(data, x)
+    c = np.array([0.5, -1.25, 3.0], np.float32)
+    result = gilfree.polyval(x, c)
+    np.testing.assert_array_equal(result, polynomial.polyval(native(x), c), strict=True)
+
+
+@given(st.data(), arrays(), st.integers(1, 50))
+@settings(deadline=None)
+def test_histogram_has_numpys_counts_for_any_strides_and_dtype(data, x, bins):
+    x = strided(data, x)
+    for ours, numpys in zip(
+        gilfree.histogram(x, bins), np.histogram(native(x), bins), strict=True
+    ):
+        np.testing.assert_array_equal(ours, numpys, strict=True)
+
+
+@given(st.data(), arrays(min_dims=1, max_dims=1))
+@settings(deadline=None)
+def test_sum_of_squares_takes_any_strides_and_dtype(data, x):
+    x = strided(data, x)
+    exact = x.astype(np.float64)
+    np.testing.assert_allclose(gilfree.sum_of_squares(x), exact @ exact, rtol=1e-5)
+
+
+@given(st.data(), arrays(min_dims=2, max_dims=2))
+@settings(deadline=None)
+def test_sqeuclidean_takes_any_strides_and_dtype(data, X):
+    X = strided(data, X)
+    Y = X[::-2]
+    exact = X.astype(np.float64)
+    expected = ((exact[:, None] - exact[::-2][None]) ** 2).sum(axis=-1)
+    np.testing.assert_allclose(gilfree.sqeuclidean(X, Y), expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("columns", [0, 1, 127, 128, 129, 300])
+def test_sqeuclidean_of_few_and_many_columns(columns, rng):
+    X, Y = rng.normal(size=(5, columns)), rng.normal(size=(33, columns))
+    np.testing.assert_allclose(
+        gilfree.sqeuclidean(X, Y), ((X[:, None] - Y[None]) ** 2).sum(axis=-1), rtol=1e-12
+    )
+
+
+def test_large_strided_input_is_cut_into_the_same_chunks(rng):
+    x = rng.normal(size=(SIZE // 500, 3, 1200))
+    view = x.transpose(2, 0, 1)[::2, ::-1]
+    for ours, numpys in zip(gilfree.histogram(view, 50), np.histogram(view, 50), strict=True):
+        np.testing.assert_array_equal(ours, numpys)
+    np.testing.assert_array_equal(
+        gilfree.polyval(view, [1.0, 2.0]), polynomial.polyval(view, [1.0, 2.0])
+    )
+    np.testing.assert_allclose(gilfree.sum_of_squares(x[:, 0, 5]), x[:, 0, 5] @ x[:, 0, 5])
+
+
+def test_unaligned_and_read_only_input(rng):
+    raw = np.zeros(8 * 1000 + 1, np.uint8)
+    x = raw[1:].view(np.float64)
+    x[:] = rng.normal(size=1000)
+    assert not x.flags.aligned
+    x.flags.writeable = False
+    aligned = x.copy()
+    assert gilfree.sum_of_squares(x) == gilfree.sum_of_squares(aligned)
+    np.testing.assert_array_equal(gilfree.polyval(x, [1.0, 2.0]), gilfree.polyval(aligned, [1.0, 2.0]))
+    np.testing.assert_array_equal(gilfree.histogram(x)[0], gilfree.histogram(aligned)[0])
+    X, Y = x.reshape(-1, 4), aligned.reshape(-1, 4)
+    np.testing.assert_array_equal(gilfree.sqeuclidean(X, X), gilfree.sqeuclidean(Y, Y))
+
+
+def test_empty_input_gives_what_numpy_gives():
+    assert gilfree.sum_of_squares([]) == 0.0
+    assert gilfree.polyval(np.empty((3, 0)), [1.0]).shape == (3, 0)
+    for ours, numpys in zip(gilfree.histogram([], 3), np.histogram([], 3), strict=True):
+        np.testing.assert_array_equal(ours, numpys, strict=True)
+    assert gilfree.sqeuclidean(np.empty((0, 3)), np.empty((4, 3))).shape == (0, 4)
+    assert gilfree.sqeuclidean(np.empty((2, 3)), np.empty((0, 3))).shape == (2, 0)
+    np.testing.assert_array_equal(gilfree.sqeuclidean(np.empty((2, 0)), np.empty((3, 0))), 0)
+    assert gilfree.mandelbrot((0, 0)).shape == (0, 0)
+
+
+def test_scalars_stay_scalars():
+    assert gilfree.polyval(2.0, [1, 2]) == 5.0
+    assert isinstance(gilfree.polyval(2.0, [1, 2]), np.float64)
+    out = np.empty(())
+    assert gilfree.polyval(2.0, [1, 2], out) is out
+    assert out == 5.0
+    np.testing.assert_array_equal(gilfree.histogram(2.0)[0], np.histogram(2.0)[0])
+
+
+def test_nan_and_infinity_do_what_numpy_does():
+    x = np.array([1.0, np.nan, np.inf, -np.inf, 2.0])
+    with np.errstate(invalid="ignore"):
+        for c in ([3.0], [3.0, 0.0], [1.0, 2.0, 3.0]):
+            np.testing.assert_array_equal(gilfree.polyval(x, c), polynomial.polyval(x, c))
+    assert np.isnan(gilfree.sum_of_squares(x))
+    assert gilfree.sum_of_squares([np.inf, 1.0]) == np.inf
+    for bad in ([1.0, np.nan], [np.inf, 1.0], [np.nan], [np.nan, np.inf]):
+        with pytest.raises(ValueError, match="finite"):
+            gilfree.histogram(bad)
+    for ours, numpys in zip(
+        gilfree.histogram(x, 4, (0, 2)), np.histogram(x, 4, (0, 2)), strict=True
+    ):
+        np.testing.assert_array_equal(ours, numpys)
+
+
+# ---------------------------------------------------------------- histogram, to the last edge
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("bins", [1, 2, 3, 7, 10, 64, 100, 1000, 9999, 10_000])
+@pytest.mark.parametrize("range_", [None, (0.1, 0.7), (-1e-3, 1e5), (30.0, 31.0)])
+def test_histogram_counts_edges_and_their_neighbours_as_numpy_does(dtype, bins, range_):
+    low, high = range_ or (0.0, 1.0)
+    edges = np.histogram_bin_edges(np.empty(0, dtype), bins, (low, high))
+    x = np.concatenate(
+        [edges, np.nextafter(edges, -np.inf, dtype=edges.dtype), np.nextafter(edges, np.inf, dtype=edges.dtype)]
+    ).astype(dtype)
+    if range_ is None:
+        x = x[(x >= low) & (x <= high)]
+    for ours, numpys in zip(
+        gilfree.histogram(x, bins, range_), np.histogram(x, bins, range_), strict=True
+    ):
+        np.testing.assert_array_equal(ours, numpys, strict=True)
+
+
+@pytest.mark.parametrize("bins", [1, 10, 64, 10_000])
+def test_histogram_of_ten_million_values(bins, rng):
+    x = rng.random(10_000_000)
+    np.testing.assert_array_equal(gilfree.histogram(x, bins)[0], np.histogram(x, bins)[0])
+
+
+@given(
+    hnp.arrays(np.float64, st.integers(1, 30), elements={"min_value": -1e300, "max_value": 1e300}),
+    st.integers(1, 300),
+)
+@settings(deadline=None)
+def test_histogram_of_extreme_values(x, bins):
+    try:
+        expected = np.histogram(x, bins)
+    except ValueError as error:
+        with pytest.raises(ValueError, match=str(error)[:20]):
+            gilfree.histogram(x, bins)
+    else:
+        np.testing.assert_array_equal(gilfree.histogram(x, bins)[0], expected[0])
+
+
+@pytest.mark.parametrize("range_", [(0.0, 5e-324), (0.0, 1e-310), (-5e-324, 5e-324)])
+def test_histogram_of_subnormal_ranges(range_):
+    x = np.array([0.0, 5e-324, -5e-324, 1e-310, 5e-311])
+    np.testing.assert_array_equal(
+        gilfree.histogram(x, 1, range_)[0], np.histogram(x, 1, range_)[0]
+    )
+
+
+# ---------------------------------------------------------------- errors
+
+
+@pytest.mark.parametrize(
+    "bad", [[1j], ["a"], [None], np.array(["2020"], "M8[Y]"), np.array([1], "m8[s]"), {}]
+)
+def test_dtypes_that_make_no_sense_are_type_errors(bad):
+    for call in (
+        lambda: gilfree.sum_of_squares(bad),
+        lambda: gilfree.polyval(bad, [1.0]),
+        lambda: gilfree.polyval([1.0], bad),
+        lambda: gilfree.histogram(bad),
+        lambda: gilfree.sqeuclidean(bad, [[1.0]]),
+        lambda: gilfree.sqeuclidean([[1.0]], bad),
+    ):
+        with pytest.raises(TypeError, match="real numbers"):
+            call()
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "words"),
+    [
+        (lambda: gilfree.sum_of_squares([[1.0]]), ValueError, r"x must be one-dim.*\(1, 1\)"),
+        (lambda: gilfree.sum_of_squares(1.0), ValueError, r"x must be one-dimensional"),
+        (lambda: gilfree.polyval([1.0], []), ValueError, r"c must be .*\(0,\)"),
+        (lambda: gilfree.polyval([1.0], [[1.0]]), ValueError, r"c must be .*\(1, 1\)"),
+        (lambda: gilfree.histogram([1.0], 0), ValueError, "bins must be at least 1, not 0"),
+        (lambda: gilfree.histogram([1.0], 2.5), TypeError, "bins must be a whole number"),
+        (lambda: gilfree.histogram([1.0], "auto"), TypeError, "bins must be a whole number"),
+        (lambda: gilfree.histogram([1.0], 3, (2, 1)), ValueError, "range"),
+        (lambda: gilfree.histogram([1.0], 3, (0, np.inf)), ValueError, "range"),
+        (lambda: gilfree.histogram([1.0], 3, (0, 1, 2)), ValueError, "range must hold 2 numbers"),
+        (lambda: gilfree.sqeuclidean([1.0], [[1.0]]), ValueError, r"X must be two-dim.*\(1,\)"),
+        (lambda: gilfree.sqeuclidean([[1.0]], [1.0]), ValueError, r"Y must be two-dim.*\(1,\)"),
+        (lambda: gilfree.sqeuclidean([[1.0]], [[1.0, 2.0]]), ValueError, "columns"),
+        (lambda: gilfree.mandelbrot((-1, 2)), ValueError, "shape must be at least 0"),
+        (lambda: gilfree.mandelbrot((1.5, 2)), TypeError, "shape must be a whole number"),
+        (lambda: gilfree.mandelbrot((1, 2, 3)), ValueError, "shape must hold 2 numbers"),
+        (lambda: gilfree.mandelbrot(7), ValueError, "shape must hold 2 numbers"),
+        (lambda: gilfree.mandelbrot(extent=(0, 1, 2)), ValueError, "extent must hold 4"),
+        (lambda: gilfree.mandelbrot(extent=(0, 1, 2, np.nan)), ValueError, "extent .* finite"),
+        (lambda: gilfree.mandelbrot(max_iterations=0), ValueError, "max_iterations must be from 1"),
+        (lambda: gilfree.mandelbrot(max_iterations=10**7), ValueError, "max_iterations must be"),
+        (lambda: gilfree.monte_carlo_pi(0), ValueError, "samples must be at least 1, not 0"),
+        (lambda: gilfree.monte_carlo_pi(1e6), TypeError, "samples must be a whole number"),
+        (lambda: gilfree.monte_carlo_pi(10, "seed"), TypeError, "."),
+    ],
+)
+def test_errors_name_the_argument(call, error, words):
+    with pytest.raises(error, match=words):
+        call()
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_every_kernel_checks_workers_and_executor(name):
+    with pytest.raises(ValueError, match="workers must be at least 1, not 0"):
+        CALLS[name](workers=0)
+    with pytest.raises(TypeError, match="workers must be a whole number"):
+        CALLS[name](workers=1.5)
+    with pytest.raises(TypeError, match="executor must be a concurrent.futures.Executor, not int"):
+        CALLS[name](executor=3)
+
+
+def bad_outputs():
+    x = np.arange(12.0)
+    yield x, np.full(11, 7.0), ValueError, r"out must have shape \(12,\), not \(11,\)"
+    yield x, np.full(12, 7, np.float32), ValueError, "out must have dtype float64, not float32"
+    yield x, np.full(24, 7.0)[::2], ValueError, "out must be C-contiguous"
+    read_only = np.full(12, 7.0)
+    read_only.flags.writeable = False
+    yield x, read_only, ValueError, "out must be C-contiguous, aligned and writeable"
+    yield x, x, ValueError, "out must not share memory with x"
+    both = np.full(20, 7.0)
+    yield both[:12], both[8:], ValueError, "out must not share memory with x"
+    yield x, [7.0] * 12, TypeError, "out must be a NumPy array, not list"
+    yield x, np.full(12, 7.0, ">f8"), ValueError, "out must have dtype float64, not >f8"
+
+
+@pytest.mark.parametrize(("x", "out", "error", "words"), list(bad_outputs()))
+def test_a_wrong_out_is_refused_and_left_alone(x, out, error, words):
+    before = np.array(out)
+    with pytest.raises(error, match=words):
+        gilfree.polyval(x, [1.0, 2.0], out)
+    if isinstance(out, np.ndarray) and out.shape == x.shape:
+        with pytest.raises(error):
+            gilfree.sqeuclidean(x.reshape(-1, 1), np.ones((1, 1)), out.reshape(-1, 1))
+    np.testing.assert_array_equal(out, before)
+
+
+def test_nothing_is_written_before_all_arguments_are_checked():
+    out = np.full(3, 7.0)
+    for how in ({"workers": 0}, {"executor": "threads"}):
+        with pytest.raises((TypeError, ValueError)):
+            gilfree.polyval([1.0, 2.0, 3.0], [1.0], out, **how)
+    np.testing.assert_array_equal(out, 7.0)
+
+
+def test_out_is_filled_and_returned():
+    out = np.empty(3)
+    assert gilfree.polyval([0.0, 1.0, 2.0], [1.0, 1.0], out) is out
+    np.testing.assert_array_equal(out, [1.0, 2.0, 3.0])
+    out = np.empty((1, 2))
+    assert gilfree.sqeuclidean([[0.0]], [[1.0], [2.0]], out) is out
+    np.testing.assert_array_equal(out, [[1.0, 4.0]])

@@ -1,0 +1,350 @@
+"""The pool: order, helpers, executors, exceptions, Ctrl-C, fork, exit. What could hang runs apart."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import os
+import threading
+import time
+import traceback
+from concurrent.futures import ThreadPoolExecutor
+
+import gilfree
+import numpy as np
+import pytest
+from gilfree import pool
+from gilfree.pool import Pool
+
+
+class Boom(Exception):
+    """What a task raises here."""
+
+
+def chunks(count):
+    return [(number,) for number in range(count)]
+
+
+@pytest.mark.parametrize("workers", [None, 1, 2, 7, 64])
+@pytest.mark.parametrize("count", [0, 1, 2, 5, 100])
+def test_results_come_in_the_order_of_the_chunks(workers, count):
+    def task(number):
+        time.sleep(0.0001 * (number % 3))
+        return number * number
+
+    assert list(Pool(workers).run(task, chunks(count))) == [n * n for n in range(count)]
+
+
+def test_as_many_threads_work_at_once_as_there_are_workers():
+    # Every chunk waits for the others: this ends only if all of them are under way together.
+    barrier = threading.Barrier(5, timeout=30)
+    threads = Pool(5).run(lambda _: (barrier.wait(), threading.get_ident())[1], chunks(5))
+    assert len(set(threads)) == 5
+
+
+def test_the_caller_works_too():
+    names = set(Pool(3).run(lambda _: (time.sleep(0.01), threading.get_ident())[1], chunks(20)))
+    assert threading.get_ident() in names
+    assert len(names) <= 3
+
+
+def test_one_worker_and_one_chunk_stay_in_the_calling_thread():
+    here = threading.get_ident()
+    assert set(Pool(1).run(lambda _: threading.get_ident(), chunks(20))) == {here}
+    assert set(Pool(8).run(lambda _: threading.get_ident(), chunks(1))) == {here}
+
+
+def test_no_helper_is_waited_for_that_has_not_started():
+    blocked = threading.Event()
+    with ThreadPoolExecutor(1) as executor:
+        executor.submit(blocked.wait)
+        try:
+            assert list(Pool(4, executor).run(abs, chunks(50))) == list(range(50))
+        finally:
+            blocked.set()
+
+
+def test_the_executor_of_the_caller_helps_and_is_left_open():
+    with ThreadPoolExecutor(2, thread_name_prefix="mine") as executor:
+        barrier = threading.Barrier(2, timeout=30)
+        names = set(
+            Pool(2, executor).run(
+                lambda _: (barrier.wait(), threading.current_thread().name)[1], chunks(2)
+            )
+        )
+        assert any(name.startswith("mine") for name in names)
+        assert executor.submit(abs, -1).result() == 1
+
+
+def test_an_executor_that_was_shut_down_says_so():
+    executor = ThreadPoolExecutor(1)
+    executor.shutdown()
+    with pytest.raises(RuntimeError, match="shutdown"):
+        list(Pool(2, executor).run(abs, chunks(5)))
+
+
+class OneByOne(concurrent.futures.Executor):
+    """An executor with nothing but `submit`, which runs what it gets when it gets it."""
+
+    def __init__(self):
+        self.most = self.under_way = 0
+
+    def submit(self, fn, /, *args, **kwargs):
+        self.under_way += 1
+        self.most = max(self.most, self.under_way)
+        outer = self
+
+        class Result(concurrent.futures.Future):
+            def result(self, timeout=None):
+                outer.under_way -= 1
+                return super().result(timeout)
+
+        future = Result()
+        try:
+            future.set_result(fn(*args, **kwargs))
+        except BaseException as error:
+            future.set_exception(error)
+        return future
+
+
+def test_any_executor_will_do_and_workers_bounds_what_is_under_way():
+    x = np.sin(np.arange(1_000_003.0))
+    executor = OneByOne()
+    assert gilfree.sum_of_squares(x, executor=executor) == gilfree.sum_of_squares(x)
+    assert executor.most > 3
+    executor = OneByOne()
+    assert gilfree.sum_of_squares(x, executor=executor, workers=3) == gilfree.sum_of_squares(x)
+    assert executor.most == 3
+    out = np.empty_like(x)
+    assert gilfree.polyval(x, [1.0, 2.0], out, executor=OneByOne()) is out
+    np.testing.assert_array_equal(out, gilfree.polyval(x, [1.0, 2.0]))
+
+
+# ---------------------------------------------------------------- exceptions
+
+
+@pytest.mark.parametrize("workers", [1, 2, 7])
+@pytest.mark.parametrize("executor", [None, OneByOne])
+@pytest.mark.parametrize("bad", [0, 3, 99])
+def test_the_first_exception_stops_the_rest_and_keeps_its_traceback(workers, executor, bad):
+    done = []
+
+    def task(number):
+        if number == bad:
+            raise Boom(number)
+        time.sleep(0.001)
+        done.append(number)
+
+    with pytest.raises(Boom, match=str(bad)) as caught:
+        list(Pool(workers, executor and executor()).run(task, chunks(100)))
+    assert traceback.extract_tb(caught.value.__traceback__)[-1].name == "task"
+    assert bad == 99 or len(done) < 99
+    assert list(Pool(workers).run(abs, chunks(3))) == [0, 1, 2]
+
+
+def test_no_task_is_under_way_when_the_exception_arrives():
+    running = []
+
+    def task(number):
+        running.append(number)
+        try:
+            if number == 1:
+                raise Boom
+            time.sleep(0.05)
+        finally:
+            running.remove(number)
+
+    with pytest.raises(Boom):
+        list(Pool(4).run(task, chunks(8)))
+    assert running == []
+
+
+# ---------------------------------------------------------------- what could hang
+
+
+def test_nested_calls_do_not_deadlock(run_script):
+    run_script("""
+        from concurrent.futures import ThreadPoolExecutor
+        from gilfree.pool import Pool
+
+        def nest(depth, executor):
+            if depth == 0:
+                return 1
+            inner = [(depth - 1, executor)] * 3
+            return sum(Pool(4, executor).run(nest, inner))
+
+        assert nest(5, None) == 3**5
+        with ThreadPoolExecutor(1) as executor:
+            assert nest(5, executor) == 3**5
+            # From a worker of the very pool that is asked for help, too.
+            assert executor.submit(nest, 4, executor).result() == 3**4
+    """)
+
+
+def test_many_threads_may_call_at_once(run_script):
+    run_script("""
+        import numpy as np, gilfree
+        from concurrent.futures import ThreadPoolExecutor
+        x = np.sin(np.arange(1_000_003.0))
+        expected = gilfree.sum_of_squares(x, workers=1)
+        with ThreadPoolExecutor(16) as executor:
+            results = executor.map(lambda _: gilfree.sum_of_squares(x, workers=4), range(200))
+            assert set(results) == {expected}
+    """)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+def test_a_forked_child_can_call(run_script):
+    run_script("""
+        import os, warnings, numpy as np, gilfree
+        warnings.simplefilter("ignore", DeprecationWarning)  # fork with threads: what is tested
+        x = np.sin(np.arange(1_000_003.0))
+        expected = gilfree.sum_of_squares(x, workers=4)
+        for _ in range(20):
+            child = os.fork()
+            if child == 0:
+                os._exit(0 if gilfree.sum_of_squares(x, workers=4) == expected else 1)
+            assert os.waitpid(child, 0)[1] == 0
+        assert gilfree.sum_of_squares(x, workers=4) == expected
+    """)
+
+
+def test_a_call_while_the_interpreter_exits(run_script):
+    out = run_script("""
+        import atexit, threading, numpy as np, gilfree
+        x = np.sin(np.arange(1_000_003.0))
+        expected = gilfree.sum_of_squares(x)
+
+        def check(where):
+            assert gilfree.sum_of_squares(x, workers=4) == expected
+            print(where)
+
+        atexit.register(check, "atexit")
+        def late():
+            threading.main_thread().join()
+            check("after the main thread")
+        threading.Thread(target=late).start()
+
+        class AtTheVeryEnd:
+            def __del__(self, check=check):
+                check("when modules are torn down")
+        gilfree.keep = AtTheVeryEnd()
+    """)
+    assert "atexit" in out
+    assert "after the main thread" in out
+
+
+def test_daemon_threads_may_be_cut_off_in_a_call(run_script):
+    run_script("""
+        import threading, time, gilfree
+        def forever():
+            while True:
+                gilfree.mandelbrot((300, 400), workers=2)
+        for _ in range(4):
+            threading.Thread(target=forever, daemon=True).start()
+        time.sleep(0.3)
+    """)
+
+
+@pytest.mark.parametrize("nogil", [True, False])
+def test_ctrl_c_in_a_long_call_comes_back_soon(run_script, nogil):
+    out = run_script(f"""
+        import os, signal, threading, time, gilfree
+
+        def press(pressed):
+            time.sleep(0.2)
+            pressed.append(time.perf_counter())
+            os.kill(os.getpid(), signal.SIGINT)
+
+        def seconds_late():
+            pressed = []
+            threading.Thread(target=press, args=[pressed]).start()
+            try:
+                gilfree.mandelbrot((20_000, 20_000), workers=2, nogil={nogil})
+            except KeyboardInterrupt:
+                return time.perf_counter() - pressed[0]
+            raise SystemExit("not interrupted")
+
+        print(min(seconds_late() for _ in range(3)))
+        assert gilfree.mandelbrot((1, 1), (-1, 1, -1, 1)) == 200
+    """)
+    assert float(out) < 0.2  # the call would go on for many seconds
+
+
+def test_stdlib_processes_give_the_same_bits(run_script):
+    run_script(
+        """
+        import multiprocessing, pickle, numpy as np, gilfree
+        from calls import CALLS
+        from concurrent.futures import ProcessPoolExecutor
+
+        if __name__ == "__main__":
+            with ProcessPoolExecutor(2, multiprocessing.get_context("spawn")) as executor:
+                for call in CALLS.values():
+                    for nogil in True, False:
+                        for workers in None, 1, 2, 3, 7, 64:
+                            ours = call(executor=executor, workers=workers, nogil=nogil)
+                            assert pickle.dumps(ours) == pickle.dumps(call(workers=1))
+                # An exception comes back, and the executor goes on.
+                try:
+                    gilfree.histogram(np.full(1_000_003, np.nan), executor=executor)
+                except ValueError:
+                    pass
+                else:
+                    raise SystemExit("NaN went through")
+                assert executor.submit(abs, -1).result() == 1
+        """,
+        timeout=120,
+    )
+
+
+def test_a_worker_process_that_dies_is_named(run_script):
+    run_script("""
+        import multiprocessing, os, signal, numpy as np, gilfree
+        from concurrent.futures import BrokenExecutor, ProcessPoolExecutor
+
+        if __name__ == "__main__":
+            executor = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"))
+            executor.submit(os.getpid).result()
+            executor.submit(os.kill, executor.submit(os.getpid).result(), signal.SIGKILL)
+            try:
+                gilfree.sum_of_squares(np.ones(1_000_003), executor=executor)
+            except BrokenExecutor:
+                assert gilfree.sum_of_squares(np.ones(1_000_003)) == 1_000_003
+            else:
+                raise SystemExit("nobody noticed")
+    """)
+
+
+def test_a_dask_cluster_gives_the_same_bits(run_script):
+    pytest.importorskip("distributed", reason="Dask is not installed")
+    run_script(
+        """
+        import pickle
+        from calls import CALLS
+        from distributed import Client, LocalCluster
+
+        if __name__ == "__main__":
+            with LocalCluster(
+                n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None
+            ) as cluster, Client(cluster) as client:
+                executor = client.get_executor(pure=False)
+                for call in CALLS.values():
+                    for nogil in True, False:
+                        for workers in None, 1, 2, 3, 7, 64:
+                            ours = call(executor=executor, workers=workers, nogil=nogil)
+                            assert pickle.dumps(ours) == pickle.dumps(call(workers=1))
+        """,
+        timeout=180,
+    )
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system has no affinity")
+def test_usable_cpus_follows_the_affinity(run_script):
+    out = run_script("""
+        import os
+        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+        from gilfree.pool import usable_cpus
+        print(usable_cpus())
+    """)
+    assert int(out) == 1
+    assert pool.usable_cpus() >= 1
