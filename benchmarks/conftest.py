@@ -1,0 +1,54 @@
+"""What a measurement depends on, for every benchmark; and the table at the end of a run."""
+
+from __future__ import annotations
+
+import pytest
+from gilfree import report
+from gilfree.compare import environment
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+
+class Medians(dict[tuple[str, str, int], float]):
+    """Median seconds of each (kernel, mode, workers), in the order of the run."""
+
+    def speedup(self, kernel, mode, workers):
+        """Return how many times as fast as one worker, or None if either was not measured."""
+        one, many = self.get((kernel, mode, 1)), self.get((kernel, mode, workers))
+        return one / many if one and many else None
+
+
+MEDIANS = Medians()
+
+
+@pytest.fixture(scope="session")
+def medians():
+    return MEDIANS
+
+
+def pytest_benchmark_update_machine_info(machine_info):
+    machine_info["gilfree"] = environment()
+
+
+def pytest_terminal_summary(terminalreporter):
+    if not MEDIANS:
+        return
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table.add_column("kernel")
+    for heading in "workers", "held", "released", "speedup held", "speedup released":
+        table.add_column(heading, justify="right", no_wrap=True)
+    for kernel, workers in dict.fromkeys((kernel, workers) for kernel, _, workers in MEDIANS):
+        modes = "held", "released"
+        times = [MEDIANS.get((kernel, mode, workers)) for mode in modes]
+        ratios = [MEDIANS.speedup(kernel, mode, workers) for mode in modes]
+        table.add_row(
+            kernel,
+            str(workers),
+            *("" if time is None else f"{time * 1e3:.2f} ms" for time in times),
+            *("" if ratio is None else f"{ratio:.2f}×" for ratio in ratios),
+        )
+    terminalreporter.section("GIL held and released")
+    terminalreporter.write_line(report.environment_line(environment()))
+    console = report.console()
+    with console.capture() as text:
+        console.print(table)
+    terminalreporter.write(text.get())

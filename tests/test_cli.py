@@ -1,0 +1,166 @@
+"""The command line as its users meet it: output, errors in one line, exit status."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+
+def gilfree(*arguments, **how):
+    return subprocess.run(
+        [sys.executable, "-m", "gilfree", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        **how,
+    )
+
+
+@pytest.fixture
+def array(tmp_path):
+    path = tmp_path / "x.npy"
+    np.save(path, np.random.default_rng(0).normal(size=(1000, 3)))
+    return path
+
+
+def test_demo_prints_a_table_and_a_sentence(array):
+    done = gilfree("demo", "--input", array, "--workers", 2)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    for words in "CPython 3.", "switch interval", "sum_of_squares", "sqeuclidean", "machine":
+        assert words in done.stdout
+    assert "mandelbrot" not in done.stdout  # it takes no array
+    assert "2 workers were" in done.stdout
+    assert max(map(len, done.stdout.splitlines())) <= 80
+    assert "\x1b" not in done.stdout
+
+
+def test_demo_as_json(array):
+    arguments = "--input", array, "--kernel", "polyval", "--kernel", "histogram", "--json"
+    results = json.loads(gilfree("demo", *arguments, "--workers", 1).stdout)
+    assert [result["kernel"] for result in results["comparisons"]] == ["polyval", "histogram"]
+    assert results["environment"]["python"] == sys.version.split()[0]
+
+
+def test_no_command_is_the_demo():
+    from gilfree import cli
+
+    assert cli._parser().parse_args(["demo"]).run is cli._demo
+    done = gilfree("--help")
+    assert done.returncode == 0
+    assert "demo" in done.stdout
+
+
+def save(path, what):
+    if what == "text":
+        path.write_text("1, 2, 3")
+    elif what == "pickle":
+        np.save(path, np.array([{}], dtype=object), allow_pickle=True)
+    elif what == "cut":
+        np.save(path, np.ones(1000))
+        path.write_bytes(path.read_bytes()[:500])
+    elif what == "npz":
+        with path.open("wb") as file:
+            np.savez(file, a=[1])
+    elif what != "missing":
+        np.save(path, np.array(what))
+
+
+@pytest.mark.parametrize(
+    ("what", "words"),
+    [
+        ("missing", "No such file"),
+        ("text", "not a readable .npy file"),
+        ("pickle", "not a readable .npy file"),
+        ("cut", "not a readable .npy file"),
+        ("npz", "several arrays"),
+        ([1j], "must hold real numbers, not complex128"),
+        ([], r"of shape (0,)"),
+        ([1.0, np.nan], "histogram can't run on"),
+    ],
+)
+def test_a_wrong_file_gets_one_line_and_status_2(tmp_path, what, words):
+    path = tmp_path / "x.npy"
+    save(path, what)
+    done = gilfree("demo", "--input", path, "--kernel", "histogram")
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert len(done.stderr.splitlines()) == 1
+    assert words in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["demo", "--kernel", "fft"], "invalid choice: 'fft'"),
+        (["demo", "--workers", "0"], "--workers: must be a whole number of at least 1, not '0'"),
+        (["demo", "--workers", "two"], "must be a whole number of at least 1, not 'two'"),
+        (["demo", "--input"], "expected one argument"),
+        (["dance"], "invalid choice: 'dance'"),
+        (["--loud"], "required"),
+    ],
+)
+def test_a_wrong_argument_gets_one_line_and_status_2(arguments, words):
+    done = gilfree(*arguments)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert len(done.stderr.splitlines()) == 1
+    assert words in done.stderr
+
+
+def test_input_and_a_kernel_that_takes_no_array(array):
+    done = gilfree("demo", "--input", array, "--kernel", "mandelbrot")
+    assert done.returncode == 2
+    assert "--input has no use" in done.stderr
+
+
+def test_ctrl_c_exits_with_130_and_no_traceback():
+    process = subprocess.Popen(
+        [sys.executable, "-m", "gilfree", "demo"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    time.sleep(2)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "Traceback" not in out + err
+
+
+def test_without_rich_one_line_says_what_to_install(tmp_path):
+    (tmp_path / "rich.py").write_text("raise ModuleNotFoundError(name='rich')")
+    done = gilfree("demo", env={**os.environ, "PYTHONPATH": str(tmp_path)})
+    assert done.returncode == 2
+    assert done.stderr == "gilfree: this command needs rich: pip install 'gilfree[cli]'\n"
+
+
+def test_progress_is_shown_on_a_terminal_only(array):
+    arguments = ["demo", "--input", str(array), "--workers", "1"]
+    assert gilfree(*arguments).stderr == ""
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "gilfree", *arguments],
+        stdout=subprocess.DEVNULL,
+        stderr=theirs,
+        env={**os.environ, "TERM": "xterm"},
+    )
+    os.close(theirs)
+    shown = b""
+    while True:
+        try:
+            shown += os.read(ours, 4096)
+        except OSError:
+            break
+    os.close(ours)
+    assert process.wait(timeout=60) == 0
+    assert b"histogram" in shown

@@ -1,0 +1,120 @@
+"""compare: its rows, its arithmetic, and the processes that measure the machine's limit."""
+
+from __future__ import annotations
+
+import json
+import time
+
+import gilfree
+import numpy as np
+import pytest
+from gilfree import compare as compare_function
+from gilfree import kernels
+from gilfree.compare import Comparison, _row, _worker_counts, workload
+
+
+@pytest.fixture(scope="module")
+def comparison():
+    return gilfree.compare(gilfree.mandelbrot, (60, 80), workers=3, repeat=2)
+
+
+def test_every_mode_has_a_row_for_every_number_of_workers(comparison):
+    assert [(row.mode, row.workers) for row in comparison.rows] == [
+        (mode, workers) for mode in ("held", "released", "processes") for workers in (1, 2, 3)
+    ]
+    assert comparison.workers == (1, 2, 3)
+    for row in comparison.rows:
+        assert 0 < row.seconds_low <= row.seconds <= row.seconds_high
+        assert 0 < row.speedup_low <= row.speedup <= row.speedup_high
+        assert row.workers > 1 or row.speedup == 1
+    assert comparison.row("held", 2) is comparison.rows[1]
+
+
+def test_the_result_goes_to_json_and_reads_well(comparison):
+    again = json.loads(json.dumps(comparison.to_dict()))
+    assert again["kernel"] == "mandelbrot"
+    assert again["rows"][0]["mode"] == "held"
+    assert again["environment"]["cpus"] >= 1
+    lines = str(comparison).splitlines()
+    assert len(lines) == 2 + 3
+    assert max(map(len, lines)) <= 80
+    assert len({len(line) for line in lines[1:]}) == 1
+    with pytest.raises(AttributeError):
+        comparison.repeat = 1
+
+
+def test_a_speedup_is_the_median_of_the_ratios_within_rounds():
+    row = _row("released", 2, alone=[4.0, 8.0, 6.0], times=[2.0, 8.0, 2.0])
+    assert (row.seconds, row.speedup) == (2.0, 2.0)
+    assert (row.speedup_low, row.speedup_high) == (1.5, 2.5)
+    row = _row("processes", 2, alone=[4.0], times=[4.0])
+    assert (row.speedup, row.speedup_low) == (2.0, 2.0)
+
+
+def test_worker_counts_double_up_to_the_most():
+    assert [_worker_counts(most) for most in (1, 2, 3, 8)] == [
+        [1],
+        [1, 2],
+        [1, 2, 3],
+        [1, 2, 4, 8],
+    ]
+
+
+def test_on_round_is_called_after_each_round():
+    rounds = []
+    gilfree.compare(
+        gilfree.sum_of_squares, [1.0], workers=1, repeat=3, on_round=lambda: rounds.append(1)
+    )
+    assert len(rounds) == 3
+
+
+def test_processes_are_gone_after_an_exception(run_script):
+    out = run_script("""
+        import subprocess, gilfree
+        children = []
+        start = subprocess.Popen.__init__
+        def spy(self, *args, **how):
+            children.append(self)
+            start(self, *args, **how)
+        subprocess.Popen.__init__ = spy
+        def fail():
+            raise LookupError
+        try:
+            gilfree.compare(gilfree.mandelbrot, (6, 8), workers=2, repeat=2, on_round=fail)
+        except LookupError:
+            print(len(children), {child.poll() for child in children} <= {-9, 1})
+    """)
+    assert out == "2 True\n"
+
+
+def test_a_script_without_a_main_guard_may_compare(run_script):
+    out = run_script("""
+        import gilfree
+        print(gilfree.compare(gilfree.mandelbrot, (60, 80), workers=2, repeat=1))
+    """)
+    assert out.count("mandelbrot") == 1
+
+
+@pytest.mark.parametrize(
+    ("args", "how", "error", "words"),
+    [
+        ((max,), {}, ValueError, "kernel must be one of gilfree's"),
+        (("mandelbrot",), {}, ValueError, "kernel must be one of gilfree's"),
+        ((gilfree.mandelbrot,), {"workers": 0}, ValueError, "workers must be at least 1"),
+        ((gilfree.mandelbrot,), {"repeat": 0}, ValueError, "repeat must be at least 1"),
+        ((gilfree.histogram, ["a"]), {}, TypeError, "x must hold real numbers"),
+    ],
+)
+def test_errors_name_the_argument(args, how, error, words):
+    start = time.perf_counter()
+    with pytest.raises(error, match=words):
+        compare_function(*args, **how)
+    assert time.perf_counter() - start < 30
+
+
+@pytest.mark.parametrize("data", [None, np.arange(30.0), np.ones((5, 3), np.float32), np.eye(4, dtype=int)])
+def test_every_kernel_has_a_workload_that_runs(data):
+    for name in kernels.__all__:
+        if data is None or name not in ("mandelbrot", "monte_carlo_pi"):
+            getattr(gilfree, name)(*workload(name, data))
+    assert isinstance(Comparison("x", 1, {}, ()).to_dict(), dict)
