@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from gilfree import report
-from gilfree.compare import environment
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
+
+from gilfree import report
+from gilfree.compare import environment
+
 
 class Medians(dict[tuple[str, str, int], float]):
     """Median seconds of each (kernel, mode, workers), in the order of the run."""

@@ -12,6 +12,7 @@ from __future__ import annotations
 import pickle
 
 import pytest
+
 from gilfree import kernels
 from gilfree.compare import gil_enabled, workload
 from gilfree.pool import usable_cpus

@@ -1,7 +1,8 @@
 """A call of each kernel with input enough for several uneven chunks, in any process."""
 
-import gilfree
 import numpy as np
+
+import gilfree
 
 SIZE = 1_000_003
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import time
 
-import gilfree
 import numpy as np
 import pytest
+
+import gilfree
 from gilfree import compare as compare_function
 from gilfree import kernels
 from gilfree.compare import Comparison, _row, _worker_counts, workload
@@ -112,7 +113,9 @@ def test_errors_name_the_argument(args, how, error, words):
     assert time.perf_counter() - start < 30
 
 
-@pytest.mark.parametrize("data", [None, np.arange(30.0), np.ones((5, 3), np.float32), np.eye(4, dtype=int)])
+@pytest.mark.parametrize(
+    "data", [None, np.arange(30.0), np.ones((5, 3), np.float32), np.eye(4, dtype=int)]
+)
 def test_every_kernel_has_a_workload_that_runs(data):
     for name in kernels.__all__:
         if data is None or name not in ("mandelbrot", "monte_carlo_pi"):

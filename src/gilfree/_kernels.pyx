@@ -251,10 +251,10 @@ cdef extern from "numpy/random/bitgen.h":
 
 cdef int64_t _monte_carlo_pi(bitgen_t *stream, int64_t samples) noexcept nogil:
     # One draw of 64 bits is one point of the square: 32 bits for each coordinate.
-    cdef int64_t i, hits = 0
+    cdef int64_t _, hits = 0
     cdef uint64_t bits
     cdef double x, y
-    for i in range(samples):
+    for _ in range(samples):
         bits = stream.next_uint64(stream.state)
         x = <double> (bits >> 32) + 0.5
         y = <double> <uint32_t> bits + 0.5

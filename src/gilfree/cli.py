@@ -1,4 +1,4 @@
-"""The command line: ``gilfree demo``. Reads arguments, calls the library, prints what it returns."""
+"""The command line: read arguments, call the library, print what it returns."""
 
 from __future__ import annotations
 

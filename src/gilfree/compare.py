@@ -102,9 +102,7 @@ class Comparison:
         for workers in self.workers:
             cells = [self.row(mode, workers) for mode in MODES]
             texts = [f"{row.seconds * 1e3:.2f} ms {row.speedup:5.2f}×" for row in cells[:2]]
-            lines.append(
-                f"{workers:>7} {texts[0]:>20} {texts[1]:>20} {cells[2].speedup:>19.2f}×"
-            )
+            lines.append(f"{workers:>7} {texts[0]:>20} {texts[1]:>20} {cells[2].speedup:>19.2f}×")
         return "\n".join(lines)
 
 
@@ -272,7 +270,7 @@ class _Processes:
         return self
 
     def seconds(self, count: int) -> float:
-        """Let the first `count` processes run at once; return from the first start to the last end."""
+        """Let the first `count` processes run at once; return the time from first to last."""
         children = self._children[:count]
         for child in children:
             _pipe(child.stdin).write(b"run\n")

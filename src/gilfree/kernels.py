@@ -26,7 +26,12 @@ __all__ = ["histogram", "mandelbrot", "monte_carlo_pi", "polyval", "sqeuclidean"
 Real: TypeAlias = np.float32 | np.float64
 RealArray: TypeAlias = NDArray[np.float32] | NDArray[np.float64]
 Seed: TypeAlias = (
-    int | Sequence[int] | np.random.SeedSequence | np.random.BitGenerator | np.random.Generator | None
+    int
+    | Sequence[int]
+    | np.random.SeedSequence
+    | np.random.BitGenerator
+    | np.random.Generator
+    | None
 )
 
 # A chunk is 1/64 of the work, so that workers who share it finish at about the same time; but at
@@ -81,7 +86,8 @@ def sum_of_squares(
         raise ValueError(msg)
     pool = Pool(workers, executor)
     chunks = [(nogil, dtype, x[piece]) for piece in _pieces(x.shape, cost=0.25)]
-    return dtype.type(functools.reduce(operator.add, pool.run(_sum_of_squares, chunks), 0.0))
+    total: Real = dtype.type(functools.reduce(operator.add, pool.run(_sum_of_squares, chunks), 0.0))
+    return total
 
 
 def _sum_of_squares(nogil: bool, dtype: np.dtype[Any], x: NDArray[Any]) -> float:
@@ -363,7 +369,9 @@ def mandelbrot(
     array([[ 1,  6,  2],
            [ 1,  6,  2]], dtype=int32)
     """
-    rows, columns = (whole_number("shape", number, least=0) for number in _length("shape", shape, 2))
+    rows, columns = (
+        whole_number("shape", number, least=0) for number in _length("shape", shape, 2)
+    )
     left, right, bottom, top = (float(border) for border in _length("extent", extent, 4))
     if not all(map(math.isfinite, (left, right, bottom, top))):
         msg = f"extent must hold four finite numbers, not {extent}"

@@ -157,14 +157,12 @@ def _recruit(
 ) -> None:
     """Submit `work` `count` times; `helpers` holds what was submitted, whatever happens."""
     if executor is not None:
-        for _ in range(count):
-            helpers.append(executor.submit(work))
+        helpers.extend(executor.submit(work) for _ in range(count))
         return
     # The shared pool takes no more work once the interpreter exits, or when the system has no
     # more threads to give. Then the caller does all of it alone.
     with contextlib.suppress(RuntimeError):
-        for _ in range(count):
-            helpers.append(_shared_pool().submit(work))
+        helpers.extend(_shared_pool().submit(work) for _ in range(count))
 
 
 def _run_elsewhere(
