@@ -1,5 +1,7 @@
 """What pyproject.toml can't say: which extensions there are and how they are compiled."""
 
+import os
+
 import numpy
 from Cython.Build import cythonize
 from setuptools import Extension, setup
@@ -39,16 +41,17 @@ class BuildExt(build_ext):
         super().build_extensions()
 
 
+extensions = [
+    Extension(
+        "gilfree._kernels",
+        ["src/gilfree/_kernels.pyx"],
+        include_dirs=[numpy.get_include()],  # for bitgen.h alone
+    ),
+]
+if os.name == "posix":  # the sampler is a POSIX thread
+    extensions.append(Extension("gilfree._watch", ["src/gilfree/_watch.pyx"]))
+
 setup(
     cmdclass={"build_ext": BuildExt},
-    ext_modules=cythonize(
-        [
-            Extension(
-                "gilfree._kernels",
-                ["src/gilfree/_kernels.pyx"],
-                include_dirs=[numpy.get_include()],  # for bitgen.h alone
-            ),
-        ],
-        compiler_directives=DIRECTIVES,
-    ),
+    ext_modules=cythonize(extensions, compiler_directives=DIRECTIVES),
 )

@@ -14,8 +14,8 @@ import pickle
 import pytest
 
 from gilfree import kernels
-from gilfree.compare import gil_enabled, workload
-from gilfree.pool import usable_cpus
+from gilfree.compare import workload
+from gilfree.pool import gil_enabled, usable_cpus
 
 MODES = ["held", "released"]
 WORKERS = sorted({2**power for power in range(usable_cpus().bit_length())} | {usable_cpus()})

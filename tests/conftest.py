@@ -10,7 +10,7 @@ import threading
 
 import pytest
 
-from gilfree.compare import gil_enabled
+from gilfree.pool import gil_enabled
 
 
 @pytest.fixture

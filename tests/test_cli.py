@@ -63,6 +63,8 @@ def test_no_command_is_the_demo():
 def save(path, what):
     if what == "text":
         path.write_text("1, 2, 3")
+    elif what == "zip":
+        path.write_bytes(b"PK\3\4 and no more")
     elif what == "pickle":
         np.save(path, np.array([{}], dtype=object), allow_pickle=True)
     elif what == "cut":
@@ -79,12 +81,14 @@ def save(path, what):
     ("what", "words"),
     [
         ("missing", "No such file"),
-        ("text", "not a readable .npy file"),
-        ("pickle", "not a readable .npy file"),
-        ("cut", "not a readable .npy file"),
+        ("text", "is no .npy file"),
+        ("zip", "is no .npy file"),
+        ("pickle", "is no .npy file"),
+        ("cut", "is no .npy file"),
         ("npz", "several arrays"),
         ([1j], "must hold real numbers, not complex128"),
-        ([], r"of shape (0,)"),
+        ([], "not shape (0,)"),
+        (1.0, "not shape ()"),
         ([1.0, np.nan], "histogram can't run on"),
     ],
 )
@@ -117,6 +121,27 @@ def test_a_wrong_argument_gets_one_line_and_status_2(arguments, words):
     assert words in done.stderr
 
 
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="this system has no full disk to offer")
+def test_output_that_cannot_be_written(array):
+    arguments = [sys.executable, "-m", "gilfree", "demo", "--json", "--input", str(array)]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(arguments, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60)
+    assert done.returncode == 1
+    assert done.stderr == "gilfree: can't write: No space left on device\n"
+    closed = subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    closed.stdout.close()
+    assert closed.wait(timeout=60) == 1
+    assert closed.stderr.read() == ""
+    closed.stderr.close()
+
+
+def test_a_terminal_without_the_signs_gets_others(array):
+    done = gilfree(
+        "demo", "--input", array, env={**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
+    )
+    assert done.returncode == 0, done.stderr
+
+
 def test_input_and_a_kernel_that_takes_no_array(array):
     done = gilfree("demo", "--input", array, "--kernel", "mandelbrot")
     assert done.returncode == 2
@@ -139,9 +164,12 @@ def test_ctrl_c_exits_with_130_and_no_traceback():
 
 def test_without_rich_one_line_says_what_to_install(tmp_path):
     (tmp_path / "rich.py").write_text("raise ModuleNotFoundError(name='rich')")
-    done = gilfree("demo", env={**os.environ, "PYTHONPATH": str(tmp_path)})
+    environ = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    done = gilfree("demo", env=environ)
     assert done.returncode == 2
-    assert done.stderr == "gilfree: this command needs rich: pip install 'gilfree[cli]'\n"
+    assert done.stderr == "gilfree: this command needs rich: pip install rich, or use --json\n"
+    done = gilfree("demo", "--json", "--kernel", "polyval", "--workers", 1, env=environ)
+    assert done.returncode == 0
 
 
 def test_progress_is_shown_on_a_terminal_only(array):

@@ -42,6 +42,8 @@ def test_the_result_goes_to_json_and_reads_well(comparison):
     assert len({len(line) for line in lines[1:]}) == 1
     with pytest.raises(AttributeError):
         comparison.repeat = 1
+    with pytest.raises(KeyError, match="no row for 'held' with 9 workers"):
+        comparison.row("held", 9)
 
 
 def test_a_speedup_is_the_median_of_the_ratios_within_rounds():
@@ -64,7 +66,7 @@ def test_worker_counts_double_up_to_the_most():
 def test_on_round_is_called_after_each_round():
     rounds = []
     gilfree.compare(
-        gilfree.sum_of_squares, [1.0], workers=1, repeat=3, on_round=lambda: rounds.append(1)
+        gilfree.histogram, [1.0], bins=7, workers=1, repeat=3, on_round=lambda: rounds.append(1)
     )
     assert len(rounds) == 3
 
@@ -101,7 +103,8 @@ def test_a_script_without_a_main_guard_may_compare(run_script):
     [
         ((max,), {}, ValueError, "kernel must be one of gilfree's"),
         (("mandelbrot",), {}, ValueError, "kernel must be one of gilfree's"),
-        ((gilfree.mandelbrot,), {"workers": 0}, ValueError, "workers must be at least 1"),
+        ((gilfree.mandelbrot,), {"workers": 0}, ValueError, "workers must be from 1 to"),
+        ((gilfree.mandelbrot,), {"workers": 5000}, ValueError, "workers must be from 1 to"),
         ((gilfree.mandelbrot,), {"repeat": 0}, ValueError, "repeat must be at least 1"),
         ((gilfree.histogram, ["a"]), {}, TypeError, "x must hold real numbers"),
     ],

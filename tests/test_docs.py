@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import doctest
 import re
 from pathlib import Path
 
 import pytest
+
+import gilfree
+from gilfree import kernels
 
 ROOT = Path(__file__).parent.parent
 
@@ -21,6 +25,11 @@ def blocks():
 @pytest.mark.parametrize("source", list(blocks()))
 def test_python_block_runs_and_prints(source, run_script):
     assert run_script(source, timeout=120, quiet="distributed" not in source).strip()
+
+
+def test_the_examples_in_docstrings_are_true():
+    failed, tried = doctest.testmod(kernels, extraglobs={"gilfree": gilfree})
+    assert (failed, tried) == (0, 6)
 
 
 def test_the_readme_has_its_two_commands_within_the_first_40_lines():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import re
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -101,7 +102,7 @@ def test_mandelbrot_agrees_with_plain_python(shape, extent, max_iterations, nogi
 def plain_pi(samples, seed):
     """Make the same estimate with NumPy alone: the very streams, chunks and points."""
     root = np.random.SeedSequence(seed).spawn(1)[0]
-    pieces = kernels._pieces((samples,), cost=2.0)
+    pieces = list(kernels._pieces((samples,), cost=2.0))
     hits = 0
     for child, (cut,) in zip(root.spawn(len(pieces)), pieces, strict=True):
         bits = np.random.PCG64(child).random_raw(cut.stop - cut.start)
@@ -146,11 +147,13 @@ def test_same_bits_for_any_number_of_workers(name, workers, nogil):
 def test_more_than_one_chunk_is_what_these_tests_run(name, monkeypatch):
     counts = []
     run = kernels.Pool.run
-    monkeypatch.setattr(
-        kernels.Pool,
-        "run",
-        lambda self, task, chunks: (counts.append(len(chunks)), run(self, task, chunks))[1],
-    )
+
+    def counting(self, task, chunks):
+        chunks = list(chunks)
+        counts.append(len(chunks))
+        return run(self, task, chunks)
+
+    monkeypatch.setattr(kernels.Pool, "run", counting)
     CALLS[name]()
     assert min(counts) > 1
 
@@ -395,11 +398,22 @@ def test_dtypes_that_make_no_sense_are_type_errors(bad):
         (lambda: gilfree.histogram([1.0], 3, (2, 1)), ValueError, "range"),
         (lambda: gilfree.histogram([1.0], 3, (0, np.inf)), ValueError, "range"),
         (lambda: gilfree.histogram([1.0], 3, (0, 1, 2)), ValueError, "range must hold 2 numbers"),
+        (
+            lambda: gilfree.histogram([1.0], 3, ("a", "b")),
+            TypeError,
+            "range must hold real numbers",
+        ),
+        (lambda: gilfree.mandelbrot(extent=None), ValueError, "extent must hold 4 numbers"),
+        (
+            lambda: gilfree.mandelbrot(extent=["-2", "1", "-1", "1"]),
+            TypeError,
+            "extent must hold real",
+        ),
         (lambda: gilfree.sqeuclidean([1.0], [[1.0]]), ValueError, r"X must be two-dim.*\(1,\)"),
         (lambda: gilfree.sqeuclidean([[1.0]], [1.0]), ValueError, r"Y must be two-dim.*\(1,\)"),
         (lambda: gilfree.sqeuclidean([[1.0]], [[1.0, 2.0]]), ValueError, "columns"),
         (lambda: gilfree.mandelbrot((-1, 2)), ValueError, "shape must be at least 0"),
-        (lambda: gilfree.mandelbrot((1.5, 2)), TypeError, "shape must be a whole number"),
+        (lambda: gilfree.mandelbrot((1.5, 2)), TypeError, "shape must be a whole"),
         (lambda: gilfree.mandelbrot((1, 2, 3)), ValueError, "shape must hold 2 numbers"),
         (lambda: gilfree.mandelbrot(7), ValueError, "shape must hold 2 numbers"),
         (lambda: gilfree.mandelbrot(extent=(0, 1, 2)), ValueError, "extent must hold 4"),
@@ -426,6 +440,8 @@ def test_every_kernel_checks_workers_and_executor(name):
         TypeError, match=r"executor must be a concurrent\.futures\.Executor, not int"
     ):
         CALLS[name](executor=3)
+    with pytest.raises(TypeError, match="executor must be"):
+        CALLS[name](executor=ThreadPoolExecutor)
 
 
 def bad_outputs():
@@ -460,6 +476,19 @@ def test_nothing_is_written_before_all_arguments_are_checked():
         with pytest.raises((TypeError, ValueError)):
             gilfree.polyval([1.0, 2.0, 3.0], [1.0], out, **how)
     np.testing.assert_array_equal(out, 7.0)
+
+
+def test_histogram_of_a_narrow_range_and_many_bins():
+    x = np.random.default_rng(0).random(100_000) * 1e-310
+    assert_numpys_histogram(x, 20_000, (0, 1e-310))
+    assert_numpys_histogram(x / 1e-310, 300_000)
+
+
+@pytest.mark.filterwarnings("ignore:the matrix subclass")
+def test_out_of_a_subclass_is_filled_and_returned():
+    out = np.matrix([[0.0, 0.0]])
+    assert gilfree.polyval([[1.0, 2.0]], [0.0, 1.0], out) is out
+    np.testing.assert_array_equal(out, [[1.0, 2.0]])
 
 
 def test_out_is_filled_and_returned():

@@ -162,6 +162,54 @@ def test_no_task_is_under_way_when_the_exception_arrives():
 # ---------------------------------------------------------------- what could hang
 
 
+def test_no_task_is_under_way_when_ctrl_c_arrives_however_often(run_script):
+    run_script("""
+        import _thread, threading, time
+        from gilfree.pool import Pool
+
+        at_work = set()
+
+        def task(number):
+            at_work.add(number)
+            time.sleep(0.03)
+            at_work.discard(number)
+
+        def press():
+            for _ in range(5):
+                time.sleep(0.011)
+                _thread.interrupt_main()
+
+        for _ in range(20):
+            presser = threading.Thread(target=press)
+            presser.start()
+            try:
+                try:
+                    chunks = [(number,) for number in range(1000)]
+                    list(Pool(3).run(lambda n: task((n, threading.get_ident())), chunks))
+                finally:
+                    late = [n for n in at_work if n[1] != threading.get_ident()]
+            except KeyboardInterrupt:
+                assert not late, late
+            while presser.is_alive():
+                try:
+                    presser.join()
+                except KeyboardInterrupt:
+                    pass
+            at_work.clear()
+    """)
+
+
+def test_nested_calls_on_a_subclass_of_the_thread_pool(run_script):
+    run_script("""
+        import numpy as np, gilfree
+        from concurrent.futures import ThreadPoolExecutor
+        class Mine(ThreadPoolExecutor): pass
+        with Mine(1) as executor:
+            call = executor.submit(gilfree.sum_of_squares, np.ones(10**6), executor=executor)
+            assert call.result() == 10**6
+    """)
+
+
 def test_nested_calls_do_not_deadlock(run_script):
     run_script("""
         from concurrent.futures import ThreadPoolExecutor

@@ -5,10 +5,12 @@ The kernels run on every core::
     import gilfree
     counts, edges = gilfree.histogram(x, bins=64)
 
-``gilfree.compare`` measures the same work with the GIL held and released.
+``gilfree.compare`` measures the same work with the GIL held and released, and ``gilfree.probe``
+tells whether a callable of your own releases it.
 """
 
 from gilfree.compare import Comparison, compare
+from gilfree.gil_report import GilReport
 from gilfree.kernels import (
     histogram,
     mandelbrot,
@@ -17,16 +19,19 @@ from gilfree.kernels import (
     sqeuclidean,
     sum_of_squares,
 )
+from gilfree.probe import probe
 
 __version__ = "0.1.0"
 
 __all__ = [
     "Comparison",
+    "GilReport",
     "compare",
     "histogram",
     "mandelbrot",
     "monte_carlo_pi",
     "polyval",
+    "probe",
     "sqeuclidean",
     "sum_of_squares",
 ]

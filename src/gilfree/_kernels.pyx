@@ -120,7 +120,7 @@ cdef void _histogram(
     # (value - low) * scale never decreases as value grows, and puts each edge within ``drift`` of
     # its number. So a value whose place is farther than that from a whole number lies in the bin
     # that its place names; only the few others need a look at the edges themselves.
-    cdef Py_ssize_t i, bin, last = counts.shape[0] - 1
+    cdef Py_ssize_t i, bin, above, middle, last = counts.shape[0] - 1
     cdef double low = edges[0], high = edges[last + 1], value, place, rest
     for i in range(x.shape[0]):
         value = x[i]
@@ -130,10 +130,14 @@ cdef void _histogram(
         bin = <Py_ssize_t> place if place < last else last
         rest = place - bin
         if not (rest > drift and rest < 1 - drift):
-            while value < edges[bin]:
-                bin -= 1
-            while bin < last and value >= edges[bin + 1]:
-                bin += 1
+            bin = 0
+            above = last
+            while bin < above:
+                middle = (bin + above + 1) // 2
+                if value >= edges[middle]:
+                    bin = middle
+                else:
+                    above = middle - 1
         counts[bin] += 1
 
 

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import io
 import json
+import os
 import sys
 import time
+import zipfile
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -16,6 +21,9 @@ from numpy.typing import NDArray
 import gilfree
 from gilfree import kernels
 from gilfree.compare import Comparison, compare, environment, workload
+from gilfree.gil_report import GilReport
+from gilfree.statement import probe_statement, show_own_traceback
+from gilfree.survey import LIBRARIES, calls_of, survey
 
 ARRAY_KERNELS = ("sum_of_squares", "polyval", "histogram", "sqeuclidean")
 OTHER_KERNELS = ("mandelbrot", "monte_carlo_pi")
@@ -37,15 +45,24 @@ class _Parser(argparse.ArgumentParser):
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command that `arguments` name, by default those of the command line, and exit."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
-    parser = _parser()
+    for stream in sys.stdout, sys.stderr:
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # where the terminal knows no × or ±
     try:
-        options = parser.parse_args(arguments or ["demo"])
-        sys.exit(options.run(options))
+        options = _parser().parse_args(arguments or ["demo"])
+        status = options.run(options)
+        sys.stdout.flush()
     except UsageError as error:
         print(f"gilfree: {error}", file=sys.stderr)
-        sys.exit(2)
+        status = 2
+    except OSError as error:  # of the output: a closed pipe, a full disk
+        if not isinstance(error, BrokenPipeError):
+            print(f"gilfree: can't write: {error.strerror}", file=sys.stderr)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # Python flushes once more as it exits
+        status = 1
     except KeyboardInterrupt:
-        sys.exit(130)
+        status = 130
+    sys.exit(status)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -69,7 +86,57 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument("--input", metavar="FILE.npy", help="run the array kernels on this array")
     demo.add_argument("--json", action="store_true", help="print JSON instead of a table")
     demo.set_defaults(run=_demo)
+    probe = commands.add_parser(
+        "probe",
+        help="does this statement release the GIL, and will threads help?",
+        description="Run a statement many times, also on several threads at once, and tell whether "
+        "it releases the GIL. Arguments are those of python -m timeit.",
+    )
+    probe.add_argument(
+        "-s",
+        "--setup",
+        action="append",
+        default=[],
+        metavar="SETUP",
+        help="run once before; may be given again for further lines",
+    )
+    probe.add_argument("statement", nargs="+", help="what to look at, a line an argument")
+    probe.add_argument("--workers", type=_workers, metavar="N", help="threads to try")
+    probe.add_argument(
+        "--max-held",
+        type=_share,
+        metavar="SHARE",
+        help="exit with 1 if it holds the GIL for more than this share of the call, as 0.1",
+    )
+    probe.add_argument("--json", action="store_true", help="print JSON instead of a report")
+    probe.set_defaults(run=_probe)
+    survey = commands.add_parser(
+        "survey",
+        help="the probe over many calls of well-known libraries",
+        description="Probe a choice of calls of each library that is installed.",
+    )
+    survey.add_argument(
+        "library",
+        nargs="*",
+        metavar="LIBRARY",
+        help=f"by default all: {', '.join(LIBRARIES)}",
+    )
+    output = survey.add_mutually_exclusive_group()
+    output.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    output.add_argument("--markdown", action="store_true", help="print a page of Markdown instead")
+    survey.set_defaults(run=_survey)
     return parser
+
+
+def _share(text: str) -> float:
+    try:
+        share = float(text)
+    except ValueError:
+        share = -1.0
+    if not 0 <= share <= 1:
+        msg = f"must be a number from 0 to 1, not {text!r}"
+        raise argparse.ArgumentTypeError(msg)
+    return share
 
 
 def _workers(text: str) -> int:
@@ -84,24 +151,19 @@ def _workers(text: str) -> int:
 
 
 def _demo(options: argparse.Namespace) -> None:
-    report = _report()
+    report = None if options.json else _report()
     data = _load(options.input)
-    names = list(dict.fromkeys(options.kernel or (*ARRAY_KERNELS, *OTHER_KERNELS)))
-    if data is not None:
-        names = [name for name in names if name in ARRAY_KERNELS]
-        if not names:
-            msg = f"--input has no use for {' and '.join(OTHER_KERNELS)}: they take no array"
-            raise UsageError(msg)
+    names = _kernel_names(options.kernel, data)
     comparisons = []
-    with report.progress(len(names)) as step:
+    with _progress(len(names)) as step:
         for name in names:
             step(name)
             try:
                 comparisons.append(_compare(name, data, options.workers))
             except (TypeError, ValueError) as error:
-                msg = f"{name} can't run on {options.input}: {error}"
+                msg = f"{name} can't run on {options.input}: {error}" if options.input else error
                 raise UsageError(msg) from error
-    if options.json:
+    if report is None:
         results = [comparison.to_dict() for comparison in comparisons]
         print(json.dumps({"environment": environment(), "comparisons": results}, indent=2))
         return
@@ -109,6 +171,62 @@ def _demo(options: argparse.Namespace) -> None:
     console.print(f"gilfree {gilfree.__version__}, {report.environment_line(environment())}")
     console.print(report.comparison_table(comparisons))
     console.print(report.comparison_sentence(comparisons))
+
+
+def _kernel_names(chosen: list[str] | None, data: NDArray[Any] | None) -> list[str]:
+    """Return the kernels to run, or say which of the chosen ones has no use for the data."""
+    if data is None:
+        return list(dict.fromkeys(chosen or (*ARRAY_KERNELS, *OTHER_KERNELS)))
+    useless = [name for name in chosen or () if name in OTHER_KERNELS]
+    if useless:
+        msg = f"--input has no use for {' and '.join(useless)}, which take no array"
+        raise UsageError(msg)
+    return list(dict.fromkeys(chosen or ARRAY_KERNELS))
+
+
+def _probe(options: argparse.Namespace) -> int:
+    report = _statement_report(options)
+    if options.json:
+        print(json.dumps(report.to_dict(), indent=2))
+    else:
+        print(report)
+    return int(options.max_held is not None and (report.held or 0) > options.max_held)
+
+
+def _statement_report(options: argparse.Namespace) -> GilReport:
+    """Probe the statement; if it fails, show its own traceback and exit with 2."""
+    sys.path.insert(0, "")  # as for python -m timeit: modules of the current folder can be imported
+    try:
+        return probe_statement(
+            "\n".join(options.statement), "\n".join(options.setup), options.workers
+        )
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        if isinstance(error, RuntimeError) and "the probe needs" in str(error):
+            raise UsageError(error) from error
+        show_own_traceback(error)
+        sys.exit(2)
+
+
+def _survey(options: argparse.Namespace) -> None:
+    report = None if options.json else _report()
+    unknown = [name for name in options.library if name not in LIBRARIES]
+    if unknown:
+        msg = f"unknown library {unknown[0]!r}: choose from {', '.join(LIBRARIES)}"
+        raise UsageError(msg)
+    libraries = list(dict.fromkeys(options.library)) or list(LIBRARIES)
+    with _progress(len(calls_of(libraries))) as step:
+        result = survey(libraries, on_call=step)
+    if report is None:
+        print(json.dumps(result.to_dict(), indent=2))
+    elif options.markdown:
+        print(report.survey_markdown(result))
+    else:
+        console = report.console()
+        console.print(f"gilfree {gilfree.__version__}, {report.environment_line(environment())}")
+        console.print(report.survey_table(result))
+        console.print(report.survey_sentence(result))
 
 
 def _compare(name: str, data: NDArray[Any] | None, workers: int | None) -> Comparison:
@@ -130,23 +248,38 @@ def _load(path: str | None) -> NDArray[Any] | None:
         return None
     try:
         data = np.load(Path(path), allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        msg = f"--input {path} is not a readable .npy file: {error}"
+    except OSError as error:
+        msg = f"--input {path} can't be read: {error.strerror or error}"
+        raise UsageError(msg) from error
+    except (ValueError, EOFError, MemoryError, zipfile.BadZipFile) as error:
+        msg = f"--input {path} is no .npy file of numbers, as numpy.save writes it"
         raise UsageError(msg) from error
     if not isinstance(data, np.ndarray):
         msg = f"--input {path} holds several arrays; save one of them with numpy.save"
         raise UsageError(msg)
-    if data.dtype.kind not in "fiub" or data.size == 0:
-        msg = f"--input {path} must hold real numbers, not {data.dtype} of shape {data.shape}"
+    if data.dtype.kind not in "fiub":
+        msg = f"--input {path} must hold real numbers, not {data.dtype}"
+        raise UsageError(msg)
+    if data.size == 0 or data.ndim == 0:
+        msg = f"--input {path} must hold a list of numbers or more, not shape {data.shape}"
         raise UsageError(msg)
     return data
 
 
 def _report() -> Any:
-    """Return gilfree.report, which needs what the `cli` extra installs."""
+    """Return gilfree.report, or say what it needs."""
     try:
         from gilfree import report
     except ModuleNotFoundError as error:
-        msg = f"this command needs {error.name}: pip install 'gilfree[cli]'"
+        msg = f"this command needs {error.name}: pip install {error.name}, or use --json"
         raise UsageError(msg) from error
     return report
+
+
+def _progress(total: int) -> AbstractContextManager[Callable[[str], object]]:
+    """Return a progress bar, where there is one to be had."""
+    try:
+        from gilfree.report import progress
+    except ModuleNotFoundError:
+        return contextlib.nullcontext(str)
+    return progress(total)

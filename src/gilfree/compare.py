@@ -10,6 +10,7 @@ rounds. So a machine that slows down for a while slows down both sides of each r
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import pickle
@@ -26,10 +27,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gilfree import kernels
-from gilfree.pool import usable_cpus, whole_number
+from gilfree.pool import gil_enabled, usable_cpus, whole_number
 
 Mode: TypeAlias = Literal["held", "released", "processes"]
 MODES: tuple[Mode, ...] = ("held", "released", "processes")
+MOST_PROCESSES = 64
+# Short calls are repeated for so long, or else they would measure how processes are woken up.
+SHORTEST_SECONDS = 20e-3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,7 +47,7 @@ class Row:
     workers : int
         Threads, or processes.
     seconds, seconds_low, seconds_high : float
-        Median and quartiles of the wall time of one round.
+        Median and quartiles of the wall time of one call.
     speedup, speedup_low, speedup_high : float
         Work done per second over that of the same mode with one worker: median and quartiles of
         the rounds. N processes do the work N times.
@@ -82,7 +86,11 @@ class Comparison:
 
     def row(self, mode: Mode, workers: int) -> Row:
         """Return the row of this mode and number of workers."""
-        return next(row for row in self.rows if (row.mode, row.workers) == (mode, workers))
+        for row in self.rows:
+            if (row.mode, row.workers) == (mode, workers):
+                return row
+        msg = f"no row for {mode!r} with {workers} workers: there are {MODES}, {self.workers}"
+        raise KeyError(msg)
 
     @property
     def workers(self) -> tuple[int, ...]:
@@ -112,17 +120,19 @@ def compare(
     workers: int | None = None,
     repeat: int = 9,
     on_round: Callable[[], object] | None = None,
+    **kwargs: Any,
 ) -> Comparison:
-    """Run ``kernel(*args)`` with the GIL held and released, and in independent processes.
+    """Run ``kernel(*args, **kwargs)`` with the GIL held and released, and in independent processes.
 
     Parameters
     ----------
     kernel : function
         One of gilfree's kernels.
-    *args
+    *args, **kwargs
         Its arguments, such as the array and the number of bins.
     workers : int, optional
-        The most workers to try; 1, 2, 4 ... up to it. By default one for each usable CPU.
+        The most workers to try; 1, 2, 4 ... up to it, and 64 or all usable CPUs at the most, for
+        each comes with a process that has arguments of its own. By default all usable CPUs.
     repeat : int, default: 9
         How many rounds to run, after one that is not counted.
     on_round : callable, optional
@@ -135,8 +145,8 @@ def compare(
     Raises
     ------
     TypeError, ValueError
-        If `kernel` is not a kernel of gilfree's, if `workers` or `repeat` is not a whole number of
-        at least 1, or whatever the kernel has to say of its arguments.
+        If `kernel` is not a kernel of gilfree's, if `workers` or `repeat` is no whole number or
+        out of bounds, or whatever the kernel has to say of its arguments.
 
     Examples
     --------
@@ -146,24 +156,28 @@ def compare(
     if name not in kernels.__all__ or kernel is not getattr(kernels, name):
         msg = f"kernel must be one of gilfree's ({', '.join(kernels.__all__)}), not {kernel!r}"
         raise ValueError(msg)
-    most = usable_cpus() if workers is None else whole_number("workers", workers)
+    most = usable_cpus()
+    if workers is not None:
+        most = whole_number("workers", workers, most=max(MOST_PROCESSES, most))
     repeat = whole_number("repeat", repeat)
     counts = _worker_counts(most)
 
-    def seconds(nogil: bool, workers: int) -> float:
+    def seconds(calls: int, nogil: bool, workers: int) -> float:
         start = time.perf_counter()
-        kernel(*args, nogil=nogil, workers=workers)
-        return time.perf_counter() - start
+        for _ in range(calls):
+            kernel(*args, **kwargs, nogil=nogil, workers=workers)
+        return (time.perf_counter() - start) / calls
 
+    seconds(1, nogil=True, workers=1)  # complains of wrong arguments before a process is started
+    calls = max(1, round(SHORTEST_SECONDS / seconds(1, nogil=True, workers=1)))
     ways: dict[tuple[Mode, int], list[float]] = {(m, n): [] for n in counts for m in MODES}
-    seconds(nogil=True, workers=1)  # complains of wrong arguments before any process is started
-    with _Processes(most, name, args) as processes:
+    with _Processes(most, name, args, kwargs) as processes:
         for number in range(repeat + 1):
             for (mode, n), times in ways.items():
                 if mode == "processes":
-                    taken = processes.seconds(n)
+                    taken = processes.seconds(calls, n)
                 else:
-                    taken = seconds(nogil=mode == "released", workers=n)
+                    taken = seconds(calls, nogil=mode == "released", workers=n)
                 if number:
                     times.append(taken)
             if number and on_round is not None:
@@ -202,11 +216,6 @@ def environment() -> dict[str, Any]:
     }
 
 
-def gil_enabled() -> bool:
-    """Tell whether this interpreter has a GIL right now."""
-    return getattr(sys, "_is_gil_enabled", lambda: True)()
-
-
 def workload(name: str, data: NDArray[Any] | None = None) -> tuple[Any, ...]:
     """Return arguments for the kernel `name` that keep one core busy for some 5 to 100 ms.
 
@@ -242,8 +251,10 @@ class _Processes:
     Not ``multiprocessing``: that would run the caller's script again in each of them.
     """
 
-    def __init__(self, count: int, kernel: str, args: tuple[Any, ...]) -> None:
-        self._work = pickle.dumps((kernel, args), protocol=5)
+    def __init__(
+        self, count: int, kernel: str, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> None:
+        self._work = pickle.dumps((kernel, args, kwargs), protocol=5)
         self._count = count
         self._children: list[subprocess.Popen[bytes]] = []
 
@@ -263,23 +274,24 @@ class _Processes:
             for child in self._children:
                 _pipe(child.stdin).write(self._work)
                 _pipe(child.stdin).flush()
-            self.seconds(self._count)
+            self.seconds(1, self._count)
         except BaseException:
             self.__exit__()
             raise
         return self
 
-    def seconds(self, count: int) -> float:
-        """Let the first `count` processes run at once; return the time from first to last."""
+    def seconds(self, calls: int, count: int) -> float:
+        """Let the first `count` processes run at once; return seconds, first to last, per call."""
         children = self._children[:count]
         for child in children:
-            _pipe(child.stdin).write(b"run\n")
+            _pipe(child.stdin).write(b"%d\n" % calls)
             _pipe(child.stdin).flush()
         times = [_pipe(child.stdout).readline().split() for child in children]
         if not all(times):
             msg = "a process that measures the machine's limit has died"
             raise RuntimeError(msg)
-        return max(float(end) for _, end in times) - min(float(start) for start, _ in times)
+        first, last = min(float(start) for start, _ in times), max(float(end) for _, end in times)
+        return (last - first) / calls
 
     def __exit__(self, *_: object) -> None:
         for child in self._children:
@@ -296,12 +308,14 @@ def _pipe(stream: IO[bytes] | None) -> IO[bytes]:
 
 
 def _serve() -> None:
-    """Be one of the processes: read the work, then do it once for each line that comes."""
+    """Be one of the processes: read the work, then do it as often as each line says."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    name, args = pickle.load(sys.stdin.buffer)  # noqa: S301  what our own parent wrote
-    kernel = getattr(kernels, name)
-    for _ in sys.stdin.buffer:
-        start = time.perf_counter()
-        kernel(*args, workers=1)
-        sys.stdout.write(f"{start} {time.perf_counter()}\n")
-        sys.stdout.flush()
+    with contextlib.suppress(EOFError):  # the parent has gone
+        name, args, kwargs = pickle.load(sys.stdin.buffer)  # noqa: S301  our own parent wrote it
+        kernel = getattr(kernels, name)
+        for line in sys.stdin.buffer:
+            start = time.perf_counter()
+            for _ in range(int(line)):
+                kernel(*args, **kwargs, workers=1)
+            sys.stdout.write(f"{start} {time.perf_counter()}\n")
+            sys.stdout.flush()

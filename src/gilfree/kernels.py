@@ -85,7 +85,7 @@ def sum_of_squares(
         msg = f"x must be one-dimensional, not of shape {x.shape}"
         raise ValueError(msg)
     pool = Pool(workers, executor)
-    chunks = [(nogil, dtype, x[piece]) for piece in _pieces(x.shape, cost=0.25)]
+    chunks = ((nogil, dtype, x[piece]) for piece in _pieces(x.shape, cost=0.25))
     total: Real = dtype.type(functools.reduce(operator.add, pool.run(_sum_of_squares, chunks), 0.0))
     return total
 
@@ -122,8 +122,8 @@ def polyval(
     Returns
     -------
     ndarray or scalar
-        ``c[0] + c[1] * x + c[2] * x**2 + ...``, of the shape of `x`; `out` if it was given. The
-        bits are those of NumPy's result.
+        ``c[0] + c[1] * x + c[2] * x**2 + ...``, of the shape of `x`; `out` if it was given. For
+        float32 and float64 the bits are those of NumPy's result.
 
     Raises
     ------
@@ -146,9 +146,11 @@ def polyval(
     c = _contiguous(c, dtype)
     pool = Pool(workers, executor)
     result = _output(out, x.shape, dtype, x=x, c=c)
-    pieces = _pieces(x.shape, cost=0.3 * c.size)
-    pool.fill(_polyval, [(nogil, x[piece], c) for piece in pieces], [result[p] for p in pieces])
-    return result if result.ndim or out is not None else result[()]
+    pieces = list(_pieces(x.shape, cost=0.3 * c.size))
+    pool.fill(_polyval, ((nogil, x[piece], c) for piece in pieces), (result[p] for p in pieces))
+    if out is not None:
+        return out
+    return result if result.ndim else result[()]
 
 
 def _polyval(nogil: bool, x: NDArray[Any], c: RealArray, out: RealArray | None) -> RealArray:
@@ -168,7 +170,10 @@ def histogram(
     workers: int | None = None,
     executor: Executor | None = None,
 ) -> tuple[NDArray[np.intp], RealArray]:
-    """Count the values of `x` in bins of equal width, exactly as ``numpy.histogram`` does.
+    """Count the values of `x` in bins of equal width, as ``numpy.histogram`` does.
+
+    For float32 and float64, counts and edges are NumPy's very own. Other dtypes become float64
+    first.
 
     Parameters
     ----------
@@ -205,19 +210,22 @@ def histogram(
     x, dtype = _real_array("x", x)
     bins = whole_number("bins", bins)
     if range is not None:
-        range = tuple(_length("range", range, 2))  # noqa: A001
+        range = tuple(_numbers("range", range, 2))  # noqa: A001
     pool = Pool(workers, executor)
-    # Each chunk counts for itself, so a chunk is large beside its counts.
-    pieces = _pieces(x.shape, cost=1.2, shortest=64 * bins)
-    chunks = [(nogil, dtype, x[piece]) for piece in pieces]
+
+    def chunks() -> Iterator[tuple[Any, ...]]:
+        # Each chunk counts for itself, so it is long beside its counts.
+        for piece in _pieces(x.shape, cost=1.2, shortest=8 * bins):
+            yield nogil, dtype, x[piece]
+
     outer = np.empty(0, dtype)
     if range is None and x.size:
-        outer = np.array(list(pool.run(_minmax, chunks)), dtype)
+        outer = np.array(list(pool.run(_minmax, chunks())), dtype)
         outer = np.array([outer[:, 0].min(), outer[:, 1].max()])
     edges = np.histogram_bin_edges(outer, bins, range)
     place = _places(np.asarray(edges, np.float64))
     counts = np.zeros(bins, np.intp)
-    for partial in pool.run(_histogram, [(*chunk, *place) for chunk in chunks]):
+    for partial in pool.run(_histogram, ((*chunk, *place) for chunk in chunks())):
         counts += partial
     return counts, edges
 
@@ -233,9 +241,12 @@ def _places(edges: NDArray[np.float64]) -> tuple[NDArray[np.float64], float, flo
 
 def _minmax(nogil: bool, dtype: np.dtype[Any], x: NDArray[Any]) -> RealArray:
     kernel = _kernels.minmax_nogil if nogil else _kernels.minmax_gil
-    outer = np.empty(2, dtype)
-    kernel(_contiguous(x, dtype).reshape(-1), outer)
-    return outer
+    outer = []
+    for block in _blocks(x, dtype):
+        outer.append(np.empty(2, dtype))
+        kernel(block, outer[-1])
+    lows, highs = np.transpose(outer)
+    return np.array([lows.min(), highs.max()])
 
 
 def _histogram(
@@ -248,7 +259,8 @@ def _histogram(
 ) -> NDArray[np.intp]:
     kernel = _kernels.histogram_nogil if nogil else _kernels.histogram_gil
     counts = np.zeros(edges.size - 1, np.intp)
-    kernel(_contiguous(x, dtype).reshape(-1), edges, scale, drift, counts)
+    for block in _blocks(x, dtype):
+        kernel(block, edges, scale, drift, counts)
     return counts
 
 
@@ -263,7 +275,7 @@ def sqeuclidean(
 ) -> RealArray:
     """Return the squared distance of each row of `X` to each row of `Y`.
 
-    The same as ``scipy.spatial.distance.cdist(X, Y, "sqeuclidean")``.
+    The same as ``scipy.spatial.distance.cdist(X, Y, "sqeuclidean")``, but float32 stays float32.
 
     Parameters
     ----------
@@ -309,15 +321,16 @@ def sqeuclidean(
     result = _output(out, (len(X), len(Y)), dtype, X=X, Y=Y)
     # The loop takes any strides, so only points of another dtype are copied as a whole.
     X, Y = _aligned(X, dtype), _aligned(Y, dtype)
-    cost = 0.4 * max(X.shape[1] * min(len(X), len(Y)), 1)  # of a row of the longer one
-    if len(X) >= len(Y):
-        pieces = [(rows, slice(None)) for (rows,) in _pieces((len(X),), cost)]
-    else:
-        pieces = [(slice(None), rows) for (rows,) in _pieces((len(Y),), cost)]
+    pair = 0.4 * max(X.shape[1], 1)  # what one distance costs
+    rows = list(_pieces((len(X),), pair * max(len(Y), 1)))
+    columns = list(_pieces((len(Y),), pair, shortest=max(len(Y) // len(rows), 1) if rows else 1))
+    pieces = [(i, j) for (i,) in rows for (j,) in columns]
     pool.fill(
-        _sqeuclidean, [(nogil, X[i], Y[j]) for i, j in pieces], [result[piece] for piece in pieces]
+        _sqeuclidean,
+        ((nogil, X[i], Y[j]) for i, j in pieces),
+        (result[piece] for piece in pieces),
     )
-    return result
+    return result if out is None else out
 
 
 def _sqeuclidean(nogil: bool, X: RealArray, Y: RealArray, out: RealArray | None) -> RealArray:
@@ -366,13 +379,13 @@ def mandelbrot(
     Examples
     --------
     >>> gilfree.mandelbrot((2, 3), max_iterations=50)
-    array([[ 1,  6,  2],
-           [ 1,  6,  2]], dtype=int32)
+    array([[ 2, 50,  4],
+           [ 2, 50,  4]], dtype=int32)
     """
     rows, columns = (
-        whole_number("shape", number, least=0) for number in _length("shape", shape, 2)
+        whole_number("shape", number, least=0) for number in _numbers("shape", shape, 2)
     )
-    left, right, bottom, top = (float(border) for border in _length("extent", extent, 4))
+    left, right, bottom, top = (float(border) for border in _numbers("extent", extent, 4))
     if not all(map(math.isfinite, (left, right, bottom, top))):
         msg = f"extent must hold four finite numbers, not {extent}"
         raise ValueError(msg)
@@ -380,11 +393,11 @@ def mandelbrot(
     pool = Pool(workers, executor)
     result = np.empty((rows, columns), np.int32)
     dx, dy = (right - left) / max(columns, 1), (top - bottom) / max(rows, 1)
-    pieces = _pieces((result.size,), cost=0.3 * max_iterations)
+    pieces = list(_pieces((result.size,), cost=0.3 * max_iterations, shortest=64))
     pool.fill(
         _mandelbrot,
-        [(nogil, p.start, p.stop, columns, left, top, dx, dy, max_iterations) for (p,) in pieces],
-        [result.reshape(-1)[piece] for piece in pieces],
+        ((nogil, p.start, p.stop, columns, left, top, dx, dy, max_iterations) for (p,) in pieces),
+        (result.reshape(-1)[piece] for piece in pieces),
     )
     return result
 
@@ -444,15 +457,15 @@ def monte_carlo_pi(
     Examples
     --------
     >>> gilfree.monte_carlo_pi(1_000_000, rng=1)
-    3.14
+    3.141572
     """
     samples = whole_number("samples", samples)
     pool = Pool(workers, executor)
     kind, root = _spawn(rng)
-    chunks = [
+    chunks = (
         (nogil, kind, root, number, cut.stop - cut.start)
         for number, (cut,) in enumerate(_pieces((samples,), cost=2.0))
-    ]
+    )
     return 4 * sum(pool.run(_monte_carlo_pi, chunks)) / samples
 
 
@@ -490,16 +503,26 @@ def _real_array(name: str, value: ArrayLike) -> tuple[NDArray[Any], np.dtype[Any
     return array, np.dtype(np.float32 if array.dtype.type is np.float32 else np.float64)
 
 
-def _length(name: str, value: Sequence[Any], length: int) -> Sequence[Any]:
-    if np.ndim(value) != 1 or len(value) != length:
-        msg = f"{name} must hold {length} numbers, not {value!r}"
+def _numbers(name: str, values: Sequence[Any], length: int) -> Sequence[Any]:
+    """Return `values` if they are so many real numbers."""
+    if np.ndim(values) != 1 or len(values) != length:
+        msg = f"{name} must hold {length} numbers, not {values!r}"
         raise ValueError(msg)
-    return value
+    if np.asarray(values).dtype.kind not in "fiu":
+        msg = f"{name} must hold real numbers, not {values!r}"
+        raise TypeError(msg)
+    return values
 
 
 def _contiguous(x: NDArray[Any], dtype: np.dtype[Any]) -> RealArray:
     """Return `x` as the loops want it, copied only if it is not so already."""
     return _aligned(np.ascontiguousarray(x, dtype), dtype)
+
+
+def _blocks(x: NDArray[Any], dtype: np.dtype[Any]) -> Iterator[RealArray]:
+    """Yield a chunk in parts that are small enough to be copied."""
+    for block in _cut(x.shape, LARGEST):
+        yield _contiguous(x[block], dtype).reshape(-1)
 
 
 def _aligned(x: NDArray[Any], dtype: np.dtype[Any]) -> RealArray:
@@ -529,11 +552,11 @@ def _output(
     if wrong:
         msg = f"out must {wrong}"
         raise ValueError(msg)
-    return out
+    return np.asarray(out, dtype)  # of a subclass, too
 
 
-def _pieces(shape: tuple[int, ...], cost: float, shortest: int = 1) -> list[tuple[Any, ...]]:
-    """Return the indices that cut an array of this shape into chunks, in C order.
+def _pieces(shape: tuple[int, ...], cost: float, shortest: int = 1) -> Iterator[tuple[Any, ...]]:
+    """Yield the indices that cut an array of this shape into chunks, in C order.
 
     Parameters
     ----------
@@ -546,7 +569,7 @@ def _pieces(shape: tuple[int, ...], cost: float, shortest: int = 1) -> list[tupl
     length = min(
         max(math.prod(shape) / CHUNKS, SHORTEST / cost, 1), max(LONGEST / cost, 1), LARGEST
     )
-    return list(_cut(shape, max(int(length), shortest)))
+    return _cut(shape, max(int(length), shortest))
 
 
 def _cut(shape: tuple[int, ...], length: int) -> Iterator[tuple[Any, ...]]:

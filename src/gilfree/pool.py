@@ -1,26 +1,33 @@
 """Run the chunks of one call on threads, or on any ``concurrent.futures.Executor``.
 
-The caller works too. It puts the chunks into one queue, asks a thread pool for helpers, and takes
-chunks from the queue like any of them until none is left. A helper that wakes up late finds
-nothing to do and costs nothing; one that never wakes up (the pool is full, or is the very pool
-that this call runs on) is not waited for. So calls may be nested as deep as you like.
+The caller works too. It asks a thread pool for helpers, and takes one chunk after the other, like
+any of them, until none is left. A helper that wakes up late finds nothing to do and costs nothing;
+one that never wakes up (the pool is full, or is the very pool that this call runs on) is not
+waited for. So calls may be nested as deep as you like.
 """
 
 from __future__ import annotations
 
+import concurrent.futures
 import contextlib
 import itertools
 import operator
 import os
+import sys
+import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from typing import Any, TypeVar
 
 from numpy.typing import NDArray
 
 Result = TypeVar("Result")
 
+# Of the pool that all calls share: more than anyone asks for. A thread starts when it is needed.
+MOST_THREADS = 256
+
+_INTERPRETER_POOL: Any = getattr(concurrent.futures, "InterpreterPoolExecutor", ())  # Python 3.14
 _shared: ThreadPoolExecutor | None = None
 
 
@@ -31,6 +38,12 @@ def usable_cpus() -> int:
     if hasattr(os, "sched_getaffinity"):  # Linux
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def gil_enabled() -> bool:
+    """Tell whether this interpreter has a GIL right now."""
+    enabled: bool = getattr(sys, "_is_gil_enabled", lambda: True)()
+    return enabled
 
 
 class Pool:
@@ -58,34 +71,42 @@ class Pool:
     def __init__(self, workers: int | None = None, executor: Executor | None = None) -> None:
         if workers is not None:
             workers = whole_number("workers", workers)
-        if executor is not None and not callable(getattr(executor, "submit", None)):
+        if executor is not None and (
+            isinstance(executor, type) or not callable(getattr(executor, "submit", None))
+        ):
             msg = f"executor must be a concurrent.futures.Executor, not {type(executor).__name__}"
             raise TypeError(msg)
         self._workers = workers
         self._executor = executor
-        # Subclasses don't count: InterpreterPoolExecutor is one, and pickles what it is given.
-        self._on_threads = executor is None or type(executor) is ThreadPoolExecutor
+        self._on_threads = executor is None or (
+            isinstance(executor, ThreadPoolExecutor)
+            and not isinstance(executor, _INTERPRETER_POOL)  # pickles what it is given
+        )
 
     def run(
-        self, task: Callable[..., Result], chunks: Sequence[tuple[Any, ...]]
+        self, task: Callable[..., Result], chunks: Iterable[tuple[Any, ...]]
     ) -> Iterator[Result]:
         """Yield ``task(*chunk)`` for each chunk, in the order of `chunks`.
 
-        The first exception empties the queue, and reaches the caller when no thread is at work any
-        more. That holds for ``KeyboardInterrupt`` as well. A single chunk is run here and now.
+        The first exception ends the rest. On threads it reaches the caller when none of them is at
+        work any more, ``KeyboardInterrupt`` too. A single chunk is run here and now.
         """
-        if len(chunks) < 2 or (self._on_threads and self._workers == 1):
+        chunks = iter(chunks)
+        workers = self._workers or (usable_cpus() if self._on_threads else sys.maxsize)
+        head = list(itertools.islice(chunks, max(2, min(workers, MOST_THREADS))))
+        chunks = itertools.chain(head, chunks)
+        if len(head) < 2 or (self._on_threads and workers == 1):
             return itertools.starmap(task, chunks)
         if self._on_threads:
-            return _run_on_threads(task, chunks, self._workers or usable_cpus(), self._executor)
+            return _run_on_threads(task, chunks, min(workers, len(head)) - 1, self._executor)
         assert self._executor is not None
-        return _run_elsewhere(task, chunks, self._workers or len(chunks), self._executor)
+        return _run_elsewhere(task, chunks, workers, self._executor)
 
     def fill(
         self,
         task: Callable[..., NDArray[Any]],
-        chunks: Sequence[tuple[Any, ...]],
-        pieces: Sequence[NDArray[Any]],
+        chunks: Iterable[tuple[Any, ...]],
+        pieces: Iterable[NDArray[Any]],
     ) -> None:
         """Run chunks whose results are pieces of one array: ``task(*chunk, piece)``.
 
@@ -93,10 +114,10 @@ class Pool:
         returns a new array, and it is copied here.
         """
         if self._on_threads:
-            for _ in self.run(task, [(*c, piece) for c, piece in zip(chunks, pieces, strict=True)]):
+            for _ in self.run(task, ((*c, piece) for c, piece in zip(chunks, pieces, strict=True))):
                 pass
         else:
-            results = self.run(task, [(*chunk, None) for chunk in chunks])
+            results = self.run(task, ((*chunk, None) for chunk in chunks))
             for piece, result in zip(pieces, results, strict=True):
                 piece[...] = result
 
@@ -117,57 +138,95 @@ def whole_number(name: str, value: int, least: int = 1, most: int | None = None)
 
 def _run_on_threads(
     task: Callable[..., Result],
-    chunks: Sequence[tuple[Any, ...]],
-    workers: int,
+    chunks: Iterator[tuple[Any, ...]],
+    helpers: int,
     executor: Executor | None,
 ) -> Iterator[Result]:
-    queue = deque(enumerate(chunks))
+    """Run the chunks on the calling thread and on helpers of the executor."""
+    numbered = enumerate(chunks)
     results: dict[int, Result] = {}
+    errors: list[BaseException] = []
+    state = threading.Condition()  # guards the two below
+    at_work, stopped = 0, False
 
-    def take() -> tuple[int, tuple[Any, ...]] | None:
+    def do_next() -> bool:
+        with state:
+            numbered_chunk = None if stopped else next(numbered, None)
+        if numbered_chunk is None:
+            return False
+        number, chunk = numbered_chunk
+        results[number] = task(*chunk)
+        return True
+
+    def help_out() -> None:
+        nonlocal at_work, stopped
+        with state:
+            at_work += 1
         try:
-            return queue.popleft()  # atomic, on free-threaded builds too
-        except IndexError:
-            return None
+            while do_next():
+                pass
+        except BaseException as error:
+            errors.append(error)
+            stopped = True
+        finally:
+            with state:
+                at_work -= 1
+                state.notify_all()
 
-    def work() -> None:
-        try:
-            for number, chunk in iter(take, None):
-                results[number] = task(*chunk)
-        except BaseException:
-            queue.clear()
-            raise
-
-    helpers: list[Future[None]] = []
+    futures: list[Future[None]] = []
+    done = 0
     try:
-        _recruit(helpers, work, min(workers, len(chunks)) - 1, executor)
-        work()
+        _recruit(futures, help_out, helpers, executor)
+        while do_next():
+            while done in results:
+                yield results.pop(done)
+                done += 1
+    except BaseException:
+        stopped = True
+        raise
     finally:
-        queue.clear()
-        started = [helper for helper in helpers if not helper.cancel()]
-        wait(started)  # they may be writing to the caller's array
-    for helper in started:
-        helper.result()
-    for number in range(len(chunks)):
-        yield results.pop(number)
+        # Those that have not started need not; the others may be writing to the caller's array.
+        for future in futures:
+            future.cancel()
+        _wait_until(state, lambda: not at_work)
+    if errors:
+        raise errors[0]
+    while results:
+        yield results.pop(done)
+        done += 1
+
+
+def _wait_until(state: threading.Condition, settled: Callable[[], bool]) -> None:
+    """Wait, whatever interrupts: what does is raised when the wait is over."""
+    interruption: BaseException | None = None
+    while True:
+        try:
+            with state:
+                state.wait_for(settled)
+        except BaseException as error:
+            interruption = error
+        else:
+            break
+    if interruption is not None:
+        raise interruption
 
 
 def _recruit(
-    helpers: list[Future[None]], work: Callable[[], None], count: int, executor: Executor | None
+    futures: list[Future[None]], help_out: Callable[[], None], count: int, executor: Executor | None
 ) -> None:
-    """Submit `work` `count` times; `helpers` holds what was submitted, whatever happens."""
+    """Submit `help_out` `count` times; `futures` holds what was submitted, whatever happens."""
     if executor is not None:
-        helpers.extend(executor.submit(work) for _ in range(count))
+        futures.extend(executor.submit(help_out) for _ in range(count))
         return
     # The shared pool takes no more work once the interpreter exits, or when the system has no
     # more threads to give. Then the caller does all of it alone.
     with contextlib.suppress(RuntimeError):
-        helpers.extend(_shared_pool().submit(work) for _ in range(count))
+        futures.extend(_shared_pool().submit(help_out) for _ in range(count))
 
 
 def _run_elsewhere(
     task: Callable[..., Result],
-    chunks: Sequence[tuple[Any, ...]],
+    chunks: Iterator[tuple[Any, ...]],
     workers: int,
     executor: Executor,
 ) -> Iterator[Result]:
@@ -188,7 +247,7 @@ def _shared_pool() -> ThreadPoolExecutor:
     # Two threads may both find None; the pool that is then lost has its threads end by themselves.
     global _shared
     if _shared is None:
-        _shared = ThreadPoolExecutor(max(32, usable_cpus()), thread_name_prefix="gilfree")
+        _shared = ThreadPoolExecutor(MOST_THREADS, thread_name_prefix="gilfree")
     return _shared
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
+import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -11,7 +13,9 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from gilfree.compare import MODES, Comparison, Row
+from gilfree.compare import MODES, Comparison
+from gilfree.gil_report import readable_time
+from gilfree.survey import Entry, Survey
 
 
 def environment_line(environment: dict[str, Any]) -> str:
@@ -29,29 +33,37 @@ def comparison_table(comparisons: Sequence[Comparison]) -> Table:
     table = Table(
         box=SIMPLE_HEAD,
         padding=(0, 1, 0, 0),
-        caption="ms: median ± half the interquartile range; ×: speedup over one worker",
+        pad_edge=False,
+        caption="median ± half the interquartile range; speedup over one worker",
         caption_justify="left",
     )
-    table.add_column("kernel")
+    table.add_column("kernel", no_wrap=True)
     headings = "held\nms", "released\nms", "speedup\nheld", "speedup\nreleased", "machine\nlimit"
     for heading in "workers", *headings:
         table.add_column(heading, justify="right", no_wrap=True)
     for comparison in comparisons:
         for workers in comparison.workers:
-            held, released, processes = (comparison.row(mode, workers) for mode in MODES)
+            rows = [comparison.row(mode, workers) for mode in MODES]
             table.add_row(
                 comparison.kernel if workers == 1 else "",
                 str(workers),
-                _milliseconds(held),
-                _milliseconds(released),
-                *(f"{row.speedup:.2f}×" for row in (held, released, processes)),
+                *(
+                    _spread(row.seconds * 1e3, row.seconds_low * 1e3, row.seconds_high * 1e3)
+                    for row in rows[:2]
+                ),
+                *(
+                    "1" if workers == 1 else _spread(row.speedup, row.speedup_low, row.speedup_high)
+                    for row in rows
+                ),
                 end_section=workers == comparison.workers[-1],
             )
     return table
 
 
-def _milliseconds(row: Row) -> str:
-    return f"{row.seconds * 1e3:.1f} ± {(row.seconds_high - row.seconds_low) / 2 * 1e3:.1f}"
+def _spread(middle: float, low: float, high: float) -> str:
+    """Return a median and half the interquartile range, to hundredths or three digits."""
+    digits = min(2, max(0, 2 - math.floor(math.log10(middle))))
+    return f"{middle:.{digits}f}±{(high - low) / 2:.{digits}f}"
 
 
 def comparison_sentence(comparisons: Sequence[Comparison]) -> str:
@@ -80,9 +92,89 @@ def _range(values: Sequence[float], form: str) -> str:
     return low if low == high else f"{low} to {high}"
 
 
+# ---------------------------------------------------------------- the survey
+
+
+def survey_table(survey: Survey) -> Table:
+    """Return a table of all calls, those that hold the GIL first."""
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    table.add_column("call")
+    for heading in "held", "longest\nhold", "speedup":
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("verdict")
+    for entry in survey.entries:
+        table.add_row(entry.call.name, *_survey_cells(entry))
+    return table
+
+
+def _survey_cells(entry: Entry) -> list[str]:
+    report = entry.report
+    if report is None:
+        return ["", "", "", f"could not be run: {entry.error}"]
+    return [
+        "" if report.held is None else f"{report.held:.0%}",
+        readable_time(report.longest_hold),
+        "" if report.speedup is None else f"{report.speedup:.2f}×",
+        report.summary,
+    ]
+
+
+def survey_sentence(survey: Survey) -> str:
+    """Say how many calls do what, and what was skipped."""
+    summaries = [entry.report.summary for entry in survey.entries if entry.report is not None]
+    counts = {
+        "release the GIL": sum(summary.startswith("released") for summary in summaries),
+        "release it in part": sum("in part" in summary for summary in summaries),
+        "hold it": sum(summary.startswith("holds") for summary in summaries),
+        "are inconclusive": sum(summary == "inconclusive" for summary in summaries),
+        "run without a GIL": sum(summary.startswith("no GIL") for summary in summaries),
+    }
+    parts = [f"{count} {what}" for what, count in counts.items() if count]
+    failed = len(survey.entries) - len(summaries)
+    if failed:
+        parts.append(f"{failed} could not be run")
+    sentence = f"Of {len(survey.entries)} calls, {', '.join(parts)}."
+    if survey.skipped:
+        sentence += f" Not installed, so skipped: {', '.join(survey.skipped)}."
+    return sentence
+
+
+def survey_markdown(survey: Survey) -> str:
+    """Return a page with a table for each library."""
+    versions = ", ".join(f"{name} {version}" for name, version in survey.versions.items())
+    lines = [
+        "# Who releases the GIL?",
+        "",
+        f"{environment_line(survey.environment)}; {versions}.",
+        "",
+        survey_sentence(survey),
+        "",
+        "Made by `gilfree survey --markdown`. *Held* is the share of the call in which the calling",
+        "thread held the GIL, *longest hold* the time at a stretch, and *speedup* is that of all",
+        "CPUs over one. A call in a loop counts the loop too.",
+    ]
+    by_library = sorted(
+        survey.entries, key=lambda entry: list(survey.versions).index(entry.call.library)
+    )
+    for library, entries in itertools.groupby(by_library, key=lambda entry: entry.call.library):
+        lines += ["", f"## {library} {survey.versions[library]}", ""]
+        lines += ["| call | statement | held | longest hold | speedup | verdict |"]
+        lines += ["|---|---|---:|---:|---:|---|"]
+        for entry in entries:
+            statement = " ".join(entry.call.statement.split()).replace("|", "\\|")
+            cells = [entry.call.name, f"`{statement}`", *_survey_cells(entry)]
+            lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+# ---------------------------------------------------------------- terminal
+
+
 def console() -> Console:
-    """Return standard output: coloured on a terminal, plain and 80 columns wide in a pipe."""
-    return Console(highlight=False)
+    """Return standard output: coloured on a terminal, plain in a pipe, never under 80 columns."""
+    console = Console(highlight=False)
+    console.width = max(console.width, 80)
+    return console
 
 
 @contextlib.contextmanager

@@ -1,0 +1,505 @@
+"""A sampler that reads which thread has the GIL, and never takes it.
+
+`Watch` runs a plain C thread that wakes up every few microseconds and looks at the thread states
+of the threads under watch. It is no Python thread: it has no thread state of its own, so it could
+not take the GIL if it wanted to, and neither disturbs what it watches nor waits for it.
+
+`Waiter` is the opposite: a Python thread that asks for the GIL again and again, and notes how
+long it was kept waiting.
+"""
+
+from cpython.mem cimport PyMem_RawFree, PyMem_RawMalloc, PyMem_RawRealloc
+from cpython.object cimport PyObject
+from cpython.pystate cimport PyThreadState, PyThreadState_Get
+from libc.stdint cimport int64_t
+from libc.string cimport memset
+
+from threading import get_ident
+from typing import NamedTuple
+
+cdef extern from *:
+    """
+    #include <pthread.h>
+    #include <signal.h>
+    #include <time.h>
+    #include <unistd.h>
+    #ifdef __linux__
+    #include <sys/prctl.h>
+    #endif
+
+    /* Whether the thread with this state has the GIL, or, where there is none, is attached to the
+       interpreter: read from another thread, through public fields. From 3.12 on the state is
+       looked into, so it must be alive; see Token. */
+    #define GILFREE_KNOWS_PYTHON 1
+    #if defined(Py_GIL_DISABLED) && PY_VERSION_HEX >= 0x030D0000 && PY_VERSION_HEX < 0x030F0000
+    #define gilfree_has_gil(state) (*(volatile int *)&(state)->state == 1)
+    #elif PY_VERSION_HEX >= 0x030B0000 && PY_VERSION_HEX < 0x030C0000
+    #define gilfree_has_gil(state) (_PyThreadState_UncheckedGet() == (state))
+    #elif PY_VERSION_HEX >= 0x030C0000 && PY_VERSION_HEX < 0x030E0000
+    #define gilfree_has_gil(state) ((int)(state)->_status.active)
+    #elif PY_VERSION_HEX >= 0x030E0000 && PY_VERSION_HEX < 0x030F0000
+    #define gilfree_has_gil(state) (*(volatile int *)&(state)->holds_gil != 0)
+    #else
+    #undef GILFREE_KNOWS_PYTHON
+    #define GILFREE_KNOWS_PYTHON 0
+    #define gilfree_has_gil(state) 0
+    #endif
+
+    static int64_t gilfree_now(void) {
+        struct timespec now;
+        clock_gettime(CLOCK_MONOTONIC, &now);
+        return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+    }
+
+    static void gilfree_sleep(int64_t nanoseconds) {
+        struct timespec pause = {nanoseconds / 1000000000, nanoseconds % 1000000000};
+        nanosleep(&pause, NULL);
+    }
+
+    /* Linux wakes a thread up to 50 us late, to save power, unless it asks not to. */
+    static void gilfree_wake_on_time(void) {
+    #ifdef __linux__
+        prctl(PR_SET_TIMERSLACK, 1UL, 0UL, 0UL, 0UL);
+    #endif
+    }
+
+    /* No signal may land on the sampler: it is for Python's main thread to wake up from. */
+    static int gilfree_start(pthread_t *thread, void *(*run)(void *), void *argument) {
+        sigset_t all, before;
+        int error;
+        sigfillset(&all);
+        pthread_sigmask(SIG_SETMASK, &all, &before);
+        error = pthread_create(thread, NULL, run, argument);
+        pthread_sigmask(SIG_SETMASK, &before, NULL);
+        return error;
+    }
+    """
+    ctypedef struct pthread_t:
+        pass
+    ctypedef struct pthread_mutex_t:
+        pass
+    const bint GILFREE_KNOWS_PYTHON
+    bint gilfree_has_gil(PyThreadState *state) noexcept nogil
+    int64_t gilfree_now() noexcept nogil
+    void gilfree_sleep(int64_t nanoseconds) noexcept nogil
+    void gilfree_wake_on_time() noexcept nogil
+    int gilfree_start(pthread_t *thread, void *(*run)(void *) noexcept nogil, void *argument)
+    int pthread_join(pthread_t thread, void **result) nogil
+    int pthread_mutex_init(pthread_mutex_t *mutex, void *attributes) nogil
+    int pthread_mutex_lock(pthread_mutex_t *mutex) nogil
+    int pthread_mutex_unlock(pthread_mutex_t *mutex) nogil
+    int pthread_mutex_destroy(pthread_mutex_t *mutex) nogil
+    int getpid() nogil
+    PyObject *PyThreadState_GetDict()
+
+cdef enum:
+    # A gap between two samples that is so many intervals long tells nothing about a change of
+    # state within it: it may lie anywhere.
+    BLIND = 5
+
+
+cdef struct Change:
+    int64_t time
+    bint has_gil
+
+
+cdef struct Target:
+    unsigned long thread
+    PyThreadState *state  # NULL once the thread has ended
+    bint open             # between begin and end
+    bint sampled          # in this window
+    bint has_gil          # at the last sample
+    int64_t begun         # of this window
+    int64_t last          # time of the last sample, or of the window's begin
+    int64_t taken         # when it took the GIL that it has
+    # Sums over all windows, in nanoseconds.
+    int64_t seconds
+    int64_t held
+    int64_t released
+    int64_t unknown
+    int64_t longest_hold
+    int64_t largest_gap
+    int64_t samples
+    Py_ssize_t changes
+    Change *change
+
+
+cdef struct Shared:
+    # What the sampler shares with Python's threads. ``mutex`` guards all that changes.
+    pthread_mutex_t mutex
+    int64_t interval
+    int process           # a forked child has this memory, but no sampler to unlock the mutex
+    int owners            # the Watch and its Tokens; the last one frees the memory
+    bint stop
+    Py_ssize_t targets
+    Py_ssize_t capacity
+    Target **target
+
+
+cdef void _note_change(Shared *shared, Target *target, int64_t time, bint has_gil) noexcept nogil:
+    if target.changes < shared.capacity:
+        target.change[target.changes].time = time
+        target.change[target.changes].has_gil = has_gil
+    target.changes += 1
+    if has_gil:
+        target.taken = time
+    elif target.has_gil:
+        target.longest_hold = max(target.longest_hold, time - target.taken)
+
+
+cdef void _observe(Shared *shared, Target *target, int64_t now, bint has_gil) noexcept nogil:
+    """Account for the time since the last sample."""
+    cdef int64_t gap = now - target.last
+    target.samples += 1
+    target.largest_gap = max(target.largest_gap, gap)
+    if target.sampled and has_gil != target.has_gil:
+        if gap > BLIND * shared.interval:
+            target.unknown += gap
+        else:
+            target.held += gap // 2
+            target.released += gap - gap // 2
+        _note_change(shared, target, target.last + gap // 2, has_gil)
+    else:
+        if has_gil:
+            target.held += gap
+        else:
+            target.released += gap
+        if not target.sampled:
+            _note_change(shared, target, target.last, has_gil)
+    target.sampled = True
+    target.has_gil = has_gil
+    target.last = now
+
+
+cdef void _close(Target *target, int64_t now) noexcept nogil:
+    """End a window. What came after its last sample is as at that sample."""
+    cdef int64_t gap = now - target.last
+    target.open = False
+    target.seconds += now - target.begun
+    target.largest_gap = max(target.largest_gap, gap)
+    if not target.sampled:
+        return
+    if target.has_gil:
+        target.held += gap
+        target.longest_hold = max(target.longest_hold, now - target.taken)
+    else:
+        target.released += gap
+
+
+cdef void *_sample(void *argument) noexcept nogil:
+    """Be the sampler thread."""
+    cdef Shared *shared = <Shared *> argument
+    cdef Py_ssize_t i
+    cdef bint stop = False
+    gilfree_wake_on_time()
+    while not stop:
+        gilfree_sleep(shared.interval)
+        pthread_mutex_lock(&shared.mutex)
+        for i in range(shared.targets):
+            if shared.target[i].open:
+                _observe(
+                    shared, shared.target[i], gilfree_now(), gilfree_has_gil(shared.target[i].state)
+                )
+        stop = shared.stop
+        pthread_mutex_unlock(&shared.mutex)
+    return NULL
+
+
+cdef bint _lock(Shared *shared) noexcept:
+    """Lock the mutex, except in a forked child: there is nothing to guard there."""
+    if getpid() != shared.process:
+        return False
+    pthread_mutex_lock(&shared.mutex)
+    return True
+
+
+cdef void _disown(Shared *shared) noexcept:
+    """Unlock the mutex; if nobody else owns the memory any more, free it."""
+    cdef Py_ssize_t i
+    shared.owners -= 1
+    pthread_mutex_unlock(&shared.mutex)
+    if shared.owners:
+        return
+    for i in range(shared.targets):
+        PyMem_RawFree(shared.target[i].change)
+        PyMem_RawFree(shared.target[i])
+    PyMem_RawFree(shared.target)
+    pthread_mutex_destroy(&shared.mutex)
+    PyMem_RawFree(shared)
+
+
+cdef class Token:
+    """Lies in the dict of a thread state, for as long as that is under watch.
+
+    CPython clears the dict of a thread that ends before it frees the thread's state. So this is
+    where the sampler is told to look no more. The mutex makes it certain that it is not looking
+    right now.
+    """
+
+    cdef Shared *shared
+    cdef Target *target
+
+    def __dealloc__(self):
+        if self.shared != NULL and _lock(self.shared):
+            if self.target.open:
+                _close(self.target, gilfree_now())
+            self.target.state = NULL
+            _disown(self.shared)
+
+
+class Seen(NamedTuple):
+    """What a `Watch` saw of one thread, in all its windows."""
+
+    thread: int  # as threading.get_ident() has it
+    seconds: float  # length of the windows
+    samples: int
+    largest_gap: float  # seconds between two samples, or a sample and the end of a window
+    held: float | None  # share of the time in which the thread had the GIL; None without samples
+    unknown: float  # share of the time of which the samples tell nothing
+    longest_hold: float  # seconds
+
+
+cdef class Watch:
+    """Watch threads that say so, by `begin` and `end` in the thread itself.
+
+    Parameters
+    ----------
+    interval : float, default: 20e-6
+        Seconds between two looks at the thread states.
+    capacity : int, default: 10_000
+        How many changes are kept for each thread, the first ones.
+
+    Raises
+    ------
+    RuntimeError
+        On a Python whose thread states gilfree does not know how to read.
+    ValueError
+        If `interval` is not between a microsecond and a second.
+
+    Examples
+    --------
+    >>> with Watch() as watch:
+    ...     watch.begin()
+    ...     work()
+    ...     watch.end()
+    >>> watch.seen()[0].held
+    """
+
+    cdef Shared *shared
+    cdef pthread_t thread
+    cdef bint running
+
+    def __cinit__(self, double interval=20e-6, Py_ssize_t capacity=10_000):
+        if not GILFREE_KNOWS_PYTHON:
+            raise RuntimeError("gilfree can't read the thread states of this version of Python")
+        if not 1e-6 <= interval <= 1:
+            raise ValueError(f"interval must be from 1e-6 to 1 second, not {interval}")
+        self.shared = <Shared *> PyMem_RawMalloc(sizeof(Shared))
+        if self.shared == NULL:
+            raise MemoryError
+        memset(self.shared, 0, sizeof(Shared))
+        pthread_mutex_init(&self.shared.mutex, NULL)
+        self.shared.interval = <int64_t> (interval * 1e9)
+        self.shared.process = getpid()
+        self.shared.owners = 1
+        self.shared.capacity = max(capacity, 0)
+
+    def __dealloc__(self):
+        if self.shared == NULL:
+            return
+        self.stop()
+        if _lock(self.shared):
+            _disown(self.shared)
+
+    def __enter__(self):
+        self.start()
+        return self
+
+    def __exit__(self, *_):
+        self.stop()
+
+    cpdef start(self):
+        """Start the sampler."""
+        if self.running:
+            raise RuntimeError("this Watch is running already")
+        self.shared.stop = False
+        if gilfree_start(&self.thread, _sample, self.shared):
+            raise RuntimeError("the system has no thread to give for the sampler")
+        self.running = True
+
+    cpdef stop(self):
+        """Stop the sampler, and forget the calling thread's Token."""
+        if not self.running:
+            return
+        self.running = False
+        if not _lock(self.shared):
+            return
+        self.shared.stop = True
+        pthread_mutex_unlock(&self.shared.mutex)
+        with nogil:
+            pthread_join(self.thread, NULL)
+        self._tokens().pop(self._key(), None)
+
+    cdef dict _tokens(self):
+        return <dict> PyThreadState_GetDict()
+
+    cdef object _key(self):
+        return <size_t> self.shared
+
+    def begin(self):
+        """Open a window: the calling thread is under watch from now on."""
+        cdef Token token = self._tokens().get(self._key())
+        if token is None:
+            token = self._add()
+        cdef Target *target = token.target
+        if not _lock(self.shared):
+            return
+        target.open = True
+        target.sampled = target.has_gil = False
+        target.begun = target.last = gilfree_now()
+        pthread_mutex_unlock(&self.shared.mutex)
+
+    def end(self):
+        """Close the window of the calling thread."""
+        cdef int64_t now = gilfree_now()
+        cdef Token token = self._tokens().get(self._key())
+        if token is None or not _lock(self.shared):
+            return
+        if token.target.open:
+            _close(token.target, now)
+        pthread_mutex_unlock(&self.shared.mutex)
+
+    def forget(self):
+        """Forget what was seen of the calling thread so far."""
+        cdef Token token = self._tokens().get(self._key())
+        if token is None or not _lock(self.shared):
+            return
+        cdef Target *target = token.target
+        target.seconds = target.held = target.released = target.unknown = 0
+        target.longest_hold = target.largest_gap = target.samples = target.changes = 0
+        pthread_mutex_unlock(&self.shared.mutex)
+
+    cdef Token _add(self):
+        """Put the calling thread under watch."""
+        cdef Token token = Token.__new__(Token)
+        cdef Target *target = <Target *> PyMem_RawMalloc(sizeof(Target))
+        cdef Change *change = <Change *> PyMem_RawMalloc(self.shared.capacity * sizeof(Change))
+        cdef Target **more
+        if target == NULL or change == NULL or not _lock(self.shared):
+            PyMem_RawFree(target)
+            PyMem_RawFree(change)
+            raise MemoryError
+        more = <Target **> PyMem_RawRealloc(
+            self.shared.target, (self.shared.targets + 1) * sizeof(Target *)
+        )
+        if more == NULL:
+            pthread_mutex_unlock(&self.shared.mutex)
+            PyMem_RawFree(target)
+            PyMem_RawFree(change)
+            raise MemoryError
+        memset(target, 0, sizeof(Target))
+        target.thread = get_ident()
+        target.state = PyThreadState_Get()
+        target.change = change
+        more[self.shared.targets] = target
+        self.shared.target = more
+        self.shared.targets += 1
+        self.shared.owners += 1
+        pthread_mutex_unlock(&self.shared.mutex)
+        token.shared = self.shared
+        token.target = target
+        self._tokens()[self._key()] = token
+        return token
+
+    def seen(self):
+        """Return what was seen of each thread, in the order in which they were put under watch.
+
+        Returns
+        -------
+        list of Seen
+        """
+        cdef Py_ssize_t i
+        cdef Target target
+        cdef int64_t known
+        seen = []
+        for i in range(self.shared.targets):
+            if not _lock(self.shared):
+                break
+            target = self.shared.target[i][0]
+            pthread_mutex_unlock(&self.shared.mutex)
+            known = target.held + target.released
+            seen.append(Seen(
+                thread=target.thread,
+                seconds=target.seconds / 1e9,
+                samples=target.samples,
+                largest_gap=target.largest_gap / 1e9,
+                held=target.held / <double> known if known else None,
+                unknown=target.unknown / <double> target.seconds if target.seconds else 0.0,
+                longest_hold=target.longest_hold / 1e9,
+            ))
+        return seen
+
+    def changes(self, Py_ssize_t number):
+        """Return when the thread seen() has at `number` took the GIL, and when it let go.
+
+        Returns
+        -------
+        changes : list of (float, bool)
+            The time, in seconds as time.monotonic() has them, and whether it has the GIL since.
+        lost : int
+            How many later ones were not kept.
+        """
+        cdef Py_ssize_t i, kept
+        cdef Target *target
+        if not 0 <= number < self.shared.targets:
+            raise IndexError(f"number must be from 0 to {self.shared.targets - 1}, not {number}")
+        target = self.shared.target[number]
+        # Changes are only ever added, so those that are there now stay as they are.
+        kept = min(target.changes, self.shared.capacity)
+        return (
+            [(target.change[i].time / 1e9, target.change[i].has_gil) for i in range(kept)],
+            max(target.changes - self.shared.capacity, 0),
+        )
+
+
+cdef class Waiter:
+    """How long is a Python thread kept waiting that wants the GIL while a call is under way?
+
+    Run `wait` in a thread, and `begin` and `end` around the call in another.
+    """
+
+    cdef int64_t begun, ended, longest
+    cdef bint stopped
+    cdef readonly Py_ssize_t asked  # how often, so far
+
+    def wait(self):
+        """Ask for the GIL, again and again, until `stop`."""
+        cdef int64_t since, until
+        gilfree_wake_on_time()
+        while not self.stopped:
+            with nogil:
+                gilfree_sleep(50_000)
+                since = gilfree_now()
+                self.asked += 1
+            until = gilfree_now()
+            if self.begun:
+                if self.ended:
+                    until = min(until, self.ended)
+                self.longest = max(self.longest, until - max(since, self.begun))
+
+    def begin(self):
+        """Say that the calls begin."""
+        self.begun = gilfree_now()
+
+    def end(self):
+        """Say that the calls have ended."""
+        self.ended = gilfree_now()
+
+    def stop(self):
+        """Let `wait` return."""
+        self.stopped = True
+
+    @property
+    def longest_wait(self):
+        """The longest wait within the calls, in seconds. Read it when `wait` has returned."""
+        return self.longest / 1e9

@@ -1,0 +1,160 @@
+"""``assert_releases_gil``, for the test suites of other projects."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+import threading
+import time
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+from gilfree.gil_report import GilReport
+from gilfree.pool import gil_enabled
+from gilfree.probe import longest_stall, look_passively, name_of
+
+# A call that lets go for a moment only may do so before the other thread has woken up, so it gets
+# many chances: until both are used up.
+TRIES = 3
+TRY_SECONDS = 2.0
+HUGE = 1000.0  # seconds
+
+ADVICE = (
+    "What to do: put the long loops between Py_BEGIN_ALLOW_THREADS and Py_END_ALLOW_THREADS, or\n"
+    "in Cython into a `with nogil:` block. If you mean to hold the GIL, raise the bound."
+)
+
+
+class GilWarning(UserWarning):
+    """An assertion about the GIL could not be decided."""
+
+
+def assert_releases_gil(
+    function: Callable[..., Any],
+    *args: Any,
+    max_held: float | None = 0.1,
+    max_stall: float | None = None,
+    **kwargs: Any,
+) -> GilReport | None:
+    """Assert that ``function(*args, **kwargs)`` releases the GIL.
+
+    First, that it lets go at all, which is proved without a clock; then, for how much of the call
+    it holds on. The function is called several times.
+
+    Parameters
+    ----------
+    function : callable
+    *args, **kwargs
+        Its arguments.
+    max_held : float or None, default: 0.1
+        The largest share of the call in which it may hold the GIL. None: any, if it lets go.
+    max_stall : float, optional
+        The most seconds for which it may keep another Python thread waiting.
+
+    Returns
+    -------
+    GilReport or None
+        What was seen, without a speedup. None if `max_held` and `max_stall` are None, or if this
+        Python has no GIL.
+
+    Raises
+    ------
+    AssertionError
+        If it never lets go, or exceeds a bound.
+    Exception
+        Whatever the function raises.
+
+    Warns
+    -----
+    GilWarning
+        If nothing can be said: this Python has no GIL, or the samples do not suffice to tell
+        whether `max_held` is exceeded. The assertion passes then.
+
+    Examples
+    --------
+    >>> def test_my_extension_releases_the_gil():
+    ...     assert_releases_gil(my_extension.work, data)
+    """
+    __tracebackhide__ = True
+    if max_held is not None and not 0 <= max_held <= 1:
+        msg = f"max_held must be from 0 to 1, not {max_held}"
+        raise ValueError(msg)
+    name = name_of(function)
+
+    def call() -> Any:
+        return function(*args, **kwargs)
+
+    if not gil_enabled():
+        warnings.warn(f"{name}: this Python has no GIL to release", GilWarning, stacklevel=2)
+        return None
+    if not lets_go(call):
+        report = _report(name, call)
+        msg = f"{name} never lets go of the GIL\n{report}\n{ADVICE}"
+        raise AssertionError(msg)
+    if max_held is None and max_stall is None:
+        return None
+    report = _report(name, call, bound=max_held)
+    if max_held is not None:
+        shown = f"held for {report.held or 0:.1%} ± {report.uncertainty:.1%} of the call"
+        if report.held is not None and report.held - report.uncertainty > max_held:
+            msg = f"{name}: {shown}, more than max_held={max_held:.0%}\n{report}\n{ADVICE}"
+            raise AssertionError(msg)
+        if report.held is None or report.held + report.uncertainty > max_held:
+            msg = f"{name}: {shown}, too close to max_held={max_held:.0%} to tell\n{report}"
+            warnings.warn(msg, GilWarning, stacklevel=2)
+    if max_stall is not None and report.longest_stall > max_stall:
+        msg = (
+            f"{name} keeps another thread waiting for {report.longest_stall:.3g} s, more than "
+            f"max_stall={max_stall:g} s\n{report}\n{ADVICE}"
+        )
+        raise AssertionError(msg)
+    return report
+
+
+def lets_go(call: Callable[[], Any]) -> bool:
+    """Tell, without a clock, whether a call lets another thread have the GIL at all.
+
+    Nobody asks the holder to give way within the huge switch interval, so the other thread can run
+    only if the call itself let go. It never says True of a call that holds on; it may say False of
+    one that lets go for some microseconds only.
+    """
+    gate = threading.Lock()
+    ran: list[bool] = []
+
+    def run_when_allowed() -> None:
+        gate.acquire()
+        ran.append(True)
+
+    other = threading.Thread(target=run_when_allowed, name="gilfree-other")
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(HUGE)
+    try:
+        gate.acquire()
+        other.start()
+        # Whoever waits for the GIL since before still asks for it after the old interval.
+        time.sleep(min(2 * interval, 1))
+        gate.release()  # from here on, only the call may let go
+        start, tries = time.perf_counter(), 0
+        while not ran and (tries < TRIES or time.perf_counter() < start + TRY_SECONDS):
+            call()
+            tries += 1
+        return bool(ran)
+    finally:
+        sys.setswitchinterval(interval)
+        other.join()
+
+
+def _report(name: str, call: Callable[[], Any], bound: float | None = None) -> GilReport:
+    """Look at the call until it is clear on which side of `bound` it is."""
+
+    def sure(held: float, uncertainty: float) -> bool:
+        return bound is None or abs(held - bound) > uncertainty
+
+    passive = look_passively(call, sure=sure)
+    return GilReport(
+        name=name,
+        gil_enabled=True,
+        longest_stall=longest_stall(call, passive.seconds),
+        **{f.name: getattr(passive, f.name) for f in dataclasses.fields(passive)},
+    )
