@@ -1,7 +1,7 @@
 """A sampler that reads which thread has the GIL, and never takes it.
 
-`Watch` runs a plain C thread that wakes up every few microseconds and looks at the thread states
-of the threads under watch. It is no Python thread: it has no thread state of its own, so it could
+`Watch` runs a plain C thread that looks every few microseconds at the thread states of the threads
+under watch. It is no Python thread: it has no thread state of its own, so it could
 not take the GIL if it wanted to, and neither disturbs what it watches nor waits for it.
 
 `Waiter` is the opposite: a Python thread that asks for the GIL again and again, and notes how
@@ -11,7 +11,7 @@ long it was kept waiting.
 from cpython.mem cimport PyMem_RawFree, PyMem_RawMalloc, PyMem_RawRealloc
 from cpython.object cimport PyObject
 from cpython.pystate cimport PyThreadState, PyThreadState_Get
-from libc.stdint cimport int64_t
+from libc.stdint cimport int64_t, uint64_t
 from libc.string cimport memset
 
 from threading import get_ident
@@ -56,6 +56,18 @@ cdef extern from *:
         nanosleep(&pause, NULL);
     }
 
+    static int64_t gilfree_spin(int64_t until) {
+        int64_t now;
+        while ((now = gilfree_now()) < until) {
+    #if defined(__x86_64__) || defined(__i386__)
+            __builtin_ia32_pause();
+    #elif defined(__aarch64__)
+            __asm__ volatile("yield");
+    #endif
+        }
+        return now;
+    }
+
     /* Linux wakes a thread up to 50 us late, to save power, unless it asks not to. */
     static void gilfree_wake_on_time(void) {
     #ifdef __linux__
@@ -82,6 +94,7 @@ cdef extern from *:
     bint gilfree_has_gil(PyThreadState *state) noexcept nogil
     int64_t gilfree_now() noexcept nogil
     void gilfree_sleep(int64_t nanoseconds) noexcept nogil
+    int64_t gilfree_spin(int64_t until) noexcept nogil
     void gilfree_wake_on_time() noexcept nogil
     int gilfree_start(pthread_t *thread, void *(*run)(void *) noexcept nogil, void *argument)
     int pthread_join(pthread_t thread, void **result) nogil
@@ -96,6 +109,10 @@ cdef enum:
     # A gap between two samples that is so many intervals long tells nothing about a change of
     # state within it: it may lie anywhere.
     BLIND = 5
+    # The sampler spins: a thread that sleeps wakes up when others do, and so sees too much of the
+    # moments in which they change. But as soon as it had to wait for a CPU, somebody else has use
+    # for it, and it sleeps for so many intervals.
+    MODESTY = 100
 
 
 cdef struct Change:
@@ -191,9 +208,22 @@ cdef void *_sample(void *argument) noexcept nogil:
     cdef Shared *shared = <Shared *> argument
     cdef Py_ssize_t i
     cdef bint stop = False
+    cdef int sleeps = 0
+    cdef int64_t due
+    cdef uint64_t random = 88172645463325252
     gilfree_wake_on_time()
     while not stop:
-        gilfree_sleep(shared.interval)
+        # At random times, from half to one and a half intervals apart (Marsaglia's xorshift): even
+        # ones fall into step with the timers of what is watched, and see it in one phase only.
+        random ^= random << 13
+        random ^= random >> 7
+        random ^= random << 17
+        due = gilfree_now() + shared.interval // 2 + <int64_t> (random % <uint64_t> shared.interval)
+        if sleeps:
+            sleeps -= 1
+            gilfree_sleep(due - gilfree_now())
+        elif gilfree_spin(due) > due + BLIND * shared.interval:
+            sleeps = MODESTY
         pthread_mutex_lock(&shared.mutex)
         for i in range(shared.targets):
             if shared.target[i].open:
