@@ -192,3 +192,69 @@ def test_progress_is_shown_on_a_terminal_only(array):
     os.close(ours)
     assert process.wait(timeout=60) == 0
     assert b"histogram" in shown
+
+
+# ---------------------------------------------------------------- probe and survey
+
+
+def test_probe_prints_a_report():
+    done = gilfree("probe", "-s", "import time", "-s", "seconds = 0.01", "time.sleep(seconds)")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("time.sleep(seconds): ")
+    assert "gaps of up to" in done.stdout
+    assert max(map(len, done.stdout.splitlines())) <= 80
+
+
+def test_probe_takes_statements_of_several_lines_and_modules_of_the_folder(tmp_path):
+    (tmp_path / "mine.py").write_text("def work(): return 42")
+    done = gilfree(
+        "probe", "-s", "import mine", "for _ in range(9):", "    mine.work()", cwd=tmp_path
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_probe_as_json_with_a_bound():
+    holds = ["-s", "import ctypes; f = ctypes.PyDLL(None).usleep", "f(5000)"]
+    done = gilfree("probe", "--json", "--workers", 1, *holds)
+    assert done.returncode == 0
+    report = json.loads(done.stdout)
+    assert report["workers"] == 1
+    assert report["held"] > 0.5
+    if report["gil_enabled"]:
+        assert gilfree("probe", "--max-held", 0.1, "--workers", 1, *holds).returncode == 1
+    assert gilfree("probe", "--max-held", 1, "--workers", 1, *holds).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["1 / 0"], "ZeroDivisionError"),
+        (["-s", "import nowhere", "pass"], "ModuleNotFoundError"),
+        (["for"], "SyntaxError"),
+        (["-s", "def", "pass"], "SyntaxError"),
+        (["raise SystemExit(0)"], "SystemExit"),
+    ],
+)
+def test_a_statement_that_fails_shows_its_own_traceback(arguments, words):
+    done = gilfree("probe", *arguments)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr.splitlines()[-1].startswith(words)
+    assert "gilfree" not in done.stderr
+    if words == "ZeroDivisionError":
+        assert "    1 / 0\n" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["probe"], "required: statement"),
+        (["probe", "--max-held", "2", "pass"], "--max-held: must be a number from 0 to 1, not '2'"),
+        (["survey", "nompy"], "unknown library 'nompy': choose from numpy, scipy"),
+    ],
+)
+def test_a_wrong_argument_of_the_others_gets_one_line(arguments, words):
+    done = gilfree(*arguments)
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) == 1
+    assert words in done.stderr

@@ -188,6 +188,6 @@ def _kind(held: float) -> str:
 def readable_time(seconds: float) -> str:
     """Return a time to three digits, in the unit that suits it."""
     for unit, name in (1, "s"), (1e-3, "ms"), (1e-6, "µs"):
-        if seconds >= unit:
+        if seconds >= 0.9995 * unit:
             return f"{seconds / unit:.3g} {name}"
     return f"{seconds / 1e-9:.0f} ns"

@@ -1,0 +1,172 @@
+"""assert_releases_gil: passes what releases, fails what holds, and says so when it can't tell."""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+import threading
+import time
+import warnings
+
+import numpy as np
+import pytest
+
+import gilfree
+from gilfree import testing
+from gilfree.pool import gil_enabled
+from gilfree.testing import GilWarning, assert_releases_gil, lets_go
+
+pytest.importorskip("gilfree._watch", reason="the sampler needs Linux or macOS")
+
+needs_gil = pytest.mark.skipif(not gil_enabled(), reason="this Python has no GIL to hold")
+hold = ctypes.PyDLL(None).usleep
+let_go = ctypes.CDLL(None).usleep
+
+
+def half():
+    hold(5000)
+    let_go(5000)
+
+
+@needs_gil
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: let_go(10_000),
+        lambda: time.sleep(0.01),
+        lambda: np.sort(np.arange(300_000.0)[::-1]),
+        lambda: gilfree.mandelbrot((100, 200), workers=1),
+    ],
+)
+def test_what_releases_passes(call):
+    report = assert_releases_gil(call, max_stall=0.5)
+    assert report.held < 0.1
+    assert report.speedup is None
+    assert lets_go(call)
+
+
+@needs_gil
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: hold(10_000),
+        lambda: sorted(range(100_000, 0, -1)),
+        lambda: sum(number for number in range(100_000)),
+        lambda: gilfree.mandelbrot((100, 200), workers=1, nogil=False),
+    ],
+)
+def test_what_holds_fails(call, monkeypatch):
+    monkeypatch.setattr(testing, "TRY_SECONDS", 0.2)
+    with pytest.raises(AssertionError, match="never lets go of the GIL") as caught:
+        assert_releases_gil(call)
+    message = str(caught.value)
+    assert "holds the GIL" in message
+    assert "stretch" in message
+    assert message.endswith("raise the bound.")
+    assert max(map(len, message.splitlines())) <= 100
+
+
+@needs_gil
+def test_what_releases_too_little_fails():
+    with pytest.raises(AssertionError, match=r"more than max_held=10%"):
+        assert_releases_gil(half)
+    assert assert_releases_gil(half, max_held=0.9).held == pytest.approx(0.5, abs=0.1)
+    assert assert_releases_gil(half, max_held=None) is None
+    with pytest.raises(AssertionError, match=r"keeps another thread waiting .* max_stall=0.001 s"):
+        assert_releases_gil(half, max_held=None, max_stall=1e-3)
+    assert assert_releases_gil(half, max_held=None, max_stall=1).longest_stall < 1
+
+
+@needs_gil
+def test_what_is_too_close_to_tell_warns(monkeypatch):
+    report = testing._report("half", half)
+    close = type(report)(**{**vars(report), "held": 0.5, "uncertainty": 0.2})
+    monkeypatch.setattr(testing, "_report", lambda *args, **how: close)
+    with pytest.warns(GilWarning, match="too close to max_held=40% to tell"):
+        assert_releases_gil(half, max_held=0.4)
+
+
+@pytest.mark.skipif(gil_enabled(), reason="this Python has a GIL")
+def test_without_a_gil_it_warns():
+    with pytest.warns(GilWarning, match="no GIL to release"):
+        assert assert_releases_gil(time.sleep, 0.01) is None
+
+
+@needs_gil
+def test_an_exception_comes_through_and_nothing_stays_behind():
+    interval, threads = sys.getswitchinterval(), threading.active_count()
+    with pytest.raises(LookupError, match="here"):
+        assert_releases_gil(lambda: {}["here"])
+    assert sys.getswitchinterval() == interval
+    assert threading.active_count() == threads
+
+
+@pytest.mark.parametrize("max_held", [-0.1, 1.1, float("nan")])
+def test_a_share_is_from_0_to_1(max_held):
+    with pytest.raises(ValueError, match="max_held must be from 0 to 1"):
+        assert_releases_gil(abs, -1, max_held=max_held)
+
+
+@needs_gil
+def test_a_thread_that_was_waiting_before_is_no_false_alarm(monkeypatch):
+    # Threads that want the GIL all the time must not make a call that holds look like one that
+    # lets go.
+    monkeypatch.setattr(testing, "TRY_SECONDS", 0.1)
+    stop = threading.Event()
+
+    def restless():
+        while not stop.is_set():
+            time.sleep(1e-4)
+
+    others = [threading.Thread(target=restless) for _ in range(4)]
+    for other in others:
+        other.start()
+    try:
+        for _ in range(20):
+            assert not lets_go(lambda: hold(5000))
+    finally:
+        stop.set()
+        for other in others:
+            other.join()
+
+
+@needs_gil
+def test_no_false_verdict_while_all_cpus_are_busy(run_script):
+    run_script(
+        """
+        import ctypes, multiprocessing, os, warnings
+        from gilfree.testing import GilWarning, assert_releases_gil
+        from gilfree import testing
+
+        hold, let_go = ctypes.PyDLL(None).usleep, ctypes.CDLL(None).usleep
+
+        def burn():
+            while True:
+                pass
+
+        if __name__ == "__main__":
+            testing.TRY_SECONDS = 0.05
+            warnings.simplefilter("ignore", GilWarning)  # not sure is no false verdict
+            context = multiprocessing.get_context("spawn")
+            burners = [context.Process(target=burn, daemon=True) for _ in range(os.cpu_count())]
+            for burner in burners:
+                burner.start()
+            for _ in range(20):
+                assert_releases_gil(let_go, 3000)
+                try:
+                    assert_releases_gil(hold, 3000)
+                except AssertionError:
+                    continue
+                raise SystemExit("a call that holds has passed")
+            for burner in burners:
+                burner.kill()
+        """,
+        timeout=200,
+    )
+
+
+@needs_gil
+def test_warnings_are_not_raised_for_clear_calls():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert_releases_gil(let_go, 10_000)
