@@ -1,4 +1,4 @@
-"""What a measurement depends on, for every benchmark; and the table at the end of a run."""
+"""What a measurement depends on, for every benchmark; and the tables at the end of a run."""
 
 from __future__ import annotations
 
@@ -31,26 +31,41 @@ def pytest_benchmark_update_machine_info(machine_info):
     machine_info["gilfree"] = environment()
 
 
+# title -> (headings, rows): printed when all is measured, a benchmark may add to them
+TABLES: dict[str, tuple[tuple[str, ...], list[tuple[str, ...]]]] = {}
+
+
+@pytest.fixture(scope="session")
+def tables():
+    return TABLES
+
+
 def pytest_terminal_summary(terminalreporter):
-    if not MEDIANS:
-        return
-    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    table.add_column("kernel")
-    for heading in "workers", "held", "released", "speedup held", "speedup released":
-        table.add_column(heading, justify="right", no_wrap=True)
+    if MEDIANS:
+        headings = "kernel", "workers", "held", "released", "speedup held", "speedup released"
+        TABLES["GIL held and released"] = headings, list(release_rows())
+    for title, (headings, rows) in TABLES.items():
+        table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+        for number, heading in enumerate(headings):
+            table.add_column(heading, justify="right" if number else "left", no_wrap=True)
+        for row in rows:
+            table.add_row(*row)
+        console = report.console()
+        with console.capture() as text:
+            console.print(table)
+        terminalreporter.section(title)
+        terminalreporter.write_line(report.environment_line(environment()))
+        terminalreporter.write(text.get())
+
+
+def release_rows():
     for kernel, workers in dict.fromkeys((kernel, workers) for kernel, _, workers in MEDIANS):
         modes = "held", "released"
         times = [MEDIANS.get((kernel, mode, workers)) for mode in modes]
         ratios = [MEDIANS.speedup(kernel, mode, workers) for mode in modes]
-        table.add_row(
+        yield (
             kernel,
             str(workers),
             *("" if time is None else f"{time * 1e3:.2f} ms" for time in times),
             *("" if ratio is None else f"{ratio:.2f}×" for ratio in ratios),
         )
-    terminalreporter.section("GIL held and released")
-    terminalreporter.write_line(report.environment_line(environment()))
-    console = report.console()
-    with console.capture() as text:
-        console.print(table)
-    terminalreporter.write(text.get())

@@ -32,17 +32,17 @@ cdef extern from *:
        looked into, so it must be alive; see Token. */
     #define GILFREE_KNOWS_PYTHON 1
     #if defined(Py_GIL_DISABLED) && PY_VERSION_HEX >= 0x030D0000 && PY_VERSION_HEX < 0x030F0000
-    #define gilfree_has_gil(state) (*(volatile int *)&(state)->state == 1)
+    #define gilfree_has_gil(thread) (*(volatile int *)&(thread)->state == 1)
     #elif PY_VERSION_HEX >= 0x030B0000 && PY_VERSION_HEX < 0x030C0000
-    #define gilfree_has_gil(state) (_PyThreadState_UncheckedGet() == (state))
+    #define gilfree_has_gil(thread) (_PyThreadState_UncheckedGet() == (thread))
     #elif PY_VERSION_HEX >= 0x030C0000 && PY_VERSION_HEX < 0x030E0000
-    #define gilfree_has_gil(state) ((int)(state)->_status.active)
+    #define gilfree_has_gil(thread) ((int)(thread)->_status.active)
     #elif PY_VERSION_HEX >= 0x030E0000 && PY_VERSION_HEX < 0x030F0000
-    #define gilfree_has_gil(state) (*(volatile int *)&(state)->holds_gil != 0)
+    #define gilfree_has_gil(thread) (*(volatile int *)&(thread)->holds_gil != 0)
     #else
     #undef GILFREE_KNOWS_PYTHON
     #define GILFREE_KNOWS_PYTHON 0
-    #define gilfree_has_gil(state) 0
+    #define gilfree_has_gil(thread) 0
     #endif
 
     static int64_t gilfree_now(void) {
