@@ -6,11 +6,16 @@ import os
 import subprocess
 import sys
 import textwrap
-import threading
 
 import pytest
+from hypothesis import HealthCheck, settings
 
+from gilfree import testing
 from gilfree.pool import gil_enabled
+
+# A busy machine is no reason to fail.
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
 
 
 @pytest.fixture
@@ -38,31 +43,9 @@ def run_script(tmp_path):
 
 
 @pytest.fixture
-def lets_go():
-    """Tell, without a clock, whether a call lets another thread have the GIL.
-
-    Nobody asks the holder to give way within the huge switch interval, so the other thread can
-    run only if the call itself let go. It needs some time to wake up, so there are many calls.
-    """
+def lets_go(monkeypatch):
+    """Return gilfree's own lets_go, which is in less of a hurry elsewhere."""
     if not gil_enabled():
         pytest.skip("this Python has no GIL to hold")
-
-    def lets_go(call):
-        gate, ran = threading.Lock(), []
-        gate.acquire()
-        other = threading.Thread(target=lambda: (gate.acquire(), ran.append(True)))
-        other.start()
-        interval = sys.getswitchinterval()
-        sys.setswitchinterval(1000)
-        try:
-            gate.release()
-            for _ in range(20):
-                call()
-                if ran:
-                    return True
-            return False
-        finally:
-            sys.setswitchinterval(interval)
-            other.join()
-
-    return lets_go
+    monkeypatch.setattr(testing, "TRY_SECONDS", 0.3)
+    return testing.lets_go

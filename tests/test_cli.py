@@ -124,6 +124,7 @@ def test_a_wrong_argument_gets_one_line_and_status_2(arguments, words):
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="this system has no full disk to offer")
 def test_output_that_cannot_be_written(array):
     arguments = [sys.executable, "-m", "gilfree", "demo", "--json", "--input", str(array)]
+    arguments += ["--kernel", "polyval", "--workers", "1"]
     with open("/dev/full", "w") as full:
         done = subprocess.run(arguments, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60)
     assert done.returncode == 1
@@ -136,9 +137,8 @@ def test_output_that_cannot_be_written(array):
 
 
 def test_a_terminal_without_the_signs_gets_others(array):
-    done = gilfree(
-        "demo", "--input", array, env={**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
-    )
+    environ = {**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
+    done = gilfree("demo", "--input", array, "--kernel", "polyval", "--workers", 1, env=environ)
     assert done.returncode == 0, done.stderr
 
 
@@ -173,7 +173,7 @@ def test_without_rich_one_line_says_what_to_install(tmp_path):
 
 
 def test_progress_is_shown_on_a_terminal_only(array):
-    arguments = ["demo", "--input", str(array), "--workers", "1"]
+    arguments = ["demo", "--input", str(array), "--workers", "1", "--kernel", "histogram"]
     assert gilfree(*arguments).stderr == ""
     ours, theirs = pty.openpty()
     process = subprocess.Popen(

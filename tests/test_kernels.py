@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 from calls import CALLS, SIZE
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.polynomial import polynomial
@@ -224,7 +224,6 @@ def strided(data, x):
 
 
 @given(st.data(), arrays())
-@settings(deadline=None)
 def test_polyval_has_numpys_bits_for_any_strides_and_dtype(data, x):
     x = strided(data, x)
     c = np.array([0.5, -1.25, 3.0], np.float32)
@@ -233,14 +232,12 @@ def test_polyval_has_numpys_bits_for_any_strides_and_dtype(data, x):
 
 
 @given(st.data(), arrays(), st.integers(1, 50))
-@settings(deadline=None)
 def test_histogram_has_numpys_counts_for_any_strides_and_dtype(data, x, bins):
     x = strided(data, x)
     assert_numpys_histogram(x, bins, like=native(x))
 
 
 @given(st.data(), arrays(min_dims=1, max_dims=1))
-@settings(deadline=None)
 def test_sum_of_squares_takes_any_strides_and_dtype(data, x):
     x = strided(data, x)
     exact = x.astype(np.float64)
@@ -248,7 +245,6 @@ def test_sum_of_squares_takes_any_strides_and_dtype(data, x):
 
 
 @given(st.data(), arrays(min_dims=2, max_dims=2))
-@settings(deadline=None)
 def test_sqeuclidean_takes_any_strides_and_dtype(data, X):
     X = strided(data, X)
     Y = X[::-2]
@@ -354,7 +350,6 @@ def test_histogram_of_ten_million_values(bins, rng):
     hnp.arrays(np.float64, st.integers(1, 30), elements={"min_value": -1e300, "max_value": 1e300}),
     st.integers(1, 300),
 )
-@settings(deadline=None)
 def test_histogram_of_extreme_values(x, bins):
     with np.errstate(all="ignore"):
         assert_numpys_histogram(x, bins)

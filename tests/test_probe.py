@@ -82,7 +82,7 @@ def test_a_call_that_does_both():
 
     report = gilfree.probe(both, workers=2)
     assert 0.4 < report.held < 0.6
-    assert report.longest_hold == pytest.approx(0.010, rel=0.3)
+    assert 0.009 < report.longest_hold < 0.05
     assert report.summary == "releases the GIL in part"
 
 

@@ -19,7 +19,7 @@ from gilfree.pool import gil_enabled
 hold = ctypes.PyDLL(None).usleep  # sleeps with the GIL
 let_go = ctypes.CDLL(None).usleep  # sleeps without
 
-pytestmark = pytest.mark.skipif(not gil_enabled(), reason="this Python has no GIL to hold")
+# Without a GIL, read "attached to the interpreter" for "held": the same calls are.
 
 
 def pattern(period, share, seconds=0.2):
@@ -122,8 +122,8 @@ def test_several_threads_are_watched_at_once():
             thread.join()
         seen = {each.thread: each for each in watch.seen()}
     assert seen.keys() == truths.keys()
-    # What they hold at once is no more than one GIL.
-    assert sum(each.held for each in seen.values()) < 1.05
+    if gil_enabled():  # what they hold at once is no more than one GIL
+        assert sum(each.held for each in seen.values()) < 1.05
     held = [seen[thread.ident].held for thread in threads]
     assert held[0] < 0.1
     assert held[0] < held[1] < held[2]
@@ -224,6 +224,7 @@ def test_start_twice_and_end_without_begin():
     gc.collect()
 
 
+@pytest.mark.skipif(not gil_enabled(), reason="this Python has no GIL to wait for")
 def test_a_waiter_waits_as_long_as_the_gil_is_held():
     def longest(work):
         waiter = Waiter()
