@@ -148,10 +148,10 @@ def test_more_than_one_chunk_is_what_these_tests_run(name, monkeypatch):
     counts = []
     run = kernels.Pool.run
 
-    def counting(self, task, chunks):
+    def counting(self, task, chunks, join):
         chunks = list(chunks)
         counts.append(len(chunks))
-        return run(self, task, chunks)
+        run(self, task, chunks, join)
 
     monkeypatch.setattr(kernels.Pool, "run", counting)
     CALLS[name]()

@@ -21,6 +21,12 @@ class Boom(Exception):
     """What a task raises here."""
 
 
+def collect(pool, task, chunks):
+    results = []
+    pool.run(task, chunks, results.append)
+    return results
+
+
 def chunks(count):
     return [(number,) for number in range(count)]
 
@@ -32,26 +38,28 @@ def test_results_come_in_the_order_of_the_chunks(workers, count):
         time.sleep(0.0001 * (number % 3))
         return number * number
 
-    assert list(Pool(workers).run(task, chunks(count))) == [n * n for n in range(count)]
+    assert collect(Pool(workers), task, chunks(count)) == [n * n for n in range(count)]
 
 
 def test_as_many_threads_work_at_once_as_there_are_workers():
     # Every chunk waits for the others: this ends only if all of them are under way together.
     barrier = threading.Barrier(5, timeout=30)
-    threads = Pool(5).run(lambda _: (barrier.wait(), threading.get_ident())[1], chunks(5))
+    threads = collect(Pool(5), lambda _: (barrier.wait(), threading.get_ident())[1], chunks(5))
     assert len(set(threads)) == 5
 
 
 def test_the_caller_works_too():
-    names = set(Pool(3).run(lambda _: (time.sleep(0.01), threading.get_ident())[1], chunks(20)))
+    names = set(
+        collect(Pool(3), lambda _: (time.sleep(0.01), threading.get_ident())[1], chunks(20))
+    )
     assert threading.get_ident() in names
     assert len(names) <= 3
 
 
 def test_one_worker_and_one_chunk_stay_in_the_calling_thread():
     here = threading.get_ident()
-    assert set(Pool(1).run(lambda _: threading.get_ident(), chunks(20))) == {here}
-    assert set(Pool(8).run(lambda _: threading.get_ident(), chunks(1))) == {here}
+    assert set(collect(Pool(1), lambda _: threading.get_ident(), chunks(20))) == {here}
+    assert set(collect(Pool(8), lambda _: threading.get_ident(), chunks(1))) == {here}
 
 
 def test_no_helper_is_waited_for_that_has_not_started():
@@ -59,7 +67,7 @@ def test_no_helper_is_waited_for_that_has_not_started():
     with ThreadPoolExecutor(1) as executor:
         executor.submit(blocked.wait)
         try:
-            assert list(Pool(4, executor).run(abs, chunks(50))) == list(range(50))
+            assert collect(Pool(4, executor), abs, chunks(50)) == list(range(50))
         finally:
             blocked.set()
 
@@ -68,8 +76,10 @@ def test_the_executor_of_the_caller_helps_and_is_left_open():
     with ThreadPoolExecutor(2, thread_name_prefix="mine") as executor:
         barrier = threading.Barrier(2, timeout=30)
         names = set(
-            Pool(2, executor).run(
-                lambda _: (barrier.wait(), threading.current_thread().name)[1], chunks(2)
+            collect(
+                Pool(2, executor),
+                lambda _: (barrier.wait(), threading.current_thread().name)[1],
+                chunks(2),
             )
         )
         assert any(name.startswith("mine") for name in names)
@@ -80,7 +90,7 @@ def test_an_executor_that_was_shut_down_says_so():
     executor = ThreadPoolExecutor(1)
     executor.shutdown()
     with pytest.raises(RuntimeError, match="shutdown"):
-        list(Pool(2, executor).run(abs, chunks(5)))
+        collect(Pool(2, executor), abs, chunks(5))
 
 
 class OneByOne(concurrent.futures.Executor):
@@ -136,10 +146,10 @@ def test_the_first_exception_stops_the_rest_and_keeps_its_traceback(workers, exe
         done.append(number)
 
     with pytest.raises(Boom, match=str(bad)) as caught:
-        list(Pool(workers, executor and executor()).run(task, chunks(100)))
+        collect(Pool(workers, executor and executor()), task, chunks(100))
     assert traceback.extract_tb(caught.value.__traceback__)[-1].name == "task"
     assert bad == 99 or len(done) < 99
-    assert list(Pool(workers).run(abs, chunks(3))) == [0, 1, 2]
+    assert collect(Pool(workers), abs, chunks(3)) == [0, 1, 2]
 
 
 def test_no_task_is_under_way_when_the_exception_arrives():
@@ -155,7 +165,7 @@ def test_no_task_is_under_way_when_the_exception_arrives():
             running.remove(number)
 
     with pytest.raises(Boom):
-        list(Pool(4).run(task, chunks(8)))
+        collect(Pool(4), task, chunks(8))
     assert running == []
 
 
@@ -185,7 +195,7 @@ def test_no_task_is_under_way_when_ctrl_c_arrives_however_often(run_script):
             try:
                 try:
                     chunks = [(number,) for number in range(1000)]
-                    list(Pool(3).run(lambda n: task((n, threading.get_ident())), chunks))
+                    Pool(3).run(lambda n: task((n, threading.get_ident())), chunks, bool)
                 finally:
                     late = [n for n in at_work if n[1] != threading.get_ident()]
             except KeyboardInterrupt:
@@ -218,8 +228,9 @@ def test_nested_calls_do_not_deadlock(run_script):
         def nest(depth, executor):
             if depth == 0:
                 return 1
-            inner = [(depth - 1, executor)] * 3
-            return sum(Pool(4, executor).run(nest, inner))
+            results = []
+            Pool(4, executor).run(nest, [(depth - 1, executor)] * 3, results.append)
+            return sum(results)
 
         assert nest(5, None) == 3**5
         with ThreadPoolExecutor(1) as executor:

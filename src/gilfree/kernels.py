@@ -86,7 +86,9 @@ def sum_of_squares(
         raise ValueError(msg)
     pool = Pool(workers, executor)
     chunks = ((nogil, dtype, x[piece]) for piece in _pieces(x.shape, cost=0.25))
-    total: Real = dtype.type(functools.reduce(operator.add, pool.run(_sum_of_squares, chunks), 0.0))
+    partials: list[float] = []
+    pool.run(_sum_of_squares, chunks, partials.append)
+    total: Real = dtype.type(functools.reduce(operator.add, partials, 0.0))
     return total
 
 
@@ -220,13 +222,17 @@ def histogram(
 
     outer = np.empty(0, dtype)
     if range is None and x.size:
-        outer = np.array(list(pool.run(_minmax, chunks())), dtype)
-        outer = np.array([outer[:, 0].min(), outer[:, 1].max()])
+        extremes: list[RealArray] = []
+        pool.run(_minmax, chunks(), extremes.append)
+        outer = _outermost(extremes)
     edges = np.histogram_bin_edges(outer, bins, range)
     place = _places(np.asarray(edges, np.float64))
     counts = np.zeros(bins, np.intp)
-    for partial in pool.run(_histogram, ((*chunk, *place) for chunk in chunks())):
-        counts += partial
+
+    def add(partial: NDArray[np.intp]) -> None:
+        np.add(counts, partial, out=counts)
+
+    pool.run(_histogram, ((*chunk, *place) for chunk in chunks()), add)
     return counts, edges
 
 
@@ -245,7 +251,12 @@ def _minmax(nogil: bool, dtype: np.dtype[Any], x: NDArray[Any]) -> RealArray:
     for block in _blocks(x, dtype):
         outer.append(np.empty(2, dtype))
         kernel(block, outer[-1])
-    lows, highs = np.transpose(outer)
+    return _outermost(outer)
+
+
+def _outermost(extremes: list[RealArray]) -> RealArray:
+    """Return the least and the greatest of several such pairs; NaN if there is one."""
+    lows, highs = np.transpose(extremes)
     return np.array([lows.min(), highs.max()])
 
 
@@ -466,7 +477,9 @@ def monte_carlo_pi(
         (nogil, kind, root, number, cut.stop - cut.start)
         for number, (cut,) in enumerate(_pieces((samples,), cost=2.0))
     )
-    return 4 * sum(pool.run(_monte_carlo_pi, chunks)) / samples
+    hits: list[int] = []
+    pool.run(_monte_carlo_pi, chunks, hits.append)
+    return 4 * sum(hits) / samples
 
 
 def _spawn(rng: Seed) -> tuple[type[np.random.BitGenerator], np.random.SeedSequence]:

@@ -84,9 +84,12 @@ class Pool:
         )
 
     def run(
-        self, task: Callable[..., Result], chunks: Iterable[tuple[Any, ...]]
-    ) -> Iterator[Result]:
-        """Yield ``task(*chunk)`` for each chunk, in the order of `chunks`.
+        self,
+        task: Callable[..., Result],
+        chunks: Iterable[tuple[Any, ...]],
+        join: Callable[[Result], object],
+    ) -> None:
+        """Call ``join(task(*chunk))`` for each chunk: join in their order, and in this thread.
 
         The first exception ends the rest. On threads it reaches the caller when none of them is at
         work any more, ``KeyboardInterrupt`` too. A single chunk is run here and now.
@@ -96,11 +99,14 @@ class Pool:
         head = list(itertools.islice(chunks, max(2, min(workers, MOST_THREADS))))
         chunks = itertools.chain(head, chunks)
         if len(head) < 2 or (self._on_threads and workers == 1):
-            return itertools.starmap(task, chunks)
-        if self._on_threads:
-            return _run_on_threads(task, chunks, min(workers, len(head)) - 1, self._executor)
-        assert self._executor is not None
-        return _run_elsewhere(task, chunks, workers, self._executor)
+            for chunk in chunks:
+                join(task(*chunk))
+        elif self._on_threads:
+            helpers = min(workers, len(head)) - 1
+            _run_on_threads(task, chunks, join, helpers, self._executor)
+        else:
+            assert self._executor is not None
+            _run_elsewhere(task, chunks, join, workers, self._executor)
 
     def fill(
         self,
@@ -114,12 +120,15 @@ class Pool:
         returns a new array, and it is copied here.
         """
         if self._on_threads:
-            for _ in self.run(task, ((*c, piece) for c, piece in zip(chunks, pieces, strict=True))):
-                pass
+            filled = ((*chunk, piece) for chunk, piece in zip(chunks, pieces, strict=True))
+            self.run(task, filled, lambda _: None)
         else:
-            results = self.run(task, ((*chunk, None) for chunk in chunks))
-            for piece, result in zip(pieces, results, strict=True):
-                piece[...] = result
+            pieces = iter(pieces)
+
+            def copy(result: NDArray[Any]) -> None:
+                next(pieces)[...] = result
+
+            self.run(task, ((*chunk, None) for chunk in chunks), copy)
 
 
 def whole_number(name: str, value: int, least: int = 1, most: int | None = None) -> int:
@@ -139,18 +148,20 @@ def whole_number(name: str, value: int, least: int = 1, most: int | None = None)
 def _run_on_threads(
     task: Callable[..., Result],
     chunks: Iterator[tuple[Any, ...]],
+    join: Callable[[Result], object],
     helpers: int,
     executor: Executor | None,
-) -> Iterator[Result]:
+) -> None:
     """Run the chunks on the calling thread and on helpers of the executor."""
     numbered = enumerate(chunks)
     results: dict[int, Result] = {}
     errors: list[BaseException] = []
-    state = threading.Condition()  # guards the two below
-    at_work, stopped = 0, False
+    lock = threading.Lock()  # entered as it is: a Condition's own ``with`` can be interrupted
+    settled = threading.Condition(lock)
+    at_work, stopped, joined = 0, False, 0
 
     def do_next() -> bool:
-        with state:
+        with lock:
             numbered_chunk = None if stopped else next(numbered, None)
         if numbered_chunk is None:
             return False
@@ -160,7 +171,7 @@ def _run_on_threads(
 
     def help_out() -> None:
         nonlocal at_work, stopped
-        with state:
+        with lock:
             at_work += 1
         try:
             while do_next():
@@ -169,18 +180,26 @@ def _run_on_threads(
             errors.append(error)
             stopped = True
         finally:
-            with state:
+            with lock:
                 at_work -= 1
-                state.notify_all()
+                settled.notify_all()
+
+    def join_in_order() -> None:
+        nonlocal joined
+        while joined in results:
+            join(results.pop(joined))
+            joined += 1
+
+    # A function of its own, for in CPython 3.13.0 a Ctrl-C at the end of a loop's round passes by
+    # the handlers of a ``try`` that the loop ends.
+    def work() -> None:
+        while do_next():
+            join_in_order()
 
     futures: list[Future[None]] = []
-    done = 0
     try:
         _recruit(futures, help_out, helpers, executor)
-        while do_next():
-            while done in results:
-                yield results.pop(done)
-                done += 1
+        work()
     except BaseException:
         stopped = True
         raise
@@ -188,21 +207,21 @@ def _run_on_threads(
         # Those that have not started need not; the others may be writing to the caller's array.
         for future in futures:
             future.cancel()
-        _wait_until(state, lambda: not at_work)
+        _wait_until(lock, settled, lambda: not at_work)
     if errors:
         raise errors[0]
-    while results:
-        yield results.pop(done)
-        done += 1
+    join_in_order()
 
 
-def _wait_until(state: threading.Condition, settled: Callable[[], bool]) -> None:
+def _wait_until(
+    lock: threading.Lock, condition: threading.Condition, done: Callable[[], bool]
+) -> None:
     """Wait, whatever interrupts: what does is raised when the wait is over."""
     interruption: BaseException | None = None
     while True:
         try:
-            with state:
-                state.wait_for(settled)
+            with lock:
+                condition.wait_for(done)
         except BaseException as error:
             interruption = error
         else:
@@ -227,17 +246,19 @@ def _recruit(
 def _run_elsewhere(
     task: Callable[..., Result],
     chunks: Iterator[tuple[Any, ...]],
+    join: Callable[[Result], object],
     workers: int,
     executor: Executor,
-) -> Iterator[Result]:
+) -> None:
+    """Run the chunks as tasks of an executor, so many at a time."""
     futures: deque[Future[Result]] = deque()
     try:
         for chunk in chunks:
             if len(futures) == workers:
-                yield futures.popleft().result()
+                join(futures.popleft().result())
             futures.append(executor.submit(task, *chunk))
         while futures:
-            yield futures.popleft().result()
+            join(futures.popleft().result())
     finally:
         for future in futures:
             future.cancel()
