@@ -40,6 +40,7 @@ def tables():
     return TABLES
 
 
+@pytest.hookimpl(trylast=True)
 def pytest_terminal_summary(terminalreporter):
     if MEDIANS:
         headings = "kernel", "workers", "held", "released", "speedup held", "speedup released"

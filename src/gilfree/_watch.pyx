@@ -110,9 +110,14 @@ cdef enum:
     # state within it: it may lie anywhere.
     BLIND = 5
     # The sampler spins: a thread that sleeps wakes up when others do, and so sees too much of the
-    # moments in which they change. But as soon as it had to wait for a CPU, somebody else has use
-    # for it, and it sleeps for so many intervals.
+    # moments in which they change. But once it had to wait so many nanoseconds for a CPU, somebody
+    # else has use for it, and it sleeps for so many intervals; each further time, for four times
+    # as many.
+    LATE = 1_000_000
     MODESTY = 100
+    # It sleeps so many intervals at first: a new thread starts on the CPU of its creator, which it
+    # is to watch, and waking up is how it gets to another one.
+    SETTLING = 20
 
 
 cdef struct Change:
@@ -148,6 +153,7 @@ cdef struct Shared:
     int process           # a forked child has this memory, but no sampler to unlock the mutex
     int owners            # the Watch and its Tokens; the last one frees the memory
     bint stop
+    bint settled          # the sampler has found itself a CPU
     Py_ssize_t targets
     Py_ssize_t capacity
     Target **target
@@ -208,7 +214,7 @@ cdef void *_sample(void *argument) noexcept nogil:
     cdef Shared *shared = <Shared *> argument
     cdef Py_ssize_t i
     cdef bint stop = False
-    cdef int sleeps = 0
+    cdef int64_t sleeps = SETTLING, modesty = MODESTY
     cdef int64_t due
     cdef uint64_t random = 88172645463325252
     gilfree_wake_on_time()
@@ -222,8 +228,10 @@ cdef void *_sample(void *argument) noexcept nogil:
         if sleeps:
             sleeps -= 1
             gilfree_sleep(due - gilfree_now())
-        elif gilfree_spin(due) > due + BLIND * shared.interval:
-            sleeps = MODESTY
+            shared.settled = shared.settled or sleeps == 0
+        elif gilfree_spin(due) > due + LATE:
+            sleeps = modesty
+            modesty *= 4
         pthread_mutex_lock(&shared.mutex)
         for i in range(shared.targets):
             if shared.target[i].open:
@@ -349,13 +357,18 @@ cdef class Watch:
         self.stop()
 
     cpdef start(self):
-        """Start the sampler."""
+        """Start the sampler, and wait until it has settled on a CPU: a millisecond."""
+        cdef int64_t deadline = gilfree_now() + 50_000_000
         if self.running:
             raise RuntimeError("this Watch is running already")
-        self.shared.stop = False
+        self.shared.stop = self.shared.settled = False
         if gilfree_start(&self.thread, _sample, self.shared):
             raise RuntimeError("the system has no thread to give for the sampler")
         self.running = True
+        with nogil:
+            # Busy, not asleep: so the sampler wakes up on another CPU.
+            while not self.shared.settled and gilfree_now() < deadline:
+                gilfree_spin(gilfree_now() + 1000)
 
     cpdef stop(self):
         """Stop the sampler, and forget the calling thread's Token."""
