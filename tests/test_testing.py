@@ -86,6 +86,20 @@ def test_what_is_too_close_to_tell_warns(monkeypatch):
         assert_releases_gil(half, max_held=0.4)
 
 
+@needs_gil
+@pytest.mark.parametrize(("held", "fails"), [((0.5, 0.0), False), ((0.5, 0.5, 0.5), True)])
+def test_what_exceeds_once_is_looked_at_again(held, fails, monkeypatch):
+    report = testing._report("let_go", lambda: let_go(1000))
+    looks = [type(report)(**{**vars(report), "held": h, "uncertainty": 0.01}) for h in held]
+    monkeypatch.setattr(testing, "_report", lambda *args, **how: looks.pop(0))
+    if fails:
+        with pytest.raises(AssertionError, match="more than max_held"):
+            assert_releases_gil(let_go, 1000)
+    else:
+        assert assert_releases_gil(let_go, 1000).held == 0.0
+    assert not looks
+
+
 @pytest.mark.skipif(gil_enabled(), reason="this Python has a GIL")
 def test_without_a_gil_it_warns():
     with pytest.warns(GilWarning, match="no GIL to release"):

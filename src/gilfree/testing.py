@@ -19,6 +19,9 @@ from gilfree.probe import longest_stall, look_passively, name_of
 TRIES = 3
 TRY_SECONDS = 2.0
 HUGE = 1000.0  # seconds
+# A system that is busy may stop a thread while it has the GIL, so a call that seems to hold it for
+# too long is looked at again: it fails if it does so each time.
+LOOKS = 3
 
 ADVICE = (
     "What to do: put the long loops between Py_BEGIN_ALLOW_THREADS and Py_END_ALLOW_THREADS, or\n"
@@ -95,9 +98,13 @@ def assert_releases_gil(
     if max_held is None and max_stall is None:
         return None
     report = _report(name, call, bound=max_held)
+    for _ in range(LOOKS - 1):
+        if not _exceeds(report, max_held):
+            break
+        report = _report(name, call, bound=max_held)
     if max_held is not None:
         shown = f"held for {report.held or 0:.1%} ± {report.uncertainty:.1%} of the call"
-        if report.held is not None and report.held - report.uncertainty > max_held:
+        if _exceeds(report, max_held):
             msg = f"{name}: {shown}, more than max_held={max_held:.0%}\n{report}\n{ADVICE}"
             raise AssertionError(msg)
         if report.held is None or report.held + report.uncertainty > max_held:
@@ -110,6 +117,12 @@ def assert_releases_gil(
         )
         raise AssertionError(msg)
     return report
+
+
+def _exceeds(report: GilReport, max_held: float | None) -> bool:
+    if max_held is None or report.held is None:
+        return False
+    return report.held - report.uncertainty > max_held
 
 
 def lets_go(call: Callable[[], Any]) -> bool:
