@@ -197,7 +197,6 @@ cdef void _observe(Shared *shared, Target *target, int64_t now, bint has_gil) no
 cdef void _close(Target *target, int64_t now) noexcept nogil:
     """End a window. What came after its last sample is as at that sample."""
     cdef int64_t gap = now - target.last
-    target.open = False
     target.seconds += now - target.begun
     target.largest_gap = max(target.largest_gap, gap)
     if not target.sampled:
@@ -280,6 +279,7 @@ cdef class Token:
     def __dealloc__(self):
         if self.shared != NULL and _lock(self.shared):
             if self.target.open:
+                self.target.open = False
                 _close(self.target, gilfree_now())
             self.target.state = NULL
             _disown(self.shared)
@@ -404,12 +404,19 @@ cdef class Watch:
 
     def end(self):
         """Close the window of the calling thread."""
-        cdef int64_t now = gilfree_now()
         cdef Token token = self._tokens().get(self._key())
-        if token is None or not _lock(self.shared):
+        cdef bint was_open
+        cdef int64_t now
+        if token is None:
             return
-        if token.target.open:
-            _close(token.target, now)
+        # The sampler looks no more as of now, even if this thread has to wait for the mutex.
+        was_open = token.target.open
+        token.target.open = False
+        now = gilfree_now()
+        if not _lock(self.shared):
+            return
+        if was_open:
+            _close(token.target, max(now, token.target.last))  # it may be looking just now
         pthread_mutex_unlock(&self.shared.mutex)
 
     def forget(self):
