@@ -47,6 +47,7 @@ extensions = [
         ["src/gilfree/_kernels.pyx"],
         include_dirs=[numpy.get_include()],  # for bitgen.h alone
     ),
+    Extension("gilfree._macros", ["src/gilfree/_macros.c"]),
 ]
 if os.name == "posix":  # the sampler is a POSIX thread
     extensions.append(Extension("gilfree._watch", ["src/gilfree/_watch.pyx"]))

@@ -17,6 +17,7 @@ from scipy.spatial.distance import cdist
 
 import gilfree
 from gilfree import _kernels, kernels
+from gilfree.pool import gil_enabled, usable_cpus
 
 FLOATS = [np.float32, np.float64]
 
@@ -493,3 +494,37 @@ def test_out_is_filled_and_returned():
     out = np.empty((1, 2))
     assert gilfree.sqeuclidean([[0.0]], [[1.0], [2.0]], out) is out
     np.testing.assert_array_equal(out, [[1.0, 4.0]])
+
+
+# ---------------------------------------------------------------- the race on purpose
+
+
+def counted(count, times, threads=2):
+    """Return what a shared counter says after so many threads have counted at once."""
+    counter = np.zeros(1, np.int64)
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(lambda _: count(counter, times), range(threads)))
+    return int(counter[0])
+
+
+@pytest.mark.skipif(not gil_enabled(), reason="without a GIL, nothing guards the counter")
+def test_the_gil_guards_the_counter():
+    assert counted(_kernels.count_gil, 5_000_000) == 10_000_000
+
+
+@pytest.mark.skipif(usable_cpus() < 2, reason="a race takes two CPUs")
+def test_a_released_loop_on_a_shared_counter_loses_updates():
+    counts = (counted(_kernels.count_nogil, 50_000_000) for _ in range(100))
+    assert any(count < 100_000_000 for count in counts)  # the first one, most of the time
+
+
+def test_private_counts_lose_nothing():
+    with ThreadPoolExecutor(4) as pool:
+        assert sum(pool.map(_kernels.count_private_nogil, [5_000_000] * 4)) == 20_000_000
+
+
+def test_counting_lets_go_or_does_not(lets_go):
+    counter = np.zeros(1, np.int64)
+    assert not lets_go(lambda: _kernels.count_gil(counter, 100_000))
+    assert lets_go(lambda: _kernels.count_nogil(counter, 100_000))
+    assert lets_go(lambda: _kernels.count_private_nogil(100_000))

@@ -279,3 +279,49 @@ def monte_carlo_pi_nogil(bit_generator, int64_t samples):
     with nogil:
         hits = _monte_carlo_pi(stream, samples)
     return hits
+
+
+# ---------------------------------------------------------------- count: a race, on purpose
+
+cdef void _count(volatile int64_t *counter, int64_t times) noexcept nogil:
+    # Three steps: read, add, write. A thread that writes between another's read and write loses
+    # what that one has added. ``volatile`` keeps the compiler from making one addition of it all.
+    cdef int64_t _
+    for _ in range(times):
+        counter[0] = counter[0] + 1
+
+
+def count_gil(int64_t[::1] counter, int64_t times):
+    # Right: no other thread runs until the loop has ended. A reference count is such a counter,
+    # and this is how the GIL guards it. (Without a GIL, this loses updates too.)
+    _count(&counter[0], times)
+
+
+def count_nogil(int64_t[::1] counter, int64_t times):
+    # Wrong: all threads write to one place at once, and updates are lost.
+    with nogil:
+        _count(&counter[0], times)
+
+
+def count_private_nogil(int64_t times):
+    # Right, and fast: a count of the thread's own. The caller adds up what the threads return,
+    # as ``histogram`` does with the counts of its chunks.
+    cdef int64_t count = 0
+    with nogil:
+        _count(&count, times)
+    return count
+
+
+# ---------------------------------------------------------------- empty: what the release costs
+
+cdef void _empty() noexcept nogil:
+    pass
+
+
+def empty_gil():
+    _empty()
+
+
+def empty_nogil():
+    with nogil:
+        _empty()

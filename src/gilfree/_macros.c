@@ -1,0 +1,199 @@
+/* How a C extension releases the GIL: CPython's macros, written by hand, in one whole extension.
+
+   sum_of_squares(x) three times, with the GIL held, released, and released but open to Ctrl-C.
+   The loop is that of _kernels.pyx, operation for operation, so the results are the same bits.
+
+   To make it yours, keep the shape and replace the loop:
+
+   1. take all that you need from Python objects while you have the GIL: here take_doubles();
+   2. release the GIL, work on C values alone, acquire it again;
+   3. only then make Python objects of the result, and give back what you took.
+
+   What the macros expand to (Include/ceval.h, the same in CPython 3.11, 3.12 and 3.13):
+
+       Py_BEGIN_ALLOW_THREADS    { PyThreadState *_save; _save = PyEval_SaveThread();
+       Py_BLOCK_THREADS            PyEval_RestoreThread(_save);
+       Py_UNBLOCK_THREADS          _save = PyEval_SaveThread();
+       Py_END_ALLOW_THREADS        PyEval_RestoreThread(_save); }
+
+   PyEval_SaveThread detaches this thread's state and releases the GIL. PyEval_RestoreThread waits
+   for the GIL, for as long as that takes, and attaches the state again. Since the first macro opens
+   a block and the last one closes it, they stand in one function, the right way round; never
+   return or goto out of the block, and never nest two of them. */
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+enum {
+    /* So many sums side by side let the compiler use vector instructions and keep the order. */
+    LANES = 32,
+    /* How many numbers, a multiple of LANES, to go through before a look at Ctrl-C: some 4 ms. */
+    BETWEEN_LOOKS = 1 << 22,
+};
+
+/* ---------------------------------------------------------------- the loop: plain C, no Python */
+
+/* Add the squares of size numbers to sums. Only the last call's size may be no multiple of LANES. */
+static void
+add_squares(const double *x, Py_ssize_t size, double sums[LANES])
+{
+    double own[LANES]; /* x may overlap sums, for all the compiler knows, but not this */
+    Py_ssize_t i, lane;
+    memcpy(own, sums, sizeof(own));
+    for (i = 0; i + LANES <= size; i += LANES) {
+        for (lane = 0; lane < LANES; lane++) {
+            own[lane] += x[i + lane] * x[i + lane];
+        }
+    }
+    for (lane = 0; lane < size - i; lane++) {
+        own[lane] += x[i + lane] * x[i + lane];
+    }
+    memcpy(sums, own, sizeof(own));
+}
+
+static double
+total(const double sums[LANES])
+{
+    double result = 0;
+    for (Py_ssize_t lane = 0; lane < LANES; lane++) {
+        result += sums[lane];
+    }
+    return result;
+}
+
+/* Get the memory of x, which must hold doubles in one row. Returns their number, or -1 with an
+   exception set. As long as the view is not released, x can neither move nor free that memory. */
+static Py_ssize_t
+take_doubles(PyObject *x, Py_buffer *view)
+{
+    if (PyObject_GetBuffer(x, view, PyBUF_FORMAT | PyBUF_ND) < 0) {
+        return -1;
+    }
+    if (view->ndim != 1 || strcmp(view->format, "d") != 0) {
+        PyErr_Format(PyExc_TypeError,
+                     "x must hold doubles (format 'd') in one dimension, not '%s' in %d",
+                     view->format, view->ndim);
+        PyBuffer_Release(view);
+        return -1;
+    }
+    return view->shape[0];
+}
+
+/* ---------------------------------------------------------------- three ways to call it */
+
+static PyObject *
+sum_of_squares_gil(PyObject *module, PyObject *x)
+{
+    Py_buffer view;
+    double sums[LANES] = {0};
+    Py_ssize_t size = take_doubles(x, &view);
+    if (size < 0) {
+        return NULL;
+    }
+    add_squares(view.buf, size, sums);
+    PyBuffer_Release(&view);
+    return PyFloat_FromDouble(total(sums));
+}
+
+/* From BEGIN to END, other threads run Python. So between the two: no Py_INCREF or Py_DECREF, no
+   Python object made, read or called, no exception set, and next to nothing that begins with Py
+   (PyMem_RawMalloc is allowed, PyMem_Malloc is not). C values of this thread (size, sums) are safe. So is the memory that view.buf points to: the
+   view keeps it in place. But other threads may write to it, and no lock stands in their way. */
+static PyObject *
+sum_of_squares_nogil(PyObject *module, PyObject *x)
+{
+    Py_buffer view;
+    double sums[LANES] = {0};
+    Py_ssize_t size = take_doubles(x, &view);
+    if (size < 0) {
+        return NULL;
+    }
+    Py_BEGIN_ALLOW_THREADS
+    add_squares(view.buf, size, sums);
+    Py_END_ALLOW_THREADS
+    PyBuffer_Release(&view);
+    return PyFloat_FromDouble(total(sums));
+}
+
+/* A signal only leaves a note. Python's handler runs when the main thread next looks at it, with
+   the GIL held, and a loop that never looks is deaf to Ctrl-C until it ends. This one takes the
+   GIL back every few milliseconds to look: not more often, since a thread that runs bytecode may
+   keep it waiting for a switch interval (5 ms) each time. */
+static PyObject *
+sum_of_squares_interruptible(PyObject *module, PyObject *x)
+{
+    Py_buffer view;
+    double sums[LANES] = {0};
+    int interrupted = 0;
+    Py_ssize_t size = take_doubles(x, &view);
+    if (size < 0) {
+        return NULL;
+    }
+    Py_BEGIN_ALLOW_THREADS
+    for (Py_ssize_t start = 0; start < size && !interrupted; start += BETWEEN_LOOKS) {
+        Py_ssize_t rest = size - start;
+        add_squares((double *)view.buf + start, Py_MIN(rest, BETWEEN_LOOKS), sums);
+        Py_BLOCK_THREADS
+        interrupted = PyErr_CheckSignals(); /* -1, with KeyboardInterrupt set; in the main thread */
+        Py_UNBLOCK_THREADS
+    }
+    Py_END_ALLOW_THREADS
+    PyBuffer_Release(&view);
+    return interrupted ? NULL : PyFloat_FromDouble(total(sums));
+}
+
+/* ---------------------------------------------------------------- what the release itself costs */
+
+static PyObject *
+empty_gil(PyObject *module, PyObject *Py_UNUSED(ignored))
+{
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+empty_nogil(PyObject *module, PyObject *Py_UNUSED(ignored))
+{
+    Py_BEGIN_ALLOW_THREADS
+    Py_END_ALLOW_THREADS
+    Py_RETURN_NONE;
+}
+
+/* ---------------------------------------------------------------- the module */
+
+static PyMethodDef methods[] = {
+    {"sum_of_squares_gil", sum_of_squares_gil, METH_O, "Sum up with the GIL held."},
+    {"sum_of_squares_nogil", sum_of_squares_nogil, METH_O, "Sum up with the GIL released."},
+    {"sum_of_squares_interruptible", sum_of_squares_interruptible, METH_O,
+     "Sum up with the GIL released, and look for Ctrl-C every few milliseconds."},
+    {"empty_gil", empty_gil, METH_NOARGS, "Do nothing."},
+    {"empty_nogil", empty_nogil, METH_NOARGS, "Release the GIL and acquire it again."},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyModuleDef_Slot slots[] = {
+    /* There is no state outside the calls, so each interpreter may have this module... */
+#ifdef Py_mod_multiple_interpreters /* CPython 3.12 */
+    {Py_mod_multiple_interpreters, Py_MOD_PER_INTERPRETER_GIL_SUPPORTED},
+#endif
+    /* ...and it needs no GIL. Without this, importing it would switch the GIL back on in a
+       free-threaded Python. */
+#ifdef Py_mod_gil /* CPython 3.13 */
+    {Py_mod_gil, Py_MOD_GIL_NOT_USED},
+#endif
+    {0, NULL},
+};
+
+static struct PyModuleDef definition = {
+    PyModuleDef_HEAD_INIT,
+    .m_name = "gilfree._macros",
+    .m_doc = "CPython's macros by hand: sum_of_squares with the GIL held, and released.",
+    .m_methods = methods,
+    .m_slots = slots,
+};
+
+/* Multi-phase initialisation: return the definition, and Python makes the module of it. */
+PyMODINIT_FUNC
+PyInit__macros(void)
+{
+    return PyModuleDef_Init(&definition);
+}
