@@ -19,16 +19,6 @@ UNIX_FLAGS = [
 ]
 MSVC_FLAGS = ["/O2", "/fp:precise"]
 
-DIRECTIVES = {
-    "language_level": 3,
-    "boundscheck": False,
-    "wraparound": False,
-    "initializedcheck": False,
-    "cdivision": True,
-    # Without this, importing gilfree would switch the GIL back on in a free-threaded Python.
-    "freethreading_compatible": True,
-}
-
 
 class BuildExt(build_ext):
     """Add the flags that the compiler at hand understands."""
@@ -54,5 +44,5 @@ if os.name == "posix":  # the sampler is a POSIX thread
 
 setup(
     cmdclass={"build_ext": BuildExt},
-    ext_modules=cythonize(extensions, compiler_directives=DIRECTIVES),
+    ext_modules=cythonize(extensions),
 )

@@ -172,13 +172,13 @@ def test_without_rich_one_line_says_what_to_install(tmp_path):
     assert done.returncode == 0
 
 
-def test_progress_is_shown_on_a_terminal_only(array):
-    arguments = ["demo", "--input", str(array), "--workers", "1", "--kernel", "histogram"]
-    assert gilfree(*arguments).stderr == ""
+def on_a_terminal(*arguments, **streams):
+    """Run gilfree with the streams that are not named on a terminal; return what that shows."""
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
-        [sys.executable, "-m", "gilfree", *arguments],
-        stdout=subprocess.DEVNULL,
+        [sys.executable, "-m", "gilfree", *map(str, arguments)],
+        stdin=subprocess.DEVNULL,
+        stdout=streams.get("stdout", theirs),
         stderr=theirs,
         env={**os.environ, "TERM": "xterm"},
     )
@@ -186,12 +186,27 @@ def test_progress_is_shown_on_a_terminal_only(array):
     shown = b""
     while True:
         try:
-            shown += os.read(ours, 4096)
+            more = os.read(ours, 4096)
         except OSError:
             break
+        if not more:
+            break
+        shown += more
     os.close(ours)
     assert process.wait(timeout=60) == 0
-    assert b"histogram" in shown
+    return shown.decode()
+
+
+def test_progress_is_shown_on_a_terminal_only(array):
+    arguments = ["demo", "--input", array, "--workers", 1, "--kernel", "histogram"]
+    assert gilfree(*arguments).stderr == ""
+    assert "histogram" in on_a_terminal(*arguments, stdout=subprocess.DEVNULL)
+
+
+def test_an_explanation_is_coloured_on_a_terminal():
+    shown = on_a_terminal("explain", "polyval")
+    assert "\x1b[" in shown[shown.index("In Cython") :]
+    assert "PyEval_SaveThread" in shown or "pip install cython" in shown
 
 
 # ---------------------------------------------------------------- probe and survey
@@ -250,6 +265,8 @@ def test_a_statement_that_fails_shows_its_own_traceback(arguments, words):
     [
         (["probe"], "required: statement"),
         (["probe", "--max-held", "2", "pass"], "--max-held: must be a number from 0 to 1, not '2'"),
+        (["explain"], "required: NAME"),
+        (["explain", "fft"], "unknown kernel 'fft': choose from sum_of_squares, polyval"),
         (["survey", "nompy"], "unknown library 'nompy': choose from numpy, scipy"),
     ],
 )

@@ -1,3 +1,6 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False
+# cython: cdivision=True, freethreading_compatible=True
+# Without the last one, importing this would switch the GIL back on in a free-threaded Python.
 """Every numeric loop of gilfree, and the one line that makes each of them use all cores.
 
 Read any section like this:
@@ -292,20 +295,20 @@ cdef void _count(volatile int64_t *counter, int64_t times) noexcept nogil:
 
 
 def count_gil(int64_t[::1] counter, int64_t times):
-    # Right: no other thread runs until the loop has ended. A reference count is such a counter,
-    # and this is how the GIL guards it. (Without a GIL, this loses updates too.)
+    # Right: no other thread runs until the loop ends. So the GIL guards
+    # reference counts, which are such counters. (Without one, this is wrong.)
     _count(&counter[0], times)
 
 
 def count_nogil(int64_t[::1] counter, int64_t times):
-    # Wrong: all threads write to one place at once, and updates are lost.
+    # Wrong: all threads write to one place at once, and lose updates.
     with nogil:
         _count(&counter[0], times)
 
 
 def count_private_nogil(int64_t times):
-    # Right, and fast: a count of the thread's own. The caller adds up what the threads return,
-    # as ``histogram`` does with the counts of its chunks.
+    # Right, and fast: a count of the thread's own. The caller adds up what
+    # the threads return, as histogram does with the counts of its chunks.
     cdef int64_t count = 0
     with nogil:
         _count(&count, times)

@@ -1,3 +1,6 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False
+# cython: cdivision=True, freethreading_compatible=True
+# Without the last one, importing this would switch the GIL back on in a free-threaded Python.
 """A sampler that reads which thread has the GIL, and never takes it.
 
 `Watch` runs a plain C thread that looks every few microseconds at the thread states of the threads

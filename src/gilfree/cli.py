@@ -21,6 +21,8 @@ from numpy.typing import NDArray
 import gilfree
 from gilfree import kernels
 from gilfree.compare import Comparison, compare, environment, workload
+from gilfree.explain import explain
+from gilfree.explain import names as explain_names
 from gilfree.gil_report import GilReport
 from gilfree.statement import probe_statement, show_own_traceback
 from gilfree.survey import LIBRARIES, calls_of, survey
@@ -125,6 +127,14 @@ def _parser() -> argparse.ArgumentParser:
     output.add_argument("--json", action="store_true", help="print JSON instead of a table")
     output.add_argument("--markdown", action="store_true", help="print a page of Markdown instead")
     survey.set_defaults(run=_survey)
+    explain = commands.add_parser(
+        "explain",
+        help="how a kernel releases the GIL: in Cython, in the C made of it, and by hand",
+        description="Show the two entry points of a kernel in Cython, the C that the installed "
+        "Cython makes of the released one, and the same with CPython's macros.",
+    )
+    explain.add_argument("name", metavar="NAME", help=f"one of {', '.join(explain_names())}")
+    explain.set_defaults(run=_explain)
     return parser
 
 
@@ -229,6 +239,18 @@ def _survey(options: argparse.Namespace) -> None:
         console.print(report.survey_sentence(result))
 
 
+def _explain(options: argparse.Namespace) -> None:
+    report = _report("")
+    try:
+        with _progress(1) as step:
+            step("Cython")
+            parts = explain(options.name)
+    except (ValueError, RuntimeError) as error:
+        raise UsageError(error) from error
+    console = report.console()
+    console.print(report.explanation(parts, console.width), soft_wrap=True)
+
+
 def _compare(name: str, data: NDArray[Any] | None, workers: int | None) -> Comparison:
     """Compare one kernel, in as many rounds as fit into the budget."""
     kernel: Callable[..., Any] = getattr(kernels, name)
@@ -266,12 +288,12 @@ def _load(path: str | None) -> NDArray[Any] | None:
     return data
 
 
-def _report() -> Any:
+def _report(otherwise: str = ", or use --json") -> Any:
     """Return gilfree.report, or say what it needs."""
     try:
         from gilfree import report
     except ModuleNotFoundError as error:
-        msg = f"this command needs {error.name}: pip install {error.name}, or use --json"
+        msg = f"this command needs {error.name}: pip install {error.name}{otherwise}"
         raise UsageError(msg) from error
     return report
 

@@ -1,19 +1,23 @@
-"""Tables, sentences and progress bars for people. Nothing is measured here."""
+"""Tables, sentences, coloured source and progress bars for people. Nothing is measured here."""
 
 from __future__ import annotations
 
 import contextlib
 import itertools
 import math
+import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.syntax import Syntax
 from rich.table import Table
+from rich.text import Text
 
 from gilfree.compare import MODES, Comparison
+from gilfree.explain import Line, Part
 from gilfree.gil_report import readable_time
 from gilfree.survey import Entry, Survey
 
@@ -165,6 +169,42 @@ def survey_markdown(survey: Survey) -> str:
             cells = [entry.call.name, f"`{statement}`", *_survey_cells(entry)]
             lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+# ---------------------------------------------------------------- how a kernel releases the GIL
+
+
+def explanation(parts: Sequence[Part], width: int) -> Text:
+    """Return source with line numbers, coloured, and an arrow at what releases or acquires."""
+    text = Text()
+    for part in parts:
+        text.append(f"{part.title}\n\n", style="bold")
+        digits = max((len(str(line.number or "")) for line in part.lines), default=0)
+        for line in part.lines:
+            text.append_text(_source_line(line, part.language, digits, width))
+        text.append("\n" if part.lines else "")
+        text.append(textwrap.fill(part.note, width, initial_indent="  ", subsequent_indent="  "))
+        text.append("\n\n" if part is not parts[-1] else "")
+    return text
+
+
+def _source_line(line: Line, language: str, digits: int, width: int) -> Text:
+    number = f"{line.number or '':>{digits}} " if digits else ""
+    margin = f"  {number}{'>' if line.marked else ' '} "
+    indent = " " * (len(line.text) - len(line.text.lstrip()) + 4)
+    wrapper = textwrap.TextWrapper(
+        width - len(margin), subsequent_indent=indent, break_long_words=False
+    )
+    text = Text()
+    for piece in wrapper.wrap(line.text) or [""]:
+        text.append(margin, style="bold red" if line.marked else "dim")
+        source = Syntax(piece, language, theme="ansi_dark").highlight(piece)
+        source.stylize("bold" if line.marked else "")
+        text.append_text(source)
+        text.rstrip()
+        text.append("\n")
+        margin = " " * len(margin)
+    return text
 
 
 # ---------------------------------------------------------------- terminal

@@ -1,0 +1,163 @@
+"""How one kernel releases the GIL: its Cython, the C that Cython makes of it, the macros by hand.
+
+All of it is read from the packaged sources, and Cython is run when asked, so that what is shown
+is what the Cython at hand does.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import re
+import subprocess
+import sys
+import tempfile
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.resources import as_file, files
+from pathlib import Path
+from typing import Literal
+
+CYTHON_SOURCE = files("gilfree") / "_kernels.pyx"
+C_SOURCE = files("gilfree") / "_macros.c"
+
+RELEASE = re.compile(r"with nogil:|Py(_BEGIN_ALLOW_THREADS|_UNBLOCK_THREADS|Eval_SaveThread)")
+ACQUIRE = re.compile(r"Py(_END_ALLOW_THREADS|_BLOCK_THREADS|Eval_RestoreThread)")
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line of source; `number` is that in its file, `marked` if it lets go or takes back."""
+
+    text: str
+    number: int | None = None
+
+    @property
+    def marked(self) -> bool:
+        """Tell whether this line releases or acquires the GIL."""
+        return bool(RELEASE.search(self.text) or ACQUIRE.search(self.text))
+
+
+@dataclass(frozen=True)
+class Part:
+    """One way to write the release: a title, the lines of source, and what to know of them."""
+
+    title: str
+    language: Literal["cython", "c"]
+    lines: Sequence[Line]
+    note: str = ""
+
+
+def names() -> list[str]:
+    """Return the names that `explain` knows: all that have an entry point of either kind."""
+    entries = re.findall(r"^def (\w+?)_(gil|nogil)\(", CYTHON_SOURCE.read_text(), re.MULTILINE)
+    return [name for name, way in entries if way == "gil" and (name, "nogil") in entries]
+
+
+def explain(name: str) -> list[Part]:
+    """Show how the kernel `name` releases the GIL, in three languages.
+
+    Parameters
+    ----------
+    name : str
+        One of `names()`.
+
+    Returns
+    -------
+    list of Part
+        The two entry points in Cython, the C that the installed Cython makes of the released one,
+        and the release by hand with CPython's macros. Without Cython, the second part has no lines
+        and its note says what to install.
+
+    Raises
+    ------
+    ValueError
+        If there is no such kernel.
+    RuntimeError
+        If the installed Cython can't translate the packaged source.
+    """
+    if name not in names():
+        msg = f"unknown kernel {name!r}: choose from {', '.join(names())}"
+        raise ValueError(msg)
+    source = CYTHON_SOURCE.read_text().splitlines()
+    held, released = (_function(source, f"def {name}_{way}(") for way in ("gil", "nogil"))
+    (release,) = (line for line in released if line.marked)
+    call = source[release.number or 0].strip()
+    return [
+        Part(
+            f"In Cython: {CYTHON_SOURCE.name}",
+            "cython",
+            [*held, Line(""), *released],
+            "Held and released differ in the marked line. The GIL is released where it stands and "
+            "acquired again where its block ends.",
+        ),
+        _made_by_cython(release),
+        _by_hand(name, call),
+    ]
+
+
+def _function(source: Sequence[str], start: str, above: int = 0) -> list[Line]:
+    """Return the lines of the function that begins with `start`, and so many above it."""
+    first = next(number for number, line in enumerate(source) if line.startswith(start))
+    end = first + 1
+    while end < len(source) and (source[end] == "" or source[end][0] in " ){}"):
+        end += 1
+    while source[end - 1] == "":
+        end -= 1
+    first -= above
+    return [Line(text, number) for number, text in enumerate(source[first:end], first + 1)]
+
+
+def _made_by_cython(release: Line) -> Part:
+    try:
+        version = importlib.metadata.version("cython")
+    except importlib.metadata.PackageNotFoundError:
+        return Part("In C, as Cython writes it", "c", [], "To see it: pip install cython")
+    code = _block(_translate(), release.number or 0)
+    return Part(
+        f"In C, as Cython {version} writes line {release.number}",
+        "c",
+        [Line(text) for text in textwrap.dedent(code).splitlines()],
+        "_save is this thread's state. Without a GIL, the same two calls detach and attach it.",
+    )
+
+
+def _translate() -> str:
+    """Return the C that the installed Cython makes of the packaged source."""
+    with as_file(CYTHON_SOURCE) as source, tempfile.TemporaryDirectory() as folder:
+        made = Path(folder, "_kernels.c")
+        command = [sys.executable, "-m", "cython", "-3", str(source), "-o", str(made)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode:
+            msg = f"Cython can't translate {source}:\n{done.stderr}"
+            raise RuntimeError(msg)
+        return made.read_text()
+
+
+def _block(code: str, number: int) -> str:
+    """Return the C block made of the ``with`` statement at a line, without Cython's comments.
+
+    Before the C of each statement Cython writes a comment with the statement's place and text. Of
+    a function for float and double there are two versions; this returns the last, for double.
+    """
+    place = rf'/\* "[^"]*":{number}\n(?: \*.*\n)*? ?\*/\n'
+    *_, match = re.finditer(rf"{place}(?P<block>( *)\{{\n(?:.*\n)*?\2\}}\n)", code)
+    return re.sub(r'\n? */\* "[^"]*":\d+\n(?: \*.*\n)*? ?\*/\n', "", match["block"])
+
+
+def _by_hand(name: str, call: str) -> Part:
+    source, start = C_SOURCE.read_text().splitlines(), f"{name}_nogil("
+    title = f"By hand, with CPython's macros: {C_SOURCE.name}"
+    if any(line.startswith(start) for line in source):
+        lines = _function(source, start, above=1)  # the type of a C function stands above it
+    else:
+        title += ", with another loop"
+        block = "Py_BEGIN_ALLOW_THREADS", f"{call};", "Py_END_ALLOW_THREADS"
+        lines = [Line(text) for text in block]
+    return Part(
+        title,
+        "c",
+        lines,
+        "The first macro is { PyThreadState *_save; _save = PyEval_SaveThread(); and the second "
+        "is PyEval_RestoreThread(_save); }",
+    )

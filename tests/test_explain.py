@@ -1,0 +1,115 @@
+"""What `gilfree explain` shows is what the packaged sources and the installed Cython say."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import re
+import subprocess
+import sys
+
+import pytest
+
+from gilfree import _kernels, _macros, explain
+
+
+@pytest.fixture(scope="module")
+def made_by_cython(tmp_path_factory):
+    """Return the C that Cython makes of the kernels, once for all tests."""
+    pytest.importorskip("Cython")
+    return explain._translate()
+
+
+@pytest.fixture
+def parts_of(made_by_cython, monkeypatch):
+    monkeypatch.setattr(explain, "_translate", lambda: made_by_cython)
+    return explain.explain
+
+
+def test_the_names_are_all_pairs_of_entry_points():
+    pairs = {name[:-4] for name in dir(_kernels) if name.endswith("_gil")}
+    assert set(explain.names()) == pairs
+    assert {"sum_of_squares", "monte_carlo_pi", "count", "empty"} <= pairs
+
+
+@pytest.mark.parametrize("name", explain.names())
+def test_the_lines_are_those_of_the_files_and_the_release_is_marked(name, parts_of):
+    in_cython, in_c, by_hand = parts_of(name)
+    for part, path in (in_cython, explain.CYTHON_SOURCE), (by_hand, explain.C_SOURCE):
+        source = path.read_text().splitlines()
+        numbered = [line for line in part.lines if line.number]
+        assert [line.text for line in numbered] == [source[line.number - 1] for line in numbered]
+    text = "\n".join(line.text for line in in_cython.lines)
+    assert text.startswith(f"def {name}_gil(")
+    assert f"\n\ndef {name}_nogil(" in text
+    assert [line.text.strip() for line in in_cython.lines if line.marked] == ["with nogil:"]
+    for part in in_c, by_hand:
+        marked = [number for number, line in enumerate(part.lines) if line.marked]
+        assert len(marked) == 2
+        between = " ".join(line.text for line in part.lines[marked[0] : marked[1]])
+        loop = "add_squares" if part is by_hand and name == "sum_of_squares" else f"_{name}"
+        assert loop in between or name == "empty"
+    assert in_c.lines[0].text == "{"
+    assert in_c.lines[-1].text == "}"
+    assert "_kernels.pyx" not in "".join(line.text for line in in_c.lines)
+
+
+def test_by_hand_is_the_compiled_function_where_there_is_one(parts_of):
+    for name in explain.names():
+        numbered = all(line.number for line in parts_of(name)[2].lines)
+        assert numbered == hasattr(_macros, f"{name}_nogil")
+
+
+@pytest.mark.parametrize("end", [" */", "*/"], ids=["Cython 3.0", "Cython 3.2"])
+def test_a_block_is_cut_out_of_what_any_cython_writes(end):
+    comment = '/* "gilfree/_kernels.pyx":{}\n * some\n *     with nogil:   # <<<<\n' + f"{end}\n"
+    code = (
+        f"  {comment.format(7)}  wrong;\n  {comment.format(7)}"
+        "  {\n    Py_UNBLOCK_THREADS\n"
+        f"\n    {comment.format(8)}    call();\n    {{\n    }}\n"
+        "  }\n  later;\n  {\n  }\n"
+    )
+    assert explain._block(code, 7) == (
+        "  {\n    Py_UNBLOCK_THREADS\n    call();\n    {\n    }\n  }\n"
+    )
+
+
+def test_without_cython_a_line_says_what_to_install(monkeypatch):
+    def missing(_):
+        raise importlib.metadata.PackageNotFoundError
+
+    monkeypatch.setattr(importlib.metadata, "version", missing)
+    in_cython, in_c, by_hand = explain.explain("polyval")
+    assert in_c.note == "To see it: pip install cython"
+    assert not in_c.lines
+    assert in_cython.lines
+    assert by_hand.lines
+
+
+def test_a_cython_that_fails_is_quoted(monkeypatch):
+    pytest.importorskip("Cython")
+    monkeypatch.setattr(explain, "CYTHON_SOURCE", explain.C_SOURCE)
+    with pytest.raises(RuntimeError, match=r"(?s)can't translate .*_macros\.c"):
+        explain._translate()
+
+
+def test_an_unknown_name_is_refused():
+    with pytest.raises(ValueError, match="unknown kernel 'fft': choose from sum_of_squares, "):
+        explain.explain("fft")
+
+
+@pytest.mark.parametrize("name", ["sum_of_squares", "monte_carlo_pi"])
+def test_the_command_prints_plain_text_of_80_columns(name):
+    pytest.importorskip("Cython")
+    done = subprocess.run(
+        [sys.executable, "-m", "gilfree", "explain", name],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    assert done.stderr == ""
+    assert "\x1b" not in done.stdout
+    lines = done.stdout.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert not [line for line in lines if line != line.rstrip()]
+    assert len([line for line in lines if re.match(r" +\d* ?> ", line)]) == 5
