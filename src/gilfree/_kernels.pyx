@@ -41,18 +41,18 @@ cdef enum:
 # ---------------------------------------------------------------- sum_of_squares: a reduction
 
 cdef double _sum_of_squares(const real[::1] x) noexcept nogil:
-    cdef real[2 * LANES] sums
+    cdef real[LANES] sums
     cdef Py_ssize_t i = 0, lane, size = x.shape[0]
     cdef double total = 0
-    for lane in range(2 * LANES):
+    for lane in range(LANES):
         sums[lane] = 0
-    while i + 2 * LANES <= size:
-        for lane in range(2 * LANES):
+    while i + LANES <= size:
+        for lane in range(LANES):
             sums[lane] += x[i + lane] * x[i + lane]
-        i += 2 * LANES
+        i += LANES
     for lane in range(size - i):
         sums[lane] += x[i + lane] * x[i + lane]
-    for lane in range(2 * LANES):
+    for lane in range(LANES):
         total += sums[lane]
     return total
 

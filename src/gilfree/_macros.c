@@ -26,7 +26,7 @@
 
 enum {
     /* So many sums side by side let the compiler use vector instructions and keep the order. */
-    LANES = 32,
+    LANES = 16,
     /* How many numbers, a multiple of LANES, to go through before a look at Ctrl-C: some 4 ms. */
     BETWEEN_LOOKS = 1 << 22,
 };

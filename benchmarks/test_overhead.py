@@ -1,0 +1,202 @@
+"""What a release costs, what a thread costs, and the least work at which two threads beat one.
+
+    pytest benchmarks/test_overhead.py
+
+All that is compared runs in turn, within one round. The tables give medians of the rounds.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import statistics
+import time
+import timeit
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+import gilfree
+from gilfree import _kernels, _macros
+
+# ---------------------------------------------------------------- the release
+
+
+def in_turn(calls, rounds):
+    """Run the calls one after the other, round by round, forth and back; return their seconds."""
+    times = [[] for _ in calls]
+    turns = list(zip(calls, times, strict=True))
+    for _ in range(rounds):
+        for call, taken in turns:
+            start = time.perf_counter()
+            call()
+            taken.append(time.perf_counter() - start)
+        turns.reverse()  # what runs after a call may run into what it has left behind
+    return times
+
+
+def nanoseconds(times):
+    low, middle, high = statistics.quantiles([each * 1e9 for each in times], n=4)
+    return f"{middle:.1f} ± {(high - low) / 2:.1f} ns"
+
+
+def test_empty_call(benchmark, tables):
+    rounds, calls = (4, 10) if benchmark.disabled else (400, 10_000)
+    empty = [_kernels.empty_gil, _kernels.empty_nogil, _macros.empty_gil, _macros.empty_nogil]
+    timers = [timeit.Timer(call) for call in empty]
+    times = in_turn([lambda timer=timer: timer.timeit(calls) for timer in timers], rounds)
+    times = [[each / calls for each in taken] for taken in times]
+    headings = "empty call", "GIL held", "released", "release and acquire"
+    _, rows = tables.setdefault("what a release costs", (headings, []))
+    for how, held, released in ("Cython", *times[:2]), ("macros, by hand", *times[2:]):
+        pair = [two - one for one, two in zip(held, released, strict=True)]
+        rows.append((how, *map(nanoseconds, (held, released, pair))))
+    benchmark(_kernels.empty_nogil)
+
+
+@pytest.mark.parametrize("size", [10_000, 100_000, 1_000_000])
+def test_cython_and_the_macros_on_the_same_work(benchmark, tables, size):
+    x = np.random.default_rng(1).random(size)
+    rounds = 3 if benchmark.disabled else 1000
+    calls = [lambda: _kernels.sum_of_squares_nogil(x), lambda: _macros.sum_of_squares_nogil(x)]
+    cython, macros = in_turn(calls, rounds)
+    ratios = [one / other for one, other in zip(cython, macros, strict=True)]
+    low, middle, high = statistics.quantiles(ratios, n=4)
+    headings = "doubles", "Cython", "macros", "Cython / macros", "quartiles"
+    _, rows = tables.setdefault("sum_of_squares, GIL released", (headings, []))
+    medians = [f"{statistics.median(times) * 1e6:.1f} µs" for times in (cython, macros)]
+    rows.append((f"{size:,}", *medians, f"{middle:.3f}", f"{low:.3f}, {high:.3f}"))
+    benchmark(calls[0])
+
+
+def test_waking_a_thread(benchmark, tables):
+    with ThreadPoolExecutor(1) as pool:
+
+        def wake():
+            start = time.perf_counter()
+            return pool.submit(time.perf_counter).result() - start
+
+        times = [wake() for _ in range(3 if benchmark.disabled else 5000)]
+        low, middle, high = (each * 1e6 for each in statistics.quantiles(times, n=4))
+        headings = "from submit until the task runs", "median", "quartiles"
+        _, rows = tables.setdefault("what waking a thread costs", (headings, []))
+        rows.append(("ThreadPoolExecutor", f"{middle:.0f} µs", f"{low:.0f}, {high:.0f} µs"))
+        benchmark(wake)
+
+
+# ---------------------------------------------------------------- the least work worth two threads
+
+Y = np.random.default_rng(2).random((64, 16))
+MICROSECONDS = [20, 30, 45, 70, 100, 150, 220, 330, 500, 750, 1100, 1700, 2500]
+
+
+def halves(X, out):
+    middle = len(X) // 2
+    return [(X[:middle], Y, out[:middle]), (X[middle:], Y, out[middle:])]
+
+
+# Each way yields the serial call and that on two threads.
+
+
+@contextlib.contextmanager
+def ours():
+    def on_two(X, Y, out):
+        gilfree.sqeuclidean(X, Y, out, workers=2)
+
+    yield _kernels.sqeuclidean_nogil, on_two
+
+
+@contextlib.contextmanager
+def executor_map():
+    with ThreadPoolExecutor(2) as pool:
+
+        def on_two(X, Y, out):
+            list(pool.map(_kernels.sqeuclidean_nogil, *zip(*halves(X, out), strict=True)))
+
+        yield _kernels.sqeuclidean_nogil, on_two
+
+
+@contextlib.contextmanager
+def joblib_threading():
+    joblib = pytest.importorskip("joblib")
+    with joblib.Parallel(n_jobs=2, backend="threading") as parallel:
+        task = joblib.delayed(_kernels.sqeuclidean_nogil)
+
+        def on_two(X, Y, out):
+            parallel(task(*half) for half in halves(X, out))
+
+        yield _kernels.sqeuclidean_nogil, on_two
+
+
+@contextlib.contextmanager
+def numba_prange():
+    numba = pytest.importorskip("numba")  # it has no build for every Python
+
+    def distances(X, Y, out):
+        for i in numba.prange(X.shape[0]):
+            for j in range(Y.shape[0]):
+                total = 0.0
+                for k in range(X.shape[1]):
+                    difference = X[i, k] - Y[j, k]
+                    total += difference * difference
+                out[i, j] = total
+
+    yield numba.njit(distances), numba.njit(parallel=True)(distances)
+
+
+def median_seconds(call, *args):
+    """Return what a call takes that is made again and again for 30 ms.
+
+    What came before then has no say in the median: the threads of OpenMP, which numba uses, keep
+    a CPU busy for some milliseconds after their work, in wait of more; and a system may take as
+    long to see that a thread of the pool could run on another CPU.
+    """
+    times, end = [], time.perf_counter() + 0.03
+    while time.perf_counter() < end:
+        times += in_turn([lambda: call(*args)], 5)[0]
+    return statistics.median(times)
+
+
+def sweep(serial, on_two, rounds):
+    """Return, for each amount of work, its serial seconds and the speedup of two threads."""
+    X, out = np.random.default_rng(3).random((1000, 16)), np.empty((1000, len(Y)))
+    row = median_seconds(serial, X, Y, out) / len(X)
+    seen = []
+    for microseconds in MICROSECONDS:
+        rows = max(round(microseconds * 1e-6 / row), 2)
+        X, out = np.random.default_rng(3).random((rows, 16)), np.empty((rows, len(Y)))
+        pairs = [
+            (median_seconds(serial, X, Y, out), median_seconds(on_two, X, Y, out))
+            for _ in range(rounds)
+        ]
+        speedup = statistics.median(one / two for one, two in pairs)
+        seen.append((statistics.median(one for one, _ in pairs), speedup))
+    return seen
+
+
+WAYS = {
+    "gilfree": ours,
+    "ThreadPoolExecutor.map": executor_map,
+    "joblib, threading": joblib_threading,
+    "numba, prange": numba_prange,
+}
+
+
+@pytest.mark.parametrize("name", WAYS)
+def test_least_work_worth_two_threads(benchmark, tables, name):
+    X = np.random.default_rng(4).random((1001, 16))
+    results = np.empty((2, len(X), len(Y)))
+    with WAYS[name]() as (serial, on_two):
+        serial(X, Y, results[0])
+        on_two(X, Y, results[1])
+        np.testing.assert_allclose(*results)
+        seen = sweep(serial, on_two, 1 if benchmark.disabled else 11)
+        benchmark(on_two, X, Y, results[1])
+    benchmark.extra_info["speedups"] = seen
+    slower = [number for number, (_, speedup) in enumerate(seen) if speedup <= 1]
+    least = max(slower, default=-1) + 1
+    worth = f"{seen[least][0] * 1e6:.0f} µs" if least < len(seen) else "none seen"
+    shown = [seen[MICROSECONDS.index(each)][1] for each in (100, 330, 1100, 2500)]
+    headings = "two threads", "beat one from", "at 0.1 ms", "0.33 ms", "1.1 ms", "2.5 ms"
+    _, rows = tables.setdefault("the least work worth two threads", (headings, []))
+    rows.append((name, worth, *(f"{speedup:.2f}×" for speedup in shown)))
