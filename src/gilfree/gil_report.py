@@ -12,6 +12,7 @@ SURE = 0.01
 RELEASED, HELD = 0.1, 0.9  # at most, at least this share of the call
 MULTITHREADED = 1.2  # CPUs that one call keeps busy
 SCALES = 0.7  # of what the machine can give
+SLOWED = 0.7  # a speedup below this: worse than one call after the other
 NO_ROOM = 1.25  # a limit below this: the machine had no second CPU to give
 WAITS = 0.75  # CPU time at once over CPU time in turn and times workers: less, and calls wait
 
@@ -110,6 +111,8 @@ class GilReport:
             return "speedup not measured"
         if speedup > NO_ROOM and speedup - 1 >= SCALES * (limit - 1):
             return "scales"
+        if speedup < SLOWED:  # the GIL or a lock taken too often, pages, shared cache lines
+            return "threads slow each other down"
         if cpu < 1 / 2 or busy < WAITS:
             return "something other than the GIL serialises it"
         if limit < NO_ROOM:

@@ -1,0 +1,57 @@
+"""Each example is short, runs as it is, and prints what it shows."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = sorted((Path(__file__).parent.parent / "examples").glob("*.py"))
+
+# What each prints, on any machine: figures are left out.
+SHOWN = {
+    "01_bytecode_on_threads.py": ["on two threads", "times as fast"],
+    "02_waiting_on_threads.py": ["8 requests", "on 8 threads", "times as fast"],
+    "03_processes.py": ["two processes are ready", "0.0 MB to send", "80.0 MB to send"],
+    "04_a_kernel_released.py": ["GIL held", "GIL released", "the machine's limit"],
+    "05_race.py": [
+        "one counter, GIL held",
+        "one counter, GIL released",
+        r"a counter each, GIL released +\d+ ms +0 updates lost",
+    ],
+    "06_macros.py": ["by hand: True", r"ms, released, without a look", r"ms, with a look now"],
+    "07_probe.py": ["checksum: ", "adler32: "],
+    "08_dask.py": [
+        r"here, on one worker +\d+ ms +(3\.\d+)\n +Dask, a task a chunk +\d+ ms +\1\n",
+        "Dask, a task a worker",
+    ],
+}
+
+
+def test_they_are_numbered_and_all_listed_here():
+    assert [example.name for example in EXAMPLES] == list(SHOWN)
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.name)
+def test_it_is_short_and_shows_what_it_says(example, tmp_path):
+    source = example.read_text()
+    assert len(source.splitlines()) < 40
+    assert source.startswith('"""')
+    done = subprocess.run(
+        [sys.executable, str(example)],
+        cwd=tmp_path,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    for words in SHOWN[example.name]:
+        assert re.search(words, done.stdout), done.stdout
+    assert max(map(len, done.stdout.splitlines())) <= 80
+    assert not list(tmp_path.iterdir())
