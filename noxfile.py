@@ -47,7 +47,7 @@ def package(session):
         session.run("python", "-m", "build", "--outdir", folder)
         (wheel,) = Path(folder).glob("*.whl")
         session.install(f"{wheel}[test]")
-        for name in "tests", "pyproject.toml", "README.md":
+        for name in "tests", "benchmarks", "docs", "examples", "pyproject.toml", "README.md":
             session.run("cp", "-r", name, folder, external=True)
         session.chdir(folder)
         session.run("python", "-m", "pytest")

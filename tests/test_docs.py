@@ -1,38 +1,119 @@
-"""Every Python block of the README and the docs runs, so that none rots."""
+"""Every block of the README and the guide runs, in order, so that none rots.
+
+A page is followed as a reader would, in a folder of its own. A block is
+
+- saved, if its first line is a comment with a file name: ``# setup.py``, ``/* letgo.c */``;
+- run, if it is ``python`` or ``sh``; one that installs is left to ``.ci/run``, which runs it as it
+  stands;
+- compared with what the block before it printed, if it is ``output``; ``text`` shows a run on some
+  machine, with figures of its own.
+
+Any other block of C or Cython stands word for word in the sources of the package.
+"""
 
 from __future__ import annotations
 
 import doctest
+import os
 import re
+import shutil
+import subprocess
+import sys
+import sysconfig
+from importlib.resources import files
 from pathlib import Path
 
 import pytest
 
 import gilfree
 from gilfree import kernels
+from gilfree.pool import gil_enabled
 
 ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+SOURCES = {"cython": "_kernels.pyx", "c": "_macros.c"}
+NAME = re.compile(r"^(?:# |/\* )([\w.-]+\.(?:py|pyx|c))(?: \*/)?$")
 
 
-def blocks():
-    for page in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]:
-        text = page.read_text()
-        for match in re.finditer(r"^```python\n(.*?)^```", text, re.DOTALL | re.MULTILINE):
-            line = text[: match.start()].count("\n") + 1
-            yield pytest.param(match[1], id=f"{page.name}:{line}")
+def blocks(page):
+    """Return the language, the text and the line of each fenced block."""
+    text = page.read_text()
+    for match in re.finditer(r"^```(\S*)\n(.*?)^```$", text, re.DOTALL | re.MULTILINE):
+        yield match[1], match[2], text[: match.start()].count("\n") + 1
 
 
-@pytest.mark.parametrize("source", list(blocks()))
-def test_python_block_runs(source, run_script):
-    run_script(source, timeout=120, quiet=False)
+def environment(folder):
+    """Return an environment in which `python`, `cc` and the commands of this one are found."""
+    scripts = folder / ".venv"
+    scripts.mkdir()
+    (scripts / "bin").symlink_to(sysconfig.get_path("scripts"))
+    path = [os.path.dirname(sys.executable), sysconfig.get_path("scripts"), os.environ["PATH"]]
+    return {**os.environ, "PATH": os.pathsep.join(path)}
 
 
-def test_the_examples_in_docstrings_are_true():
-    failed, tried = doctest.testmod(kernels, extraglobs={"gilfree": gilfree})
-    assert (failed, tried) == (0, 6)
+def run(command, folder, environ):
+    done = subprocess.run(
+        command,
+        cwd=folder,
+        env=environ,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    return done.returncode, done.stdout
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_a_page_can_be_followed(page, tmp_path):
+    if "cythonize" in page.read_text() and shutil.which("cc") is None:
+        pytest.skip("there is no C compiler")
+    for name in "examples", "benchmarks":
+        (tmp_path / name).symlink_to(ROOT / name)
+    environ = environment(tmp_path)
+    printed = ""
+    for language, text, line in blocks(page):
+        where = f"{page.name}:{line}"
+        name = NAME.match(text.splitlines()[0])
+        if name:
+            (tmp_path / name[1]).write_text(text)
+        elif language in SOURCES:
+            assert in_source(text, language), f"{where} is not in {SOURCES[language]}"
+        elif language == "output":
+            assert text == printed, where
+        elif language == "python":
+            (tmp_path / "block.py").write_text(text)
+            status, printed = run([sys.executable, "block.py"], tmp_path, environ)
+            assert status == 0, f"{where}\n{printed}"
+        elif language == "sh" and "pip install" not in text and "pytest" not in text:
+            status, printed = run(["bash", "-euo", "pipefail", "-c", text], tmp_path, environ)
+            assert status == 0, f"{where}\n{printed}"
+        else:
+            assert language in ("sh", "text"), f"{where}: a block of what?"
+
+
+def in_source(text, language):
+    """Tell whether the lines of a block stand in the sources, in their order."""
+    source = iter((files("gilfree") / SOURCES[language]).read_text().splitlines())
+    return all(any(line == other.rstrip() for other in source) for line in text.splitlines())
 
 
 def test_the_readme_has_its_two_commands_within_the_first_40_lines():
     lines = (ROOT / "README.md").read_text().splitlines()[:40]
     commands = [line for line in lines if line.startswith("python3 -m venv .venv && ")]
     assert [command.split()[-1] for command in commands] == ["demo", "pytest"]
+
+
+def test_links_between_pages_lead_somewhere():
+    for page in PAGES:
+        for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text()):
+            assert (page.parent / target).exists() or not (ROOT / ".git").exists(), (
+                f"{page.name}: {target}"
+            )
+
+
+def test_the_examples_in_docstrings_are_true():
+    failed, tried = doctest.testmod(kernels, extraglobs={"gilfree": gilfree})
+    assert (failed, tried) == (0, 6)
