@@ -27,7 +27,6 @@ import pytest
 
 import gilfree
 from gilfree import kernels
-from gilfree.pool import gil_enabled
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
