@@ -27,6 +27,7 @@ def medians():
     return MEDIANS
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_benchmark_update_machine_info(machine_info):
     machine_info["gilfree"] = environment()
 

@@ -10,24 +10,30 @@ import numpy as np
 import gilfree
 
 
-def seconds(call, *args, **how):
+def pi(samples):
+    return gilfree.monte_carlo_pi(samples, rng=1, workers=1)
+
+
+def squares(x):
+    return gilfree.sum_of_squares(x, workers=1)
+
+
+def seconds(run, function, pieces):
     start = time.perf_counter()
-    call(*args, **how)
+    list(run(function, pieces))
     return time.perf_counter() - start
 
 
 if __name__ == "__main__":  # a new process imports this file
-    calls = {
-        "monte_carlo_pi": (gilfree.monte_carlo_pi, 50_000_000, 1),
-        "sum_of_squares": (gilfree.sum_of_squares, np.random.default_rng(0).random(10_000_000)),
-    }
+    work = {pi: [30_000_000] * 2, squares: np.split(np.random.default_rng(0).random(10_000_000), 2)}
     with ProcessPoolExecutor(2, get_context("spawn")) as pool:
-        start = seconds(lambda: list(pool.map(abs, range(20))))
-        print(f"two processes are ready after {start * 1e3:.0f} ms\n")
-        for name, (kernel, *args) in calls.items():
-            kernel(*args, executor=pool)  # so that all have imported gilfree
-            one = seconds(kernel, *args, workers=1)
-            two = seconds(kernel, *args, executor=pool)
-            print(f"{name}: {len(pickle.dumps(args)) / 1e6:.1f} MB to send")
+        print(f"two processes are ready after {seconds(pool.map, abs, range(20)) * 1e3:.0f} ms")
+        for function, pieces in work.items():
+            one, two = seconds(map, function, pieces), seconds(pool.map, function, pieces)
+            faster = one / two
+            print(f"{function.__name__}: {len(pickle.dumps(pieces)) / 1e6:.1f} MB to send")
             print(f"  one process    {one * 1e3:6.1f} ms")
-            print(f"  two processes  {two * 1e3:6.1f} ms, so {one / two:.2f} times as fast")
+            times = (
+                f"{faster:.1f} times as fast" if faster > 1 else f"{1 / faster:.1f} times as slow"
+            )
+            print(f"  two processes  {two * 1e3:6.1f} ms, so {times}")

@@ -1,4 +1,4 @@
-"""The GIL guards what threads share. Who releases it has to see to that himself."""
+"""The GIL guards what threads share. Whoever releases it must guard it themselves."""
 
 import time
 from concurrent.futures import ThreadPoolExecutor

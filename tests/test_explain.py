@@ -97,6 +97,12 @@ def test_an_unknown_name_is_refused():
         explain.explain("fft")
 
 
+def test_no_line_of_cython_is_cut_in_two_at_80_columns(parts_of):
+    for name in explain.names():
+        for line in parts_of(name)[0].lines:
+            assert len(line.text) <= 72, line
+
+
 @pytest.mark.parametrize("name", ["sum_of_squares", "monte_carlo_pi"])
 def test_the_command_prints_plain_text_of_80_columns(name):
     pytest.importorskip("Cython")

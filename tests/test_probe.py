@@ -290,6 +290,15 @@ REPORT = GilReport(
             {"speedup": 0.4, "limit": 1.05},
             "released; threads slow each other down: 2 threads are 0.40 times as fast as one",
         ),
+        (
+            {"speedup": 1.1, "limit": 1.05, "cpu": 0.45},
+            "released; no other CPU was free: 2 threads are 1.10 times as fast as one",
+        ),
+        (
+            {"speedup": 1.0, "limit": 1.05, "cpu": 0.01},
+            "released; something other than the GIL serialises it: "
+            "2 threads are 1.00 times as fast as one",
+        ),
         ({"speedup": None, "workers": 1}, "released; speedup not measured"),
         (
             {"held": 1.0, "longest_hold": 0.02, "longest_stall": 0.02},

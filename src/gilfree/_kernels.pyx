@@ -8,7 +8,7 @@ Read any section like this:
 1. ``cdef ... _name(...) noexcept nogil`` is the loop. It stands once. It touches C values and
    the memory behind typed memoryviews, never a Python object, so it is *allowed* to run without
    the GIL. ``nogil`` here is a permission: it releases nothing. ``noexcept`` says that it raises
-   nothing, so Cython need not take the GIL back after every call to look for an exception.
+   nothing, so Cython need not take the GIL back after a call to look for an exception.
 2. ``name_gil`` calls the loop as it is. Every other Python thread waits until it returns.
 3. ``name_nogil`` calls the same loop inside ``with nogil:``. **That is the one line that
    matters**: the GIL is released before the block and acquired again after it, and meanwhile
@@ -145,13 +145,15 @@ cdef void _histogram(
 
 
 def histogram_gil(
-    const real[::1] x, const double[::1] edges, double scale, double drift, Py_ssize_t[::1] counts
+    const real[::1] x, const double[::1] edges, double scale, double drift,
+    Py_ssize_t[::1] counts
 ):
     _histogram(x, edges, scale, drift, counts)
 
 
 def histogram_nogil(
-    const real[::1] x, const double[::1] edges, double scale, double drift, Py_ssize_t[::1] counts
+    const real[::1] x, const double[::1] edges, double scale, double drift,
+    Py_ssize_t[::1] counts
 ):
     with nogil:
         _histogram(x, edges, scale, drift, counts)
@@ -187,11 +189,15 @@ cdef void _sqeuclidean(const real[:, :] X, const real[:, :] Y, real[:, :] out) n
         j += LANES
 
 
-def sqeuclidean_gil(const real[:, :] X, const real[:, :] Y, real[:, :] out):
+def sqeuclidean_gil(
+    const real[:, :] X, const real[:, :] Y, real[:, :] out
+):
     _sqeuclidean(X, Y, out)
 
 
-def sqeuclidean_nogil(const real[:, :] X, const real[:, :] Y, real[:, :] out):
+def sqeuclidean_nogil(
+    const real[:, :] X, const real[:, :] Y, real[:, :] out
+):
     with nogil:
         _sqeuclidean(X, Y, out)
 
@@ -234,15 +240,15 @@ cdef void _mandelbrot(
 
 
 def mandelbrot_gil(
-    Py_ssize_t first, Py_ssize_t width, double left, double top, double dx, double dy,
-    Py_ssize_t max_iterations, int32_t[::1] out
+    Py_ssize_t first, Py_ssize_t width, double left, double top,
+    double dx, double dy, Py_ssize_t max_iterations, int32_t[::1] out
 ):
     _mandelbrot(first, width, left, top, dx, dy, max_iterations, out)
 
 
 def mandelbrot_nogil(
-    Py_ssize_t first, Py_ssize_t width, double left, double top, double dx, double dy,
-    Py_ssize_t max_iterations, int32_t[::1] out
+    Py_ssize_t first, Py_ssize_t width, double left, double top,
+    double dx, double dy, Py_ssize_t max_iterations, int32_t[::1] out
 ):
     with nogil:
         _mandelbrot(first, width, left, top, dx, dy, max_iterations, out)
@@ -269,15 +275,19 @@ cdef int64_t _monte_carlo_pi(bitgen_t *stream, int64_t samples) noexcept nogil:
     return hits
 
 
+cdef bitgen_t *_stream(bit_generator) except NULL:
+    return <bitgen_t *> PyCapsule_GetPointer(bit_generator.capsule, "BitGenerator")
+
+
 def monte_carlo_pi_gil(bit_generator, int64_t samples):
-    cdef bitgen_t *stream = <bitgen_t *> PyCapsule_GetPointer(bit_generator.capsule, "BitGenerator")
+    cdef bitgen_t *stream = _stream(bit_generator)
     cdef int64_t hits
     hits = _monte_carlo_pi(stream, samples)
     return hits
 
 
 def monte_carlo_pi_nogil(bit_generator, int64_t samples):
-    cdef bitgen_t *stream = <bitgen_t *> PyCapsule_GetPointer(bit_generator.capsule, "BitGenerator")
+    cdef bitgen_t *stream = _stream(bit_generator)
     cdef int64_t hits
     with nogil:
         hits = _monte_carlo_pi(stream, samples)
@@ -296,7 +306,7 @@ cdef void _count(volatile int64_t *counter, int64_t times) noexcept nogil:
 
 def count_gil(int64_t[::1] counter, int64_t times):
     # Right: no other thread runs until the loop ends. So the GIL guards
-    # reference counts, which are such counters. (Without one, this is wrong.)
+    # reference counts, which are such counters. (Wrong without a GIL.)
     _count(&counter[0], times)
 
 
@@ -307,8 +317,8 @@ def count_nogil(int64_t[::1] counter, int64_t times):
 
 
 def count_private_nogil(int64_t times):
-    # Right, and fast: a count of the thread's own. The caller adds up what
-    # the threads return, as histogram does with the counts of its chunks.
+    # Right, and fast: a count of the thread's own. The caller adds up
+    # what the threads return, as histogram does with those of its chunks.
     cdef int64_t count = 0
     with nogil:
         _count(&count, times)

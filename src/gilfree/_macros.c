@@ -1,9 +1,11 @@
 /* How a C extension releases the GIL: CPython's macros, written by hand, in one whole extension.
 
    sum_of_squares(x) three times, with the GIL held, released, and released but open to Ctrl-C.
-   The loop is that of _kernels.pyx, operation for operation, so the results are the same bits.
+   The loop is that of _kernels.pyx, operation for operation, so the results are the same bits
+   (where the compiler may not fuse a multiplication and an addition: -ffp-contract=off).
 
-   To make it yours, keep the shape and replace the loop:
+   To make it yours, rename the module in .m_name and PyInit__macros, keep the shape of its
+   functions, and replace the loop:
 
    1. take all that you need from Python objects while you have the GIL: here take_doubles();
    2. release the GIL, work on C values alone, acquire it again;
@@ -23,12 +25,13 @@
 
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
+#include <string.h>
 
 enum {
-    /* So many sums side by side let the compiler use vector instructions and keep the order. */
+    /* Separate sums: the compiler may use vector instructions and need reorder no addition. */
     LANES = 16,
-    /* How many numbers, a multiple of LANES, to go through before a look at Ctrl-C: some 4 ms. */
-    BETWEEN_LOOKS = 1 << 22,
+    /* How many numbers, a multiple of LANES, before a look at Ctrl-C: some milliseconds. */
+    BETWEEN_LOOKS = 1 << 24,
 };
 
 /* ---------------------------------------------------------------- the loop: plain C, no Python */
@@ -97,8 +100,9 @@ sum_of_squares_gil(PyObject *module, PyObject *x)
 
 /* From BEGIN to END, other threads run Python. So between the two: no Py_INCREF or Py_DECREF, no
    Python object made, read or called, no exception set, and next to nothing that begins with Py
-   (PyMem_RawMalloc is allowed, PyMem_Malloc is not). C values of this thread (size, sums) are safe. So is the memory that view.buf points to: the
-   view keeps it in place. But other threads may write to it, and no lock stands in their way. */
+   (PyMem_RawMalloc is allowed, PyMem_Malloc is not). C values of this thread (size, sums) are safe.
+   So is the memory that view.buf points to: the view keeps it in place. But other threads may
+   write to it, and no lock stands in their way. */
 static PyObject *
 sum_of_squares_nogil(PyObject *module, PyObject *x)
 {

@@ -133,7 +133,9 @@ def _parser() -> argparse.ArgumentParser:
         description="Show the two entry points of a kernel in Cython, the C that the installed "
         "Cython makes of the released one, and the same with CPython's macros.",
     )
-    explain.add_argument("name", metavar="NAME", help=f"one of {', '.join(explain_names())}")
+    explain.add_argument(
+        "name", metavar="NAME", nargs="?", default="", help=f"one of {', '.join(explain_names())}"
+    )
     explain.set_defaults(run=_explain)
     return parser
 

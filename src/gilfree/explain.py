@@ -147,17 +147,17 @@ def _block(code: str, number: int) -> str:
 
 def _by_hand(name: str, call: str) -> Part:
     source, start = C_SOURCE.read_text().splitlines(), f"{name}_nogil("
-    title = f"By hand, with CPython's macros: {C_SOURCE.name}"
+    note = (
+        "The first macro is { PyThreadState *_save; _save = PyEval_SaveThread(); and the second "
+        "is PyEval_RestoreThread(_save); }"
+    )
     if any(line.startswith(start) for line in source):
         lines = _function(source, start, above=1)  # the type of a C function stands above it
-    else:
-        title += ", with another loop"
-        block = "Py_BEGIN_ALLOW_THREADS", f"{call};", "Py_END_ALLOW_THREADS"
-        lines = [Line(text) for text in block]
+        return Part(f"By hand, with CPython's macros: {C_SOURCE.name}", "c", lines, note)
+    block = "Py_BEGIN_ALLOW_THREADS", f"{call};", "Py_END_ALLOW_THREADS"
     return Part(
-        title,
+        "By hand, with CPython's macros, it would be",
         "c",
-        lines,
-        "The first macro is { PyThreadState *_save; _save = PyEval_SaveThread(); and the second "
-        "is PyEval_RestoreThread(_save); }",
+        [Line(text) for text in block],
+        f"{note}. {C_SOURCE.name} is a whole extension written so: see sum_of_squares.",
     )

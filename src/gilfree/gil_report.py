@@ -113,10 +113,10 @@ class GilReport:
             return "scales"
         if speedup < SLOWED:  # the GIL or a lock taken too often, pages, shared cache lines
             return "threads slow each other down"
+        if limit < NO_ROOM and cpu > 1 / 4:  # a call that sleeps needs none
+            return "no other CPU was free"
         if cpu < 1 / 2 or busy < WAITS:
             return "something other than the GIL serialises it"
-        if limit < NO_ROOM:
-            return "no other CPU was free"
         return "bound by memory"
 
     @property
