@@ -145,15 +145,15 @@ cdef void _histogram(
 
 
 def histogram_gil(
-    const real[::1] x, const double[::1] edges, double scale, double drift,
-    Py_ssize_t[::1] counts
+    const real[::1] x, const double[::1] edges, double scale,
+    double drift, Py_ssize_t[::1] counts
 ):
     _histogram(x, edges, scale, drift, counts)
 
 
 def histogram_nogil(
-    const real[::1] x, const double[::1] edges, double scale, double drift,
-    Py_ssize_t[::1] counts
+    const real[::1] x, const double[::1] edges, double scale,
+    double drift, Py_ssize_t[::1] counts
 ):
     with nogil:
         _histogram(x, edges, scale, drift, counts)
