@@ -37,7 +37,7 @@ def mandelbrot_gil(
     top: float,
     dx: float,
     dy: float,
-    max_iterations: int,
+    limit: int,
     out: NDArray[np.int32],
 ) -> None: ...
 def mandelbrot_nogil(
@@ -47,7 +47,7 @@ def mandelbrot_nogil(
     top: float,
     dx: float,
     dy: float,
-    max_iterations: int,
+    limit: int,
     out: NDArray[np.int32],
 ) -> None: ...
 def monte_carlo_pi_gil(bit_generator: np.random.BitGenerator, samples: int) -> int: ...

@@ -206,7 +206,7 @@ def sqeuclidean_nogil(
 
 cdef void _mandelbrot(
     Py_ssize_t first, Py_ssize_t width, double left, double top, double dx, double dy,
-    Py_ssize_t max_iterations, int32_t[::1] out
+    Py_ssize_t limit, int32_t[::1] out
 ) noexcept nogil:
     # LANES pixels in lockstep. One that has escaped goes on to infinity and is no longer counted.
     cdef double[LANES] cr, ci, zr, zi
@@ -223,7 +223,7 @@ cdef void _mandelbrot(
             counts[lane] = 0
         alive = True
         iteration = 0
-        while alive and iteration < max_iterations:
+        while alive and iteration < limit:
             alive = False
             for lane in range(LANES):
                 rr = zr[lane] * zr[lane]
@@ -241,17 +241,17 @@ cdef void _mandelbrot(
 
 def mandelbrot_gil(
     Py_ssize_t first, Py_ssize_t width, double left, double top,
-    double dx, double dy, Py_ssize_t max_iterations, int32_t[::1] out
+    double dx, double dy, Py_ssize_t limit, int32_t[::1] out
 ):
-    _mandelbrot(first, width, left, top, dx, dy, max_iterations, out)
+    _mandelbrot(first, width, left, top, dx, dy, limit, out)
 
 
 def mandelbrot_nogil(
     Py_ssize_t first, Py_ssize_t width, double left, double top,
-    double dx, double dy, Py_ssize_t max_iterations, int32_t[::1] out
+    double dx, double dy, Py_ssize_t limit, int32_t[::1] out
 ):
     with nogil:
-        _mandelbrot(first, width, left, top, dx, dy, max_iterations, out)
+        _mandelbrot(first, width, left, top, dx, dy, limit, out)
 
 
 # ---------------------------------------------------------------- monte_carlo_pi: random streams
