@@ -48,9 +48,28 @@ def test_the_lines_are_those_of_the_files_and_the_release_is_marked(name, parts_
         between = " ".join(line.text for line in part.lines[marked[0] : marked[1]])
         loop = "add_squares" if part is by_hand and name == "sum_of_squares" else f"_{name}"
         assert loop in between or name == "empty"
+    assert (
+        in_c.title
+        == f"In C, as Cython {importlib.metadata.version('cython')} writes line "
+        + str(next(line.number for line in in_cython.lines if line.marked))
+    )
     assert in_c.lines[0].text == "{"
     assert in_c.lines[-1].text == "}"
     assert "_kernels.pyx" not in "".join(line.text for line in in_c.lines)
+
+
+def test_of_two_versions_the_c_is_that_for_double(parts_of):
+    text = " ".join(line.text for line in parts_of("polyval")[1].lines)
+    assert "fuse_1" in text  # real is float in 0 and double in 1
+    assert "fuse_0" not in text
+
+
+def test_by_hand_holds_the_call_of_the_kernel(parts_of):
+    assert [line.text for line in parts_of("polyval")[2].lines] == [
+        "Py_BEGIN_ALLOW_THREADS",
+        "_polyval(x, c, out);",
+        "Py_END_ALLOW_THREADS",
+    ]
 
 
 def test_by_hand_is_the_compiled_function_where_there_is_one(parts_of):
@@ -118,4 +137,10 @@ def test_the_command_prints_plain_text_of_80_columns(name):
     lines = done.stdout.splitlines()
     assert max(map(len, lines)) <= 80
     assert not [line for line in lines if line != line.rstrip()]
-    assert len([line for line in lines if re.match(r" +\d* ?> ", line)]) == 5
+    arrows = [line for line in lines if re.match(r" +\d* ?> ", line)]
+    release = explain.RELEASE, explain.RELEASE, explain.ACQUIRE, explain.RELEASE, explain.ACQUIRE
+    for line, what in zip(arrows, release, strict=True):
+        assert what.search(line)
+    source = explain.CYTHON_SOURCE.read_text().splitlines()
+    number = re.match(r" +(\d+) > +with nogil:", arrows[0])[1]
+    assert source[int(number) - 1].strip() == "with nogil:"

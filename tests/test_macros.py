@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from gilfree import _kernels, _macros
+from gilfree.pool import gil_enabled
+from gilfree.testing import assert_releases_gil
 
 WAYS = [
     _macros.sum_of_squares_gil,
@@ -91,6 +93,13 @@ def test_the_held_one_holds_and_the_others_let_go(lets_go):
     assert lets_go(lambda: interruptible(x))
     assert not lets_go(_macros.empty_gil)
     assert not lets_go(_kernels.empty_gil)
+
+
+@pytest.mark.skipif(not gil_enabled(), reason="this Python has no GIL to hold")
+def test_the_released_ones_hold_the_gil_for_next_to_none_of_the_call():
+    x = np.zeros(60_000_000)
+    for way in WAYS[1:]:
+        assert_releases_gil(way, x)
 
 
 def test_many_threads_at_once():

@@ -287,6 +287,10 @@ REPORT = GilReport(
             "released; no other CPU was free: 2 threads are 1.00 times as fast as one",
         ),
         (
+            {"speedup": 0.75},
+            "released; bound by memory: 2 threads are 0.75 times as fast as one",
+        ),
+        (
             {"speedup": 0.4, "limit": 1.05},
             "released; threads slow each other down: 2 threads are 0.40 times as fast as one",
         ),
