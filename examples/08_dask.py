@@ -24,7 +24,7 @@ def clock(what, work):
 
 if __name__ == "__main__":  # a new process imports this file
     with (
-        LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster,
+        LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0") as cluster,
         Client(cluster) as client,
     ):
         executor = client.get_executor(pure=False)  # Dask runs equal calls only once otherwise

@@ -52,7 +52,8 @@ def test_it_is_short_and_shows_what_it_says(example, tmp_path):
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert done.stderr == ""
+    if example.name != "08_dask.py":  # Dask may log there that it closes connections
+        assert done.stderr == ""
     shown = SHOWN[example.name]
     if example.name == "05_race.py" and gil_enabled():
         shown = [*shown, r"one counter, GIL held +\d+ ms +0 updates lost"]
