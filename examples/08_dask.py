@@ -24,8 +24,8 @@ def clock(what, work):
 
 if __name__ == "__main__":  # a new process imports this file
     with (
-        LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0") as cluster,
-        Client(cluster) as client,
+        LocalCluster(2, threads_per_worker=1, dashboard_address=":0", silence_logs="CRITICAL") as c,
+        Client(c) as client,
     ):
         executor = client.get_executor(pure=False)  # Dask runs equal calls only once otherwise
         gilfree.monte_carlo_pi(10_000_000, executor=executor)  # all workers import gilfree

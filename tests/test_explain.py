@@ -111,6 +111,13 @@ def test_a_cython_that_fails_is_quoted(monkeypatch):
         explain._translate()
 
 
+def test_what_lies_in_the_current_folder_is_not_run(tmp_path, monkeypatch):
+    pytest.importorskip("Cython")
+    (tmp_path / "cython.py").write_text("raise SystemExit(1)")
+    monkeypatch.chdir(tmp_path)
+    assert explain.explain("empty")[1].lines
+
+
 def test_an_unknown_name_is_refused():
     with pytest.raises(ValueError, match="unknown kernel 'fft': choose from sum_of_squares, "):
         explain.explain("fft")

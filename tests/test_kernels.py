@@ -523,6 +523,12 @@ def test_private_counts_lose_nothing():
         assert sum(pool.map(_kernels.count_private_nogil, [5_000_000] * 4)) == 20_000_000
 
 
+def test_there_must_be_a_counter():
+    for count in _kernels.count_gil, _kernels.count_nogil:
+        with pytest.raises(ValueError, match="at least one number"):
+            count(np.zeros(0, np.int64), 1)
+
+
 def test_counting_lets_go_or_does_not(lets_go):
     counter = np.zeros(1, np.int64)
     assert not lets_go(lambda: _kernels.count_gil(counter, 100_000))

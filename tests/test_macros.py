@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import array
+import ctypes
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
@@ -57,6 +58,9 @@ def test_any_buffer_of_doubles_will_do(way):
     frozen.flags.writeable = False
     assert way(frozen) == 25
     assert way(np.empty(0)) == 0
+    assert (
+        way((ctypes.c_double * 2)(3, 4)) == 25
+    )  # its format is '<d', or '>d' where that is native
 
 
 @pytest.mark.parametrize(
@@ -66,6 +70,12 @@ def test_any_buffer_of_doubles_will_do(way):
         (np.ones((2, 2)), TypeError, "one dimension, not 'd' in 2"),
         (np.array(1.0), TypeError, "one dimension, not 'd' in 0"),
         (b"bytes", TypeError, "not 'B' in 1"),
+        (
+            np.ones(3).astype(">f8" if sys.byteorder == "little" else "<f8"),
+            TypeError,
+            "not '[<>]d'",
+        ),
+        (memoryview(bytearray(81))[1:].cast("d"), TypeError, "must hold aligned doubles"),
         ([1.0, 2.0], TypeError, "bytes-like object is required, not 'list'"),
         (np.ones(6)[::2], (ValueError, BufferError), "contiguous"),
     ],

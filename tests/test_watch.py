@@ -48,15 +48,28 @@ def watched(work):
         return result, watch.seen()[0], watch.changes(0)
 
 
+def undisturbed(work, gap, count=5):
+    """Watch the work until the sampler has had a CPU for itself so many times.
+
+    It says by its largest gap whether it had. Where other programs keep all CPUs busy it has not,
+    and what it saw then proves nothing about it.
+    """
+    runs = []
+    for _ in range(5 * count):
+        result, seen, _ = watched(work)
+        if seen.largest_gap < gap:
+            runs.append((result, seen))
+        if len(runs) == count:
+            return runs
+    pytest.skip(f"this machine is busy: gaps of {seen.largest_gap * 1e3:.1f} ms between samples")
+
+
 @pytest.mark.parametrize("period", [10e-3, 1e-3, 300e-6])
 @pytest.mark.parametrize("share", [0, 0.1, 0.25, 0.5, 0.75, 0.9, 1])
 def test_held_is_within_a_hundredth_of_the_truth(period, share):
-    # The median of five, and on a machine that is busy with other things, of five once more.
     for _ in range(3):
-        errors = []
-        for _ in range(5):
-            truth, seen, _ = watched(lambda: pattern(period, share))
-            errors.append(seen.held - truth)
+        runs = undisturbed(lambda: pattern(period, share), gap=1e-3)
+        errors = [seen.held - truth for truth, seen in runs]
         if abs(statistics.median(errors)) <= 0.01:
             return
     pytest.fail(f"off by {errors}, three times")
@@ -65,18 +78,17 @@ def test_held_is_within_a_hundredth_of_the_truth(period, share):
 @pytest.mark.parametrize("seconds", [0.3e-3, 1e-3, 10e-3, 50e-3])
 def test_the_longest_hold_is_found(seconds):
     def work():
+        truth = []
         for _ in range(3):
             let_go(2000)
             start = time.perf_counter()
             hold(int(seconds * 1e6))
             truth.append(time.perf_counter() - start)
         let_go(2000)
+        return max(truth)
 
-    errors = []
-    for _ in range(5):
-        truth = []
-        _, seen, _ = watched(work)
-        errors.append(abs(seen.longest_hold - max(truth)))
+    runs = undisturbed(work, gap=max(0.5 * seconds, 300e-6))
+    errors = [abs(seen.longest_hold - truth) for truth, seen in runs]
     assert min(errors) <= max(0.1 * seconds, 100e-6)
 
 

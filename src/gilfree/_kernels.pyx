@@ -304,14 +304,22 @@ cdef void _count(volatile int64_t *counter, int64_t times) noexcept nogil:
         counter[0] = counter[0] + 1
 
 
+cdef int _check_counter(int64_t[::1] counter) except -1:
+    if counter.shape[0] == 0:
+        raise ValueError("counter must hold at least one number")
+    return 0
+
+
 def count_gil(int64_t[::1] counter, int64_t times):
     # Right: no other thread runs until the loop ends. So the GIL guards
     # reference counts, which are such counters. (Wrong without a GIL.)
+    _check_counter(counter)
     _count(&counter[0], times)
 
 
 def count_nogil(int64_t[::1] counter, int64_t times):
     # Wrong: all threads write to one place at once, and lose updates.
+    _check_counter(counter)
     with nogil:
         _count(&counter[0], times)
 

@@ -65,17 +65,23 @@ total(const double sums[LANES])
 }
 
 /* Get the memory of x, which must hold doubles in one row. Returns their number, or -1 with an
-   exception set. As long as the view is not released, x can neither move nor free that memory. */
+   exception set. As long as the view is not released, x may neither move nor free that memory.
+   (NumPy breaks this if told to: x.resize(n, refcheck=False).) */
 static Py_ssize_t
 take_doubles(PyObject *x, Py_buffer *view)
 {
+    const char *format, *native = PY_LITTLE_ENDIAN ? "@=<" : "@=>";
     if (PyObject_GetBuffer(x, view, PyBUF_FORMAT | PyBUF_ND) < 0) {
         return -1;
     }
-    if (view->ndim != 1 || strcmp(view->format, "d") != 0) {
+    format = view->format ? view->format : "B"; /* the protocol's word for no format */
+    if (*format && strchr(native, *format)) {
+        format++;
+    }
+    if (view->ndim != 1 || strcmp(format, "d") || (size_t)view->buf % sizeof(double)) {
         PyErr_Format(PyExc_TypeError,
-                     "x must hold doubles (format 'd') in one dimension, not '%s' in %d",
-                     view->format, view->ndim);
+                     "x must hold aligned doubles (format 'd') in one dimension, not '%s' in %d",
+                     view->format ? view->format : "B", view->ndim);
         PyBuffer_Release(view);
         return -1;
     }
@@ -85,7 +91,7 @@ take_doubles(PyObject *x, Py_buffer *view)
 /* ---------------------------------------------------------------- three ways to call it */
 
 static PyObject *
-sum_of_squares_gil(PyObject *module, PyObject *x)
+sum_of_squares_gil(PyObject *Py_UNUSED(module), PyObject *x)
 {
     Py_buffer view;
     double sums[LANES] = {0};
@@ -104,7 +110,7 @@ sum_of_squares_gil(PyObject *module, PyObject *x)
    So is the memory that view.buf points to: the view keeps it in place. But other threads may
    write to it, and no lock stands in their way. */
 static PyObject *
-sum_of_squares_nogil(PyObject *module, PyObject *x)
+sum_of_squares_nogil(PyObject *Py_UNUSED(module), PyObject *x)
 {
     Py_buffer view;
     double sums[LANES] = {0};
@@ -124,7 +130,7 @@ sum_of_squares_nogil(PyObject *module, PyObject *x)
    GIL back every few milliseconds to look: not more often, since a thread that runs bytecode may
    keep it waiting for a switch interval (5 ms) each time. */
 static PyObject *
-sum_of_squares_interruptible(PyObject *module, PyObject *x)
+sum_of_squares_interruptible(PyObject *Py_UNUSED(module), PyObject *x)
 {
     Py_buffer view;
     double sums[LANES] = {0};
@@ -136,7 +142,7 @@ sum_of_squares_interruptible(PyObject *module, PyObject *x)
     Py_BEGIN_ALLOW_THREADS
     for (Py_ssize_t start = 0; start < size && !interrupted; start += BETWEEN_LOOKS) {
         Py_ssize_t rest = size - start;
-        add_squares((double *)view.buf + start, Py_MIN(rest, BETWEEN_LOOKS), sums);
+        add_squares((const double *)view.buf + start, Py_MIN(rest, BETWEEN_LOOKS), sums);
         Py_BLOCK_THREADS
         interrupted = PyErr_CheckSignals(); /* -1, with KeyboardInterrupt set; in the main thread */
         Py_UNBLOCK_THREADS
@@ -149,13 +155,13 @@ sum_of_squares_interruptible(PyObject *module, PyObject *x)
 /* ---------------------------------------------------------------- what the release itself costs */
 
 static PyObject *
-empty_gil(PyObject *module, PyObject *Py_UNUSED(ignored))
+empty_gil(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
 {
     Py_RETURN_NONE;
 }
 
 static PyObject *
-empty_nogil(PyObject *module, PyObject *Py_UNUSED(ignored))
+empty_nogil(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
 {
     Py_BEGIN_ALLOW_THREADS
     Py_END_ALLOW_THREADS

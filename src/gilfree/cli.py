@@ -22,7 +22,6 @@ import gilfree
 from gilfree import kernels
 from gilfree.compare import Comparison, compare, environment, workload
 from gilfree.explain import explain
-from gilfree.explain import names as explain_names
 from gilfree.gil_report import GilReport
 from gilfree.statement import probe_statement, show_own_traceback
 from gilfree.survey import LIBRARIES, calls_of, survey
@@ -68,7 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="gilfree", description=gilfree.__doc__.split("\n")[0])
+    parser = _Parser(prog="gilfree", description=(gilfree.__doc__ or "").split("\n")[0])
     parser.add_argument("--version", action="version", version=f"gilfree {gilfree.__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     demo = commands.add_parser(
@@ -134,7 +133,7 @@ def _parser() -> argparse.ArgumentParser:
         "Cython makes of the released one, and the same with CPython's macros.",
     )
     explain.add_argument(
-        "name", metavar="NAME", nargs="?", default="", help=f"one of {', '.join(explain_names())}"
+        "name", metavar="NAME", nargs="?", default="", help="a kernel; without it, all are listed"
     )
     explain.set_defaults(run=_explain)
     return parser

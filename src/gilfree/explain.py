@@ -50,7 +50,9 @@ class Part:
 
 def names() -> list[str]:
     """Return the names that `explain` knows: all that have an entry point of either kind."""
-    entries = re.findall(r"^def (\w+?)_(gil|nogil)\(", CYTHON_SOURCE.read_text(), re.MULTILINE)
+    entries = re.findall(
+        r"^def (\w+?)_(gil|nogil)\(", CYTHON_SOURCE.read_text(encoding="utf-8"), re.MULTILINE
+    )
     return [name for name, way in entries if way == "gil" and (name, "nogil") in entries]
 
 
@@ -79,7 +81,7 @@ def explain(name: str) -> list[Part]:
     if name not in names():
         msg = f"unknown kernel {name!r}: choose from {', '.join(names())}"
         raise ValueError(msg)
-    source = CYTHON_SOURCE.read_text().splitlines()
+    source = CYTHON_SOURCE.read_text(encoding="utf-8").splitlines()
     held, released = (_function(source, f"def {name}_{way}(") for way in ("gil", "nogil"))
     (release,) = (line for line in released if line.marked)
     call = source[release.number or 0].strip()
@@ -118,7 +120,7 @@ def _made_by_cython(release: Line) -> Part:
         f"In C, as Cython {version} writes line {release.number}",
         "c",
         [Line(text) for text in textwrap.dedent(code).splitlines()],
-        "_save is this thread's state. Without a GIL, the same two calls detach and attach it.",
+        "_save is this thread's state. Without a GIL, the same lines detach and attach it.",
     )
 
 
@@ -126,12 +128,13 @@ def _translate() -> str:
     """Return the C that the installed Cython makes of the packaged source."""
     with as_file(CYTHON_SOURCE) as source, tempfile.TemporaryDirectory() as folder:
         made = Path(folder, "_kernels.c")
-        command = [sys.executable, "-m", "cython", "-3", str(source), "-o", str(made)]
+        command = [sys.executable, "-P", "-m", "cython", "-3", str(source), "-o", str(made)]
+        # -P: not what happens to be called cython.py in the current folder
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
             msg = f"Cython can't translate {source}:\n{done.stderr}"
             raise RuntimeError(msg)
-        return made.read_text()
+        return made.read_text(encoding="utf-8")
 
 
 def _block(code: str, number: int) -> str:
@@ -146,7 +149,7 @@ def _block(code: str, number: int) -> str:
 
 
 def _by_hand(name: str, call: str) -> Part:
-    source, start = C_SOURCE.read_text().splitlines(), f"{name}_nogil("
+    source, start = C_SOURCE.read_text(encoding="utf-8").splitlines(), f"{name}_nogil("
     note = (
         "The first macro is { PyThreadState *_save; _save = PyEval_SaveThread(); and the second "
         "is PyEval_RestoreThread(_save); }"
