@@ -1,7 +1,7 @@
 """How one kernel releases the GIL: its Cython, the C that Cython makes of it, the macros by hand.
 
-All of it is read from the packaged sources, and Cython is run when asked, so that what is shown
-is what the Cython at hand does.
+The sources are read from the package, and Cython is run when asked, so that what is shown is what
+the Cython at hand does.
 """
 
 from __future__ import annotations
