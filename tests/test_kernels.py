@@ -496,6 +496,41 @@ def test_out_is_filled_and_returned():
     np.testing.assert_array_equal(out, [[1.0, 4.0]])
 
 
+# ---------------------------------------------------------------- the edges of lanes and blocks
+
+
+@pytest.mark.parametrize("columns", [0, 1, 63, 64, 65, 200])
+@pytest.mark.parametrize("rows", [1, 2, 3, 31, 32, 33])
+def test_sqeuclidean_of_shapes_around_its_lanes_and_blocks(rng, rows, columns):
+    X, Y = rng.normal(size=(rows, columns)), rng.normal(size=(34 - rows, columns))
+    for A, B in (X, Y), (X[::-1], np.asfortranarray(Y)):
+        expected = ((A[:, None] - B) ** 2).sum(axis=2)
+        np.testing.assert_allclose(gilfree.sqeuclidean(A, B), expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("size", [1, 1023, 1024, 1025])
+def test_polyval_of_any_degree_has_numpys_bits(rng, size, dtype):
+    x = rng.normal(size=size).astype(dtype)
+    for terms in range(1, 12):
+        c = rng.normal(size=terms).astype(dtype)
+        assert gilfree.polyval(x, c).tobytes() == polynomial.polyval(x, c).tobytes()
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_minmax_sees_extremes_and_nan_at_any_place(rng, dtype):
+    out = np.empty(2, dtype)
+    for size in range(1, 50):
+        x = rng.normal(size=size).astype(dtype)
+        _kernels.minmax_nogil(x, out)
+        assert out.tolist() == [x.min(), x.max()]
+        for place in range(size):
+            y = x.copy()
+            y[place] = np.nan
+            _kernels.minmax_nogil(y, out)
+            assert np.isnan(out[0])
+
+
 # ---------------------------------------------------------------- the race on purpose
 
 

@@ -34,8 +34,12 @@ cdef enum:
     # can't use vector instructions on ``s += x[i]``. It can on LANES sums side by side; and the
     # order, and so every bit of the result, is the same on each CPU.
     LANES = 16
-    # sqeuclidean looks at so many coordinates at a time: 16 lanes of them fit in the L1 cache.
-    DEPTH = 128
+    # sqeuclidean takes so many rows of Y side by side, since GCC unrolls a loop of up to 16 rounds
+    # before it gets to vectorise it; and so many coordinates at a time, which fit in the L1 cache.
+    ROWS = 32
+    DEPTH = 64
+    # polyval looks at so many points at a time: they and their values fit in the L1 cache.
+    BLOCK = 1024
 
 
 # ---------------------------------------------------------------- sum_of_squares: a reduction
@@ -73,14 +77,27 @@ def sum_of_squares_nogil(const real[::1] x):
 # ---------------------------------------------------------------- polyval: element by element
 
 cdef void _polyval(const real[::1] x, const real[::1] c, real[::1] out) noexcept nogil:
-    # Horner's rule, with NumPy's very operations in NumPy's order.
-    cdef Py_ssize_t i, k, top = c.shape[0] - 1
-    cdef real value
-    for i in range(x.shape[0]):
-        value = c[top] + x[i] * 0
-        for k in range(top - 1, -1, -1):
-            value = c[k] + value * x[i]
-        out[i] = value
+    # Horner's rule, with NumPy's very operations in NumPy's order: four coefficients at a time, for
+    # a block of points that stays in the L1 cache.
+    cdef Py_ssize_t i, k, start = 0, stop
+    cdef real c1, c2, c3, c4
+    while start < x.shape[0]:
+        stop = min(start + BLOCK, x.shape[0])
+        k = c.shape[0] - 1
+        c1 = c[k]
+        for i in range(start, stop):
+            out[i] = c1 + x[i] * 0
+        while k >= 4:
+            c1, c2, c3, c4 = c[k - 1], c[k - 2], c[k - 3], c[k - 4]
+            for i in range(start, stop):
+                out[i] = c4 + (c3 + (c2 + (c1 + out[i] * x[i]) * x[i]) * x[i]) * x[i]
+            k -= 4
+        while k >= 1:
+            c1 = c[k - 1]
+            for i in range(start, stop):
+                out[i] = c1 + out[i] * x[i]
+            k -= 1
+        start = stop
 
 
 def polyval_gil(const real[::1] x, const real[::1] c, real[::1] out):
@@ -96,16 +113,31 @@ def polyval_nogil(const real[::1] x, const real[::1] c, real[::1] out):
 
 cdef void _minmax(const real[::1] x, real[::1] out) noexcept nogil:
     # x is not empty. NaN compares false with everything, so it is looked for by itself.
-    cdef real low = x[0], high = x[0], value
-    cdef Py_ssize_t i
-    cdef bint nan = False
-    for i in range(x.shape[0]):
-        value = x[i]
-        low = value if value < low else low
-        high = value if value > high else high
-        nan |= value != value
-    out[0] = NAN if nan else low
-    out[1] = high
+    cdef real[LANES] low, high, nans
+    cdef real value
+    cdef Py_ssize_t i = 0, lane, size = x.shape[0]
+    for lane in range(LANES):
+        low[lane] = high[lane] = x[0]
+        nans[lane] = 0
+    while i + LANES <= size:
+        for lane in range(LANES):
+            value = x[i + lane]
+            low[lane] = value if value < low[lane] else low[lane]
+            high[lane] = value if value > high[lane] else high[lane]
+            nans[lane] = nans[lane] if value == value else 1
+        i += LANES
+    for lane in range(size - i):
+        value = x[i + lane]
+        low[lane] = value if value < low[lane] else low[lane]
+        high[lane] = value if value > high[lane] else high[lane]
+        nans[lane] = nans[lane] if value == value else 1
+    out[0], out[1] = low[0], high[0]
+    for lane in range(LANES):
+        out[0] = low[lane] if low[lane] < out[0] else out[0]
+        out[1] = high[lane] if high[lane] > out[1] else out[1]
+    for lane in range(LANES):
+        if nans[lane]:
+            out[0] = NAN
 
 
 def minmax_gil(const real[::1] x, real[::1] out):
@@ -161,42 +193,56 @@ def histogram_nogil(
 
 # ---------------------------------------------------------------- sqeuclidean: balanced arithmetic
 
-cdef void _sqeuclidean(const real[:, :] X, const real[:, :] Y, real[:, :] out) noexcept nogil:
-    # LANES rows of Y at a time, turned so that one vector holds the same coordinate of several.
-    cdef real[DEPTH][LANES] rows
-    cdef real[LANES] sums
-    cdef real difference
-    cdef Py_ssize_t i, j = 0, k, lane, start, depth, width
-    out[:, :] = 0
+cdef void _sqeuclidean(const real[:, :] X, const real[:, :] Y, real[:, ::1] out) noexcept nogil:
+    # ROWS rows of Y at a time, turned so that one vector holds the same coordinate of several; two
+    # rows of X at a time, so that each vector is loaded once for both.
+    cdef real[DEPTH][ROWS] rows
+    cdef real[ROWS] one, two
+    cdef real difference, x1, x2
+    cdef Py_ssize_t i, last, j = 0, k, lane, start, depth, width
+    if X.shape[1] == 0:
+        out[:, :] = 0
     while j < Y.shape[0]:
-        width = min(LANES, Y.shape[0] - j)
+        width = min(ROWS, Y.shape[0] - j)
         start = 0
         while start < X.shape[1]:
             depth = min(DEPTH, X.shape[1] - start)
             for k in range(depth):
-                for lane in range(LANES):
+                for lane in range(ROWS):
                     rows[k][lane] = Y[j + min(lane, width - 1), start + k]
-            for i in range(X.shape[0]):
-                for lane in range(LANES):
-                    sums[lane] = 0
+            for i in range(0, X.shape[0], 2):
+                last = min(i + 1, X.shape[0] - 1)
+                for lane in range(ROWS):
+                    one[lane] = two[lane] = 0
                 for k in range(depth):
-                    for lane in range(LANES):
-                        difference = X[i, start + k] - rows[k][lane]
-                        sums[lane] += difference * difference
-                for lane in range(width):
-                    out[i, j + lane] += sums[lane]
+                    x1, x2 = X[i, start + k], X[last, start + k]
+                    for lane in range(ROWS):
+                        difference = x1 - rows[k][lane]
+                        one[lane] += difference * difference
+                        difference = x2 - rows[k][lane]
+                        two[lane] += difference * difference
+                if start == 0:
+                    for lane in range(width):
+                        out[i, j + lane] = one[lane]
+                        out[last, j + lane] = two[lane]
+                else:
+                    for lane in range(width):
+                        out[i, j + lane] += one[lane]
+                    if last > i:
+                        for lane in range(width):
+                            out[last, j + lane] += two[lane]
             start += DEPTH
-        j += LANES
+        j += ROWS
 
 
 def sqeuclidean_gil(
-    const real[:, :] X, const real[:, :] Y, real[:, :] out
+    const real[:, :] X, const real[:, :] Y, real[:, ::1] out
 ):
     _sqeuclidean(X, Y, out)
 
 
 def sqeuclidean_nogil(
-    const real[:, :] X, const real[:, :] Y, real[:, :] out
+    const real[:, :] X, const real[:, :] Y, real[:, ::1] out
 ):
     with nogil:
         _sqeuclidean(X, Y, out)
