@@ -1,6 +1,7 @@
 """What pyproject.toml can't say: which extensions there are and how they are compiled."""
 
 import os
+import platform
 
 import numpy
 from Cython.Build import cythonize
@@ -18,6 +19,9 @@ UNIX_FLAGS = [
     "-fno-inline",
 ]
 MSVC_FLAGS = ["/O2", "/fp:precise"]
+# The kernels are compiled once more for newer CPUs; gilfree/build.py chooses at import.
+X86_64 = os.name == "posix" and platform.machine() in ("x86_64", "AMD64")
+LEVELS = ["x86-64-v3", "x86-64-v4"] if X86_64 else []
 
 
 class BuildExt(build_ext):
@@ -30,19 +34,31 @@ class BuildExt(build_ext):
             extension.extra_compile_args += flags
         super().build_extensions()
 
+    def copy_extensions_to_source(self) -> None:
+        """Make the folders that an editable install copies to."""
+        for level in LEVELS:
+            self.mkpath(f"src/gilfree/{level}")
+        super().copy_extensions_to_source()
 
-extensions = [
+
+NUMPY = numpy.get_include()  # for bitgen.h alone
+extensions = cythonize([Extension("gilfree._kernels", ["src/gilfree/_kernels.pyx"], [NUMPY])])
+extensions += [
     Extension(
-        "gilfree._kernels",
-        ["src/gilfree/_kernels.pyx"],
-        include_dirs=[numpy.get_include()],  # for bitgen.h alone
-    ),
-    Extension("gilfree._macros", ["src/gilfree/_macros.c"]),
+        f"gilfree.{level}._kernels",
+        extensions[0].sources,
+        [NUMPY],
+        extra_compile_args=[f"-march={level}"],
+        optional=True,  # an old compiler does not know the level
+    )
+    for level in LEVELS
 ]
+extensions += cythonize([Extension("gilfree._cpu", ["src/gilfree/_cpu.pyx"])])
+extensions += [Extension("gilfree._macros", ["src/gilfree/_macros.c"])]
 if os.name == "posix":  # the sampler is a POSIX thread
-    extensions.append(Extension("gilfree._watch", ["src/gilfree/_watch.pyx"]))
+    extensions += cythonize([Extension("gilfree._watch", ["src/gilfree/_watch.pyx"])])
 
 setup(
     cmdclass={"build_ext": BuildExt},
-    ext_modules=cythonize(extensions),
+    ext_modules=extensions,
 )

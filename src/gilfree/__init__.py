@@ -9,6 +9,7 @@ The kernels run on every core::
 tells whether a callable of your own releases it.
 """
 
+from gilfree.build import build_info  # first: it chooses the build of _kernels
 from gilfree.compare import Comparison, compare
 from gilfree.gil_report import GilReport
 from gilfree.kernels import (
@@ -26,6 +27,7 @@ __version__ = "0.1.0"
 __all__ = [
     "Comparison",
     "GilReport",
+    "build_info",
     "compare",
     "histogram",
     "mandelbrot",
