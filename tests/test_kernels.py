@@ -171,7 +171,7 @@ ENTRIES = {
         np.linspace(0, 1, 11),
         10.0,
         1e-9,
-        np.zeros(10, np.intp),
+        np.zeros((4, 11), np.intp),
     ),
     "sqeuclidean": lambda: (np.ones((1000, 30)), np.ones((1000, 30)), np.empty((1000, 1000))),
     "mandelbrot": lambda: (0, 400, -2.0, 1.0, 3 / 400, 2 / 300, 100, np.empty(120_000, np.int32)),

@@ -35,10 +35,12 @@ cdef enum:
     # order, and so every bit of the result, is the same on each CPU.
     LANES = 16
     # sqeuclidean takes so many rows of Y side by side, since GCC unrolls a loop of up to 16 rounds
-    # before it gets to vectorise it; and so many coordinates at a time, which fit in the L1 cache.
+    # before it gets to vectorise it; so many such tiles, since it writes to a stretch of each row
+    # of the result; and so many coordinates at a time, or the tiles would not fit in the cache.
     ROWS = 32
+    TILES = 4
     DEPTH = 64
-    # polyval looks at so many points at a time: they and their values fit in the L1 cache.
+    # polyval and histogram look at so many values at a time, which fit in the L1 cache.
     BLOCK = 1024
 
 
@@ -150,42 +152,92 @@ def minmax_nogil(const real[::1] x, real[::1] out):
 
 
 cdef void _histogram(
-    const real[::1] x, const double[::1] edges, double scale, double drift, Py_ssize_t[::1] counts
+    const real[::1] x, const double[::1] edges, double scale, double drift,
+    Py_ssize_t[:, ::1] counts
 ) noexcept nogil:
     # (value - low) * scale never decreases as value grows, and puts each edge within ``drift`` of
     # its number. So a value whose place is farther than that from a whole number lies in the bin
-    # that its place names; only the few others need a look at the edges themselves.
-    cdef Py_ssize_t i, bin, above, middle, last = counts.shape[0] - 1
-    cdef double low = edges[0], high = edges[last + 1], value, place, rest
+    # that its place names. Only a block where one is closer looks at the edges themselves.
+    #
+    # What lies outside of all bins, NaN too, is counted in one more at the end. Values next to
+    # each other go to different rows of counts, which are added up at last: to add to a count
+    # that has just been written would have to wait for it.
+    cdef int32_t[BLOCK] bins
+    cdef int32_t outside = edges.shape[0] - 1
+    cdef Py_ssize_t *rows[4]
+    cdef Py_ssize_t i, row, start = 0, size
+    cdef double low = edges[0], high = edges[outside], value, place, rest
+    cdef bint close
+    for row in range(4):
+        rows[row] = &counts[row % counts.shape[0], 0]
+    while start < x.shape[0]:
+        size = min(BLOCK, x.shape[0] - start)
+        close = not drift < 0.25  # NaN too
+        for i in range(size):
+            value = x[start + i]
+            place = (value - low) * scale
+            place = place if place > 0 else 0
+            place = place if place < outside else outside
+            place = place if (value >= low) & (value <= high) else outside + 0.5
+            bins[i] = <int32_t> place
+            rest = place - bins[i]
+            close |= (place >= 1) & (rest <= drift) | (rest >= 1 - drift)
+        if close:
+            _compare_with_edges(x[start:start + size], edges, scale, drift, bins)
+        for i in range(0, size - 3, 4):
+            rows[0][bins[i]] += 1
+            rows[1][bins[i + 1]] += 1
+            rows[2][bins[i + 2]] += 1
+            rows[3][bins[i + 3]] += 1
+        for i in range(size - size % 4, size):
+            rows[0][bins[i]] += 1
+        start += size
+    for row in range(1, counts.shape[0]):
+        for i in range(counts.shape[1]):
+            counts[0, i] += counts[row, i]
+            counts[row, i] = 0
+
+
+cdef void _compare_with_edges(
+    const real[::1] x, const double[::1] edges, double scale, double drift, int32_t *bins
+) noexcept nogil:
+    cdef int32_t outside = edges.shape[0] - 1, bin, above, middle
+    cdef Py_ssize_t i
+    cdef double low = edges[0], high = edges[outside], value, place
     for i in range(x.shape[0]):
         value = x[i]
-        if not (value >= low and value <= high):  # NaN too
-            continue
-        place = (value - low) * scale
-        bin = <Py_ssize_t> place if place < last else last
-        rest = place - bin
-        if not (rest > drift and rest < 1 - drift):
-            bin = 0
-            above = last
-            while bin < above:
-                middle = (bin + above + 1) // 2
-                if value >= edges[middle]:
-                    bin = middle
-                else:
-                    above = middle - 1
-        counts[bin] += 1
+        # The edge next to its place is the one that it may lie on either side of.
+        place = (value - low) * scale + 0.5
+        place = place if place > 0 else 0
+        place = place if place < outside - 1 else outside - 1
+        bin = <int32_t> place
+        bin -= value < edges[bin]
+        bins[i] = bin if (value >= low) & (value <= high) else outside
+    if drift < 0.25:
+        return
+    # The edges are so close to each other, beside their distance from 0, that places are wrong.
+    for i in range(x.shape[0]):
+        bin = 0
+        above = outside - 1
+        while bin < above:
+            middle = (bin + above + 1) // 2
+            if x[i] >= edges[middle]:
+                bin = middle
+            else:
+                above = middle - 1
+        bins[i] = bin if bins[i] < outside else outside
 
 
 def histogram_gil(
     const real[::1] x, const double[::1] edges, double scale,
-    double drift, Py_ssize_t[::1] counts
+    double drift, Py_ssize_t[:, ::1] counts
 ):
     _histogram(x, edges, scale, drift, counts)
 
 
 def histogram_nogil(
     const real[::1] x, const double[::1] edges, double scale,
-    double drift, Py_ssize_t[::1] counts
+    double drift, Py_ssize_t[:, ::1] counts
 ):
     with nogil:
         _histogram(x, edges, scale, drift, counts)
@@ -193,56 +245,71 @@ def histogram_nogil(
 
 # ---------------------------------------------------------------- sqeuclidean: balanced arithmetic
 
-cdef void _sqeuclidean(const real[:, :] X, const real[:, :] Y, real[:, ::1] out) noexcept nogil:
-    # ROWS rows of Y at a time, turned so that one vector holds the same coordinate of several; two
-    # rows of X at a time, so that each vector is loaded once for both.
-    cdef real[DEPTH][ROWS] rows
-    cdef real[ROWS] one, two
-    cdef real difference, x1, x2
-    cdef Py_ssize_t i, last, j = 0, k, lane, start, depth, width
+cdef void _sqeuclidean(const real[:, :] X, const real[:, :] Y, real[:, :] out) noexcept nogil:
+    # TILES times ROWS rows of Y at a time, turned so that a vector holds one coordinate of several.
+    # Each row of out lies in one piece, though out itself, a block of the result, does not.
+    cdef real[TILES][DEPTH][ROWS] tiles
+    cdef Py_ssize_t i, j = 0, k, tile, lane, start, depth, width, count
     if X.shape[1] == 0:
         out[:, :] = 0
     while j < Y.shape[0]:
-        width = min(ROWS, Y.shape[0] - j)
+        width = min(TILES * ROWS, Y.shape[0] - j)
+        count = (width + ROWS - 1) // ROWS
         start = 0
         while start < X.shape[1]:
             depth = min(DEPTH, X.shape[1] - start)
-            for k in range(depth):
+            for tile in range(count):
                 for lane in range(ROWS):
-                    rows[k][lane] = Y[j + min(lane, width - 1), start + k]
+                    i = j + min(tile * ROWS + lane, width - 1)
+                    for k in range(depth):
+                        tiles[tile][k][lane] = Y[i, start + k]
             for i in range(0, X.shape[0], 2):
-                last = min(i + 1, X.shape[0] - 1)
-                for lane in range(ROWS):
-                    one[lane] = two[lane] = 0
-                for k in range(depth):
-                    x1, x2 = X[i, start + k], X[last, start + k]
-                    for lane in range(ROWS):
-                        difference = x1 - rows[k][lane]
-                        one[lane] += difference * difference
-                        difference = x2 - rows[k][lane]
-                        two[lane] += difference * difference
-                if start == 0:
-                    for lane in range(width):
-                        out[i, j + lane] = one[lane]
-                        out[last, j + lane] = two[lane]
-                else:
-                    for lane in range(width):
-                        out[i, j + lane] += one[lane]
-                    if last > i:
-                        for lane in range(width):
-                            out[last, j + lane] += two[lane]
+                for tile in range(count):
+                    _add_distances(X, i, start, depth, tiles[tile], out, j + tile * ROWS)
             start += DEPTH
-        j += ROWS
+        j += TILES * ROWS
+
+
+cdef void _add_distances(
+    const real[:, :] X, Py_ssize_t i, Py_ssize_t start, Py_ssize_t depth,
+    real[ROWS] *tile, real[:, :] out, Py_ssize_t j
+) noexcept nogil:
+    # Of rows i and i + 1 of X, so that each vector of the tile is loaded once for both.
+    cdef real[ROWS] one, two
+    cdef real difference, x1, x2
+    cdef Py_ssize_t k, lane, next = min(i + 1, X.shape[0] - 1), width = min(ROWS, out.shape[1] - j)
+    cdef real *out1 = &out[i, j]
+    cdef real *out2 = &out[next, j]
+    for lane in range(ROWS):
+        one[lane] = two[lane] = 0
+    for k in range(depth):
+        x1, x2 = X[i, start + k], X[next, start + k]
+        for lane in range(ROWS):
+            difference = x1 - tile[k][lane]
+            one[lane] += difference * difference
+            difference = x2 - tile[k][lane]
+            two[lane] += difference * difference
+    if start == 0:
+        for lane in range(width):
+            out1[lane] = one[lane]
+        for lane in range(width):
+            out2[lane] = two[lane]
+    else:
+        for lane in range(width):
+            out1[lane] += one[lane]
+        if next > i:
+            for lane in range(width):
+                out2[lane] += two[lane]
 
 
 def sqeuclidean_gil(
-    const real[:, :] X, const real[:, :] Y, real[:, ::1] out
+    const real[:, :] X, const real[:, :] Y, real[:, :] out
 ):
     _sqeuclidean(X, Y, out)
 
 
 def sqeuclidean_nogil(
-    const real[:, :] X, const real[:, :] Y, real[:, ::1] out
+    const real[:, :] X, const real[:, :] Y, real[:, :] out
 ):
     with nogil:
         _sqeuclidean(X, Y, out)

@@ -269,10 +269,11 @@ def _histogram(
     drift: float,
 ) -> NDArray[np.intp]:
     kernel = _kernels.histogram_nogil if nogil else _kernels.histogram_gil
-    counts = np.zeros(edges.size - 1, np.intp)
+    # The loop takes several rows of counts, where they fit in the cache, and one bin more.
+    counts = np.zeros((4 if edges.size < 1000 else 1, edges.size), np.intp)
     for block in _blocks(x, dtype):
         kernel(block, edges, scale, drift, counts)
-    return counts
+    return counts[0, :-1]
 
 
 def sqeuclidean(
@@ -333,8 +334,10 @@ def sqeuclidean(
     # The loop takes any strides, so only points of another dtype are copied as a whole.
     X, Y = _aligned(X, dtype), _aligned(Y, dtype)
     pair = 0.4 * max(X.shape[1], 1)  # what one distance costs
-    rows = list(_pieces((len(X),), pair * max(len(Y), 1)))
-    columns = list(_pieces((len(Y),), pair, shortest=max(len(Y) // len(rows), 1) if rows else 1))
+    # Square chunks, since each of them turns its rows of Y for the loop once.
+    length = _length(result.size, pair)
+    rows = list(_cut((len(X),), max(int(length**0.5), length // max(len(Y), 1))))
+    columns = list(_cut((len(Y),), max(int(length**0.5), length // max(len(X), 1))))
     pieces = [(i, j) for (i,) in rows for (j,) in columns]
     pool.fill(
         _sqeuclidean,
@@ -579,10 +582,13 @@ def _pieces(shape: tuple[int, ...], cost: float, shortest: int = 1) -> Iterator[
     shortest : int, default: 1
         Elements that a chunk has at the least.
     """
-    length = min(
-        max(math.prod(shape) / CHUNKS, SHORTEST / cost, 1), max(LONGEST / cost, 1), LARGEST
-    )
-    return _cut(shape, max(int(length), shortest))
+    return _cut(shape, max(_length(math.prod(shape), cost), shortest))
+
+
+def _length(size: int, cost: float) -> int:
+    """Return how many of so many elements a chunk has."""
+    length = max(size / CHUNKS, SHORTEST / cost, 1)
+    return int(min(length, max(LONGEST / cost, 1), LARGEST))
 
 
 def _cut(shape: tuple[int, ...], length: int) -> Iterator[tuple[Any, ...]]:
