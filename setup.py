@@ -53,7 +53,9 @@ extensions += [
     )
     for level in LEVELS
 ]
-extensions += cythonize([Extension("gilfree._cpu", ["src/gilfree/_cpu.pyx"])])
+extensions += cythonize(
+    [Extension(f"gilfree.{name}", [f"src/gilfree/{name}.pyx"]) for name in ("_cpu", "_flag")]
+)
 extensions += [Extension("gilfree._macros", ["src/gilfree/_macros.c"])]
 if os.name == "posix":  # the sampler is a POSIX thread
     extensions += cythonize([Extension("gilfree._watch", ["src/gilfree/_watch.pyx"])])

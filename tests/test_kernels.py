@@ -103,7 +103,7 @@ def test_mandelbrot_agrees_with_plain_python(shape, extent, max_iterations, nogi
 def plain_pi(samples, seed):
     """Make the same estimate with NumPy alone: the very streams, chunks and points."""
     root = np.random.SeedSequence(seed).spawn(1)[0]
-    pieces = list(kernels._pieces((samples,), cost=2.0))
+    pieces = list(kernels._pieces((samples,), cost=2.5))
     hits = 0
     for child, (cut,) in zip(root.spawn(len(pieces)), pieces, strict=True):
         bits = np.random.PCG64(child).random_raw(cut.stop - cut.start)
@@ -198,7 +198,7 @@ def test_nogil_picks_the_entry(name, nogil, monkeypatch):
 
     monkeypatch.setattr(kernels, "_kernels", Spy())
     CALLS[name](nogil=nogil)
-    assert picked == {"nogil" if nogil else "gil"}
+    assert picked - {"places"} == {"nogil" if nogil else "gil"}
 
 
 # ---------------------------------------------------------------- dtypes, strides, edge cases

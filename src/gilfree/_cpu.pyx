@@ -17,7 +17,8 @@ cdef extern from *:
     #if defined(__x86_64__) \\
         && (defined(__clang__) ? __clang_major__ >= 17 : defined(__GNUC__) && __GNUC__ >= 12)
         __builtin_cpu_init();
-        return __builtin_cpu_supports("x86-64-v4") ? 4 : __builtin_cpu_supports("x86-64-v3") ? 3 : 1;
+        return __builtin_cpu_supports("x86-64-v4") ? 4
+             : __builtin_cpu_supports("x86-64-v3") ? 3 : 1;
     #else
         return 0;
     #endif

@@ -22,7 +22,8 @@ contiguous: ``kernels.py`` sees to it, chunk by chunk.
 """
 
 from cpython.pycapsule cimport PyCapsule_GetPointer
-from libc.math cimport NAN
+from libc.float cimport DBL_EPSILON
+from libc.math cimport NAN, fabs
 from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
 
 ctypedef fused real:
@@ -241,6 +242,18 @@ def histogram_nogil(
 ):
     with nogil:
         _histogram(x, edges, scale, drift, counts)
+
+
+def places(const double[::1] edges):
+    # Bins per unit, and how far from its number that puts an edge, at most: NaN if it overflows.
+    cdef Py_ssize_t i, bins = edges.shape[0] - 1
+    cdef double scale = bins / (edges[bins] - edges[0]), drift = 0, difference
+    for i in range(bins + 1):
+        difference = fabs((edges[i] - edges[0]) * scale - i)
+        if difference != difference:
+            return scale, difference
+        drift = max(drift, difference)
+    return scale, drift + DBL_EPSILON * bins
 
 
 # ---------------------------------------------------------------- sqeuclidean: balanced arithmetic

@@ -11,7 +11,8 @@ import functools
 import itertools
 import math
 import operator
-from collections.abc import Iterator, Sequence
+import sys
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Executor
 from typing import Any, TypeAlias
 
@@ -34,12 +35,14 @@ Seed: TypeAlias = (
     | None
 )
 
+FLOAT32, FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
+
 # A chunk is 1/64 of the work, so that workers who share it finish at about the same time; but at
 # least so long that handing it out does not matter, and so short that Ctrl-C is answered soon.
 CHUNKS = 64
 SHORTEST = 60e3  # nanoseconds
 LONGEST = 4e6  # nanoseconds
-# A chunk of an array that is not contiguous is copied first, so its size is bounded: 2 MiB.
+# What is not contiguous is copied for the loop, so much at a time: 2 MiB.
 LARGEST = 2**18  # elements
 
 
@@ -85,10 +88,10 @@ def sum_of_squares(
         msg = f"x must be one-dimensional, not of shape {x.shape}"
         raise ValueError(msg)
     pool = Pool(workers, executor)
-    chunks = ((nogil, dtype, x[piece]) for piece in _pieces(x.shape, cost=0.25))
+    chunks = ((nogil, dtype, x[piece]) for piece in _pieces(x.shape, cost=0.15, longest=LARGEST))
     partials: list[float] = []
     pool.run(_sum_of_squares, chunks, partials.append)
-    total: Real = dtype.type(functools.reduce(operator.add, partials, 0.0))
+    total: Real = dtype.type(functools.reduce(operator.add, partials, 0.0))  # sum() compensates
     return total
 
 
@@ -148,7 +151,7 @@ def polyval(
     c = _contiguous(c, dtype)
     pool = Pool(workers, executor)
     result = _output(out, x.shape, dtype, x=x, c=c)
-    pieces = list(_pieces(x.shape, cost=0.3 * c.size))
+    pieces = list(_pieces(x.shape, cost=0.15 * c.size, longest=LARGEST))
     pool.fill(_polyval, ((nogil, x[piece], c) for piece in pieces), (result[p] for p in pieces))
     if out is not None:
         return out
@@ -159,7 +162,7 @@ def _polyval(nogil: bool, x: NDArray[Any], c: RealArray, out: RealArray | None) 
     kernel = _kernels.polyval_nogil if nogil else _kernels.polyval_gil
     if out is None:
         out = np.empty(x.shape, c.dtype)
-    kernel(_contiguous(x, c.dtype).reshape(-1), c, out.reshape(-1))
+    kernel(_contiguous(x, c.dtype), c, out.reshape(-1))
     return out
 
 
@@ -217,7 +220,7 @@ def histogram(
 
     def chunks() -> Iterator[tuple[Any, ...]]:
         # Each chunk counts for itself, so it is long beside its counts.
-        for piece in _pieces(x.shape, cost=1.2, shortest=8 * bins):
+        for piece in _pieces(x.shape, cost=1.0, shortest=8 * bins):
             yield nogil, dtype, x[piece]
 
     outer = np.empty(0, dtype)
@@ -225,24 +228,32 @@ def histogram(
         extremes: list[RealArray] = []
         pool.run(_minmax, chunks(), extremes.append)
         outer = _outermost(extremes)
-    edges = np.histogram_bin_edges(outer, bins, range)
-    place = _places(np.asarray(edges, np.float64))
-    counts = np.zeros(bins, np.intp)
+    edges = _edges(outer, bins, range)
+    double_edges = np.asarray(edges, FLOAT64)
+    scale, drift = _kernels.places(double_edges)
+    partials: list[NDArray[np.intp]] = []
 
     def add(partial: NDArray[np.intp]) -> None:
-        np.add(counts, partial, out=counts)
+        if partials:
+            np.add(partials[0], partial, out=partials[0])
+        else:
+            partials.append(partial)
 
-    pool.run(_histogram, ((*chunk, *place) for chunk in chunks()), add)
-    return counts, edges
+    pool.run(_histogram, ((*chunk, double_edges, scale, drift) for chunk in chunks()), add)
+    return partials[0] if partials else np.zeros(bins, np.intp), edges
 
 
-def _places(edges: NDArray[np.float64]) -> tuple[NDArray[np.float64], float, float]:
-    """Return the edges, bins per unit, and how far the edges are from where that puts them."""
-    numbers = np.arange(edges.size)
-    with np.errstate(all="ignore"):  # if this overflows, drift is NaN: every value asks the edges
-        scale = numbers[-1] / (edges[-1] - edges[0])
-        drift = np.abs((edges - edges[0]) * scale - numbers).max()
-    return edges, scale, drift + np.finfo(np.float64).eps * numbers[-1]
+def _edges(
+    outer: RealArray,
+    bins: int,
+    range: tuple[float, float] | None,  # noqa: A002
+) -> RealArray:
+    first, last = range or (outer if outer.size else (0.0, 0.0))
+    if first < last and math.isfinite(last - first):
+        # The very step that NumPy takes after all its checks, which take longer.
+        return np.linspace(first, last, bins + 1, dtype=np.result_type(first, last, outer))
+    edges: RealArray = np.histogram_bin_edges(outer, bins, range)
+    return edges
 
 
 def _minmax(nogil: bool, dtype: np.dtype[Any], x: NDArray[Any]) -> RealArray:
@@ -256,6 +267,8 @@ def _minmax(nogil: bool, dtype: np.dtype[Any], x: NDArray[Any]) -> RealArray:
 
 def _outermost(extremes: list[RealArray]) -> RealArray:
     """Return the least and the greatest of several such pairs; NaN if there is one."""
+    if len(extremes) == 1:
+        return extremes[0]
     lows, highs = np.transpose(extremes)
     return np.array([lows.min(), highs.max()])
 
@@ -333,7 +346,7 @@ def sqeuclidean(
     result = _output(out, (len(X), len(Y)), dtype, X=X, Y=Y)
     # The loop takes any strides, so only points of another dtype are copied as a whole.
     X, Y = _aligned(X, dtype), _aligned(Y, dtype)
-    pair = 0.4 * max(X.shape[1], 1)  # what one distance costs
+    pair = 0.1 * max(X.shape[1], 1)  # what one distance costs
     # Square chunks, since each of them turns its rows of Y for the loop once.
     length = _length(result.size, pair)
     rows = list(_cut((len(X),), max(int(length**0.5), length // max(len(Y), 1))))
@@ -475,36 +488,38 @@ def monte_carlo_pi(
     """
     samples = whole_number("samples", samples)
     pool = Pool(workers, executor)
-    kind, root = _spawn(rng)
+    kind, entropy, key = _spawn(rng)
     chunks = (
-        (nogil, kind, root, number, cut.stop - cut.start)
-        for number, (cut,) in enumerate(_pieces((samples,), cost=2.0))
+        (nogil, kind, entropy, (*key, number), cut.stop - cut.start)
+        for number, (cut,) in enumerate(_pieces((samples,), cost=2.5))
     )
     hits: list[int] = []
     pool.run(_monte_carlo_pi, chunks, hits.append)
     return 4 * sum(hits) / samples
 
 
-def _spawn(rng: Seed) -> tuple[type[np.random.BitGenerator], np.random.SeedSequence]:
-    """Return the kind of `rng` and the root of the streams of one call, new at each call."""
+def _spawn(rng: Seed) -> tuple[type[np.random.BitGenerator], Any, tuple[int, ...]]:
+    """Return the kind, entropy and key of a stream that `rng` spawns for this call alone."""
+    if rng is None or isinstance(rng, int):  # what default_rng would do, in a third of the time
+        return np.random.PCG64, np.random.SeedSequence(rng).entropy, (0,)
     bit_generator = np.random.default_rng(rng).bit_generator
     if not isinstance(bit_generator.seed_seq, np.random.SeedSequence):
         msg = f"rng must be able to spawn streams, which this {type(bit_generator).__name__} is not"
         raise TypeError(msg)
-    return type(bit_generator), bit_generator.seed_seq.spawn(1)[0]
+    (child,) = bit_generator.seed_seq.spawn(1)
+    return type(bit_generator), child.entropy, child.spawn_key
 
 
 def _monte_carlo_pi(
     nogil: bool,
     kind: type[np.random.BitGenerator],
-    root: np.random.SeedSequence,
-    number: int,
+    entropy: Any,
+    key: tuple[int, ...],
     samples: int,
 ) -> int:
     kernel = _kernels.monte_carlo_pi_nogil if nogil else _kernels.monte_carlo_pi_gil
-    # The child that root.spawn would give, without making all those before it.
-    stream = np.random.SeedSequence(root.entropy, spawn_key=(*root.spawn_key, number))
-    return kernel(kind(stream), samples)
+    # The child of that stream with this number, without making all those before it.
+    return kernel(kind(np.random.SeedSequence(entropy, spawn_key=key)), samples)
 
 
 # ---------------------------------------------------------------- what the kernels have in common
@@ -516,29 +531,33 @@ def _real_array(name: str, value: ArrayLike) -> tuple[NDArray[Any], np.dtype[Any
     if array.dtype.kind not in "fiub":
         msg = f"{name} must hold real numbers, not {array.dtype}"
         raise TypeError(msg)
-    return array, np.dtype(np.float32 if array.dtype.type is np.float32 else np.float64)
+    return array, FLOAT32 if array.dtype.type is np.float32 else FLOAT64
 
 
 def _numbers(name: str, values: Sequence[Any], length: int) -> Sequence[Any]:
     """Return `values` if they are so many real numbers."""
-    if np.ndim(values) != 1 or len(values) != length:
+    array = np.asarray(values)
+    if array.shape != (length,):
         msg = f"{name} must hold {length} numbers, not {values!r}"
         raise ValueError(msg)
-    if np.asarray(values).dtype.kind not in "fiu":
+    if array.dtype.kind not in "fiu":
         msg = f"{name} must hold real numbers, not {values!r}"
         raise TypeError(msg)
     return values
 
 
 def _contiguous(x: NDArray[Any], dtype: np.dtype[Any]) -> RealArray:
-    """Return `x` as the loops want it, copied only if it is not so already."""
-    return _aligned(np.ascontiguousarray(x, dtype), dtype)
+    """Return `x` in one dimension as the loops want it, copied only if it is not so already."""
+    if not x.flags.c_contiguous:
+        x = np.ascontiguousarray(x, dtype)
+    return _aligned(x, dtype).reshape(-1)
 
 
 def _blocks(x: NDArray[Any], dtype: np.dtype[Any]) -> Iterator[RealArray]:
-    """Yield a chunk in parts that are small enough to be copied."""
-    for block in _cut(x.shape, LARGEST):
-        yield _contiguous(x[block], dtype).reshape(-1)
+    """Yield a chunk in parts that are small enough to be copied, if they must be."""
+    as_it_is = x.dtype == dtype and x.flags.c_contiguous and x.flags.aligned
+    for block in [...] if as_it_is else _cut(x.shape, LARGEST):
+        yield _contiguous(x[block], dtype)
 
 
 def _aligned(x: NDArray[Any], dtype: np.dtype[Any]) -> RealArray:
@@ -571,31 +590,39 @@ def _output(
     return np.asarray(out, dtype)  # of a subclass, too
 
 
-def _pieces(shape: tuple[int, ...], cost: float, shortest: int = 1) -> Iterator[tuple[Any, ...]]:
-    """Yield the indices that cut an array of this shape into chunks, in C order.
+def _pieces(
+    shape: tuple[int, ...], cost: float, shortest: int = 1, longest: int = sys.maxsize
+) -> Iterable[tuple[Any, ...]]:
+    """Return the indices that cut an array of this shape into chunks, in C order.
 
     Parameters
     ----------
     shape : tuple of int
     cost : float
         What an element costs about, in nanoseconds on one core.
-    shortest : int, default: 1
-        Elements that a chunk has at the least.
+    shortest, longest : int, optional
+        Elements that a chunk has at the least, and at the most about.
     """
-    return _cut(shape, max(_length(math.prod(shape), cost), shortest))
+    size = math.prod(shape)
+    return _cut(shape, max(min(_length(size, cost), longest), shortest))
 
 
 def _length(size: int, cost: float) -> int:
-    """Return how many of so many elements a chunk has."""
-    length = max(size / CHUNKS, SHORTEST / cost, 1)
-    return int(min(length, max(LONGEST / cost, 1), LARGEST))
+    """Return how many of so many elements a chunk has at the least."""
+    return int(max(min(max(size / CHUNKS, SHORTEST / cost), LONGEST / cost), 1))
 
 
-def _cut(shape: tuple[int, ...], length: int) -> Iterator[tuple[Any, ...]]:
+def _cut(shape: tuple[int, ...], length: int) -> Iterable[tuple[Any, ...]]:
+    """Return indices of pieces that have at least so many elements, and less than twice as many."""
+    size = math.prod(shape)
+    if size < 2 * length and len(shape) > 0:
+        return [(slice(0, shape[0]),)] if size else []
+    return _cut_further(shape, length)
+
+
+def _cut_further(shape: tuple[int, ...], length: int) -> Iterator[tuple[Any, ...]]:
     if not shape:
         yield (...,)
-        return
-    if 0 in shape:
         return
     row = math.prod(shape[1:])
     if row > length and len(shape) > 1:
@@ -603,7 +630,7 @@ def _cut(shape: tuple[int, ...], length: int) -> Iterator[tuple[Any, ...]]:
             for rest in _cut(shape[1:], length):
                 yield (index, *rest)
     else:
-        count = math.ceil(shape[0] * row / length)
+        count = shape[0] * row // length
         borders = [shape[0] * number // count for number in range(count + 1)]
         for start, stop in itertools.pairwise(borders):
             yield (slice(start, stop),)

@@ -4,6 +4,9 @@ The caller works too. It asks a thread pool for helpers, and takes one chunk aft
 any of them, until none is left. A helper that wakes up late finds nothing to do and costs nothing;
 one that never wakes up (the pool is full, or is the very pool that this call runs on) is not
 waited for. So calls may be nested as deep as you like.
+
+The slow part is to wake a thread that sleeps. So a helper of the pool that all calls share stays
+awake for a moment after its work, and the next call finds it there.
 """
 
 from __future__ import annotations
@@ -22,13 +25,19 @@ from typing import Any, TypeVar
 
 from numpy.typing import NDArray
 
+from gilfree._flag import Flag
+
 Result = TypeVar("Result")
 
 # Of the pool that all calls share: more than anyone asks for. A thread starts when it is needed.
 MOST_THREADS = 256
 
+# How long a thread stays awake, in wait of another one, before it goes to sleep.
+LINGER = 200e-6  # seconds
+
 _INTERPRETER_POOL: Any = getattr(concurrent.futures, "InterpreterPoolExecutor", ())  # Python 3.14
 _shared: ThreadPoolExecutor | None = None
+_awake: list[_Helper] = []
 
 
 def usable_cpus() -> int:
@@ -95,8 +104,11 @@ class Pool:
         work any more, ``KeyboardInterrupt`` too. A single chunk is run here and now.
         """
         chunks = iter(chunks)
-        workers = self._workers or (usable_cpus() if self._on_threads else sys.maxsize)
-        head = list(itertools.islice(chunks, max(2, min(workers, MOST_THREADS))))
+        head = list(itertools.islice(chunks, 2))
+        workers = 1
+        if len(head) == 2:
+            workers = self._workers or (usable_cpus() if self._on_threads else sys.maxsize)
+            head += itertools.islice(chunks, max(min(workers, MOST_THREADS) - 2, 0))
         chunks = itertools.chain(head, chunks)
         if len(head) < 2 or (self._on_threads and workers == 1):
             for chunk in chunks:
@@ -158,6 +170,7 @@ def _run_on_threads(
     errors: list[BaseException] = []
     lock = threading.Lock()  # entered as it is: a Condition's own ``with`` can be interrupted
     settled = threading.Condition(lock)
+    done = Flag()
     at_work, stopped, joined = 0, False, 0
 
     def do_next() -> bool:
@@ -198,7 +211,7 @@ def _run_on_threads(
 
     futures: list[Future[None]] = []
     try:
-        _recruit(futures, help_out, helpers, executor)
+        _recruit(futures, help_out, done, helpers, executor)
         work()
     except BaseException:
         stopped = True
@@ -207,21 +220,23 @@ def _run_on_threads(
         # Those that have not started need not; the others may be writing to the caller's array.
         for future in futures:
             future.cancel()
-        _wait_until(lock, settled, lambda: not at_work)
+        _wait_until(lambda: not at_work, done, lock, settled)
     if errors:
         raise errors[0]
     join_in_order()
 
 
 def _wait_until(
-    lock: threading.Lock, condition: threading.Condition, done: Callable[[], bool]
+    true: Callable[[], bool], flag: Flag, lock: threading.Lock, condition: threading.Condition
 ) -> None:
-    """Wait, whatever interrupts: what does is raised when the wait is over."""
+    """Wait, awake at first, whatever interrupts: what does is raised when the wait is over."""
     interruption: BaseException | None = None
     while True:
         try:
+            while not true() and flag.wait(LINGER):
+                pass
             with lock:
-                condition.wait_for(done)
+                condition.wait_for(true)
         except BaseException as error:
             interruption = error
         else:
@@ -231,16 +246,53 @@ def _wait_until(
 
 
 def _recruit(
-    futures: list[Future[None]], help_out: Callable[[], None], count: int, executor: Executor | None
+    futures: list[Future[None]],
+    help_out: Callable[[], None],
+    done: Flag,
+    count: int,
+    executor: Executor | None,
 ) -> None:
-    """Submit `help_out` `count` times; `futures` holds what was submitted, whatever happens."""
+    """Have `help_out` called so often; `futures` holds what was submitted, whatever happens."""
     if executor is not None:
         futures.extend(executor.submit(help_out) for _ in range(count))
         return
     # The shared pool takes no more work once the interpreter exits, or when the system has no
     # more threads to give. Then the caller does all of it alone.
     with contextlib.suppress(RuntimeError):
-        futures.extend(_shared_pool().submit(help_out) for _ in range(count))
+        for _ in range(count):
+            if not _wake(help_out, done):
+                helper = _Helper(help_out, done)
+                futures.append(_shared_pool().submit(helper.run))
+
+
+def _wake(help_out: Callable[[], None], done: Flag) -> bool:
+    """Give the job to a helper that is still awake, if there is one."""
+    while _awake:
+        with contextlib.suppress(IndexError):  # another call was faster
+            helper = _awake.pop()
+            helper.job = help_out, done
+            if helper.go.set():
+                return True
+    return False
+
+
+class _Helper:
+    """A thread of the shared pool that stays awake for a moment after its work."""
+
+    def __init__(self, help_out: Callable[[], None], done: Flag) -> None:
+        self.job = help_out, done
+        self.go = Flag()
+
+    def run(self) -> None:
+        awake = True
+        while awake:
+            help_out, done = self.job
+            help_out()
+            del help_out, self.job  # and the arrays of a call that is about to return
+            _awake.append(self)
+            awake = self.go.linger(done, LINGER)
+        with contextlib.suppress(ValueError):  # a call found it there, and saw that it has left
+            _awake.remove(self)
 
 
 def _run_elsewhere(
@@ -275,6 +327,7 @@ def _shared_pool() -> ThreadPoolExecutor:
 def _forget_shared_pool() -> None:
     global _shared
     _shared = None
+    _awake.clear()
 
 
 if hasattr(os, "register_at_fork"):  # a forked child has the pool, but none of its threads

@@ -1,0 +1,11 @@
+"""Types of a flag that a thread waits for without the GIL and without sleep."""
+
+class Flag:
+    """Set by one thread; seen, and lowered again, by the one other that waits for it."""
+
+    def set(self) -> bool:
+        """Set it, if the other thread has not left; return whether that now sees it."""
+    def wait(self, timeout: float) -> bool:
+        """Return whether the flag is set within so many seconds."""
+    def linger(self, done: Flag, timeout: float) -> bool:
+        """Release the GIL, set `done`, and `wait`; leave this flag for good if it is not set."""
