@@ -37,13 +37,12 @@ cdef inline double _horner(double x, const double[::1] c) noexcept nogil:
 
 def histogram(const double[::1] x, double low, double high, int64_t[:, ::1] counts):
     # A row of counts for each thread. Bins near their edges may differ from NumPy's.
-    cdef Py_ssize_t i, thread, last = counts.shape[1] - 1
+    cdef Py_ssize_t i, last = counts.shape[1] - 1
     cdef double scale = counts.shape[1] / (high - low)
     with nogil, parallel():
-        thread = threadid()
         for i in prange(x.shape[0], schedule="static"):
             if low <= x[i] <= high:
-                counts[thread, min(<Py_ssize_t> ((x[i] - low) * scale), last)] += 1
+                counts[threadid(), min(<Py_ssize_t> ((x[i] - low) * scale), last)] += 1
 
 
 def sqeuclidean(const double[:, ::1] X, const double[:, ::1] Y, double[:, ::1] out):

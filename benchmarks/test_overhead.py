@@ -8,31 +8,22 @@ All that is compared runs in turn, within one round. The tables give medians of 
 from __future__ import annotations
 
 import contextlib
+import importlib.machinery
+import importlib.util
 import statistics
 import time
 import timeit
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
+from timing import in_turn, median_seconds
 
 import gilfree
 from gilfree import _kernels, _macros
 
 # ---------------------------------------------------------------- the release
-
-
-def in_turn(calls, rounds):
-    """Run the calls one after the other, round by round, forth and back; return their seconds."""
-    times = [[] for _ in calls]
-    turns = list(zip(calls, times, strict=True))
-    for _ in range(rounds):
-        for call, taken in turns:
-            start = time.perf_counter()
-            call()
-            taken.append(time.perf_counter() - start)
-        turns.reverse()  # what runs after a call may run into what it has left behind
-    return times
 
 
 def nanoseconds(times):
@@ -54,11 +45,20 @@ def test_empty_call(benchmark, tables):
     benchmark(_kernels.empty_nogil)
 
 
+def baseline():
+    """Return the loops as compiled for any CPU, which is how _macros.c is compiled."""
+    folder = str(Path(gilfree.__file__).parent)
+    spec = importlib.machinery.PathFinder.find_spec("gilfree._kernels", [folder])
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
 @pytest.mark.parametrize("size", [10_000, 100_000, 1_000_000])
 def test_cython_and_the_macros_on_the_same_work(benchmark, tables, size):
     x = np.random.default_rng(1).random(size)
     rounds = 3 if benchmark.disabled else 1000
-    entry = _kernels.sum_of_squares_nogil["double"]  # by hand there is no other to choose from
+    entry = baseline().sum_of_squares_nogil["double"]  # by hand there is no other to choose from
     calls = [lambda: entry(x), lambda: _macros.sum_of_squares_nogil(x)]
     cython, macros = in_turn(calls, rounds)
     ratios = [one / other for one, other in zip(cython, macros, strict=True)]
@@ -143,19 +143,6 @@ def numba_prange():
                 out[i, j] = total
 
     yield numba.njit(distances), numba.njit(parallel=True)(distances)
-
-
-def median_seconds(call, *args):
-    """Return what a call takes that is made again and again for 30 ms.
-
-    What came before then has no say in the median: the threads of OpenMP, which numba uses, keep
-    a CPU busy for some milliseconds after their work, in wait of more; and a system may take as
-    long to see that a thread of the pool could run on another CPU.
-    """
-    times, end = [], time.perf_counter() + 0.03
-    while time.perf_counter() < end:
-        times += in_turn([lambda: call(*args)], 5)[0]
-    return statistics.median(times)
 
 
 def sweep(serial, on_two, rounds):

@@ -2,26 +2,25 @@
 
     pytest benchmarks/test_peers.py
 
-ends in two tables. The first names the fastest peer for each kernel and size, with the ratio of
-its time to ours; the second has all of them. Every result is checked against ours before it is
-timed; ratios are taken within the rounds. A peer that takes five times as long as the fastest, or
-more, is timed once.
+ends in three tables: the fastest peer for each kernel and size, with the ratio of its time to
+ours; the rate at which memory is read and written, beside that of the fastest peer or of a plain
+copy; and all times. Every result is checked against ours first. Ratios are medians of those within
+the rounds. A peer that takes more than five times as long as the fastest is timed once.
 """
 
 from __future__ import annotations
 
 import statistics
-import time
 
 import numpy as np
 import peers
 import pytest
-from timing import bursts_in_turn
+from timing import bursts_in_turn, in_turn
 
 import gilfree
 
 SIZES = {"in cache": 10**5, "10⁷": 10**7, "10⁸": 10**8}
-ROUNDS = 7
+COPY = "(copy)"
 
 
 # Arguments of each kernel for so many elements of its input or result.
@@ -78,34 +77,52 @@ def test_peers(benchmark, tables, name, size):
     elements = 1000 if benchmark.disabled else SIZES[size]
     args = ARGUMENTS[name](elements)
     kernel, out = getattr(gilfree, name), args[-1]
-    contenders = {"gilfree": lambda: kernel(*args), **getattr(peers, name)(*args)}
-    ours = contenders["gilfree"]()
+    calls = getattr(peers, name)(*args)
+    ours = kernel(*args)
     ours = ours.copy() if ours is out else ours
     once = {}
-    for peer, call in contenders.items():
-        result = call()
-        check(name, ours, out if result is None else result, elements) if peer != "gilfree" else 0
-        start = time.perf_counter()
-        call()
-        once[peer] = time.perf_counter() - start
-    near = [peer for peer in once if once[peer] < 5 * min(once.values()) or peer == "gilfree"]
-    rounds = 2 if benchmark.disabled else 3 if max(once[peer] for peer in near) > 0.5 else ROUNDS
-    timed = dict(
-        zip(near, bursts_in_turn([contenders[peer] for peer in near], rounds), strict=True)
-    )
-    medians = {**once, **{peer: statistics.median(times) for peer, times in timed.items()}}
-    best = min((peer for peer in near if peer != "gilfree"), key=medians.get, default=None)
-    if best:
-        ratios = [theirs / ours for theirs, ours in zip(timed[best], timed["gilfree"], strict=True)]
-        low, middle, high = statistics.quantiles(ratios, n=4)
-        row = name, size, best, ms(medians[best]), ms(medians["gilfree"]), f"{middle:.2f}"
+    for peer, call in calls.items():
+        result = call()  # numba compiles here
+        check(name, ours, out if result is None else result, elements)
+        once[peer] = in_turn([call], 1)[0][0]
+    near = {peer: calls[peer] for peer in once if once[peer] < 5 * min(once.values())}
+    near["gilfree"] = lambda: kernel(*args)
+    if name == "polyval":
+        near[COPY] = lambda: peers.copy(args[0], out)
+    long = benchmark.disabled or sum(once.get(peer, 0) for peer in near) > 2
+    seconds = dict(zip(near, bursts_in_turn(near.values(), 3 if long else 11), strict=True))
+    medians = {**once, **{peer: statistics.median(times) for peer, times in seconds.items()}}
+    add_rows(tables, name, size, elements, seconds, medians)
+    benchmark.pedantic(near["gilfree"], rounds=3)
+
+
+def add_rows(tables, name, size, elements, seconds, medians):
+    def row(title, headings, cells):
+        tables.setdefault(title, (headings, []))[1].append((name, size, *cells))
+
+    ranking = sorted(medians, key=medians.get)
+    best = next((peer for peer in ranking if peer not in ("gilfree", COPY)), None)
+    if best is not None:
         headings = "kernel", "size", "best peer", "its ms", "our ms", "ratio", "quartiles"
-        _, rows = tables.setdefault("the fastest peer", (headings, []))
-        rows.append((*row, f"{low:.2f}, {high:.2f}"))
-    _, rows = tables.setdefault("all peers", (("kernel", "size", "peer", "ms"), []))
-    rows += [(name, size, peer, ms(medians[peer])) for peer in sorted(medians, key=medians.get)]
-    benchmark.pedantic(contenders["gilfree"], rounds=3)
+        times = ms(medians[best]), ms(medians["gilfree"])
+        row("the fastest peer", headings, (best, *times, *ratio(seconds[best], seconds["gilfree"])))
+    if name in ("sum_of_squares", "polyval"):
+        headings = "kernel", "size", "bound", "its GB/s", "our GB/s", "share", "quartiles"
+        bound = best if name == "sum_of_squares" else COPY
+        moved = (8 if name == "sum_of_squares" else 16) * elements / 1e9
+        rates = (f"{moved / medians[which]:.1f}" for which in (bound, "gilfree"))
+        row("bandwidth", headings, (bound, *rates, *ratio(seconds[bound], seconds["gilfree"])))
+    for peer in ranking:
+        row("all peers", ("kernel", "size", "peer", "ms"), (peer, ms(medians[peer])))
+
+
+def ratio(theirs, ours):
+    """Return median and quartiles of the ratios within the rounds."""
+    low, middle, high = statistics.quantiles(
+        (their / our for their, our in zip(theirs, ours, strict=True)), n=4
+    )
+    return f"{middle:.2f}", f"{low:.2f}, {high:.2f}"
 
 
 def ms(seconds):
-    return f"{seconds * 1e3:#.3g}"
+    return f"{seconds * 1e3:#.3g}".rstrip(".")

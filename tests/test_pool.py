@@ -7,6 +7,7 @@ import os
 import threading
 import time
 import traceback
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -250,6 +251,95 @@ def test_many_threads_may_call_at_once(run_script):
             results = executor.map(lambda _: gilfree.sum_of_squares(x, workers=4), range(200))
             assert set(results) == {expected}
     """)
+
+
+# ---------------------------------------------------------------- helpers that stay awake
+
+
+def test_a_helper_that_is_awake_is_used_again(run_script):
+    out = run_script("""
+        import threading, time
+        from gilfree.pool import Pool, LINGER
+
+        together = threading.Barrier(2, timeout=20)
+        threads = set()
+
+        def task(number):
+            together.wait()  # a helper must take part
+            threads.add(threading.get_ident())
+
+        for _ in range(300):
+            Pool(2).run(task, [(0,), (1,)], lambda _: None)
+        print(len(threads) < 20)
+        time.sleep(100 * LINGER)  # now it has gone to sleep
+        Pool(2).run(task, [(0,), (1,)], lambda _: None)
+    """)
+    assert out == "True\n"
+
+
+def test_every_call_gets_its_helpers_at_whatever_moment_it_comes(run_script):
+    out = run_script(
+        """
+        import random, threading, time
+        from gilfree.pool import Pool, LINGER
+
+        def calls(seed):
+            rng = random.Random(seed)
+            for _ in range(400):
+                time.sleep(rng.random() * 2 * LINGER)
+                workers = rng.choice([2, 3, 5])
+                together = threading.Barrier(workers, timeout=20)
+                chunks = [()] * workers
+                Pool(workers).run(together.wait, chunks, lambda _: None)
+
+        threads = [threading.Thread(target=calls, args=(seed,)) for seed in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        print("all")
+        """,
+        timeout=120,
+    )
+    assert out == "all\n"
+
+
+def test_a_helper_that_is_awake_keeps_nothing_of_the_call():
+    class Result:
+        pass
+
+    seen = []
+
+    def task(number):
+        result = Result()
+        seen.append(weakref.ref(result))
+        return result
+
+    assert len(collect(Pool(4), task, chunks(8))) == 8
+    assert [ref() for ref in seen] == [None] * 8
+
+
+def test_the_child_of_a_fork_has_no_helper_awake(run_script):
+    out = (
+        run_script("""
+        import os, warnings
+        from gilfree.pool import Pool
+        warnings.simplefilter("ignore", DeprecationWarning)  # fork with threads: what is tested
+        for _ in range(50):
+            seen = []
+            Pool(3).run(abs, [(-n,) for n in range(9)], seen.append)
+            child = os.fork()
+            if not child:
+                again = []
+                Pool(3).run(abs, [(-n,) for n in range(9)], again.append)
+                os._exit(0 if again == seen == list(range(9)) else 1)
+            assert os.waitpid(child, 0)[1] == 0
+        print("done")
+    """)
+        if hasattr(os, "fork")
+        else "done\n"
+    )
+    assert out == "done\n"
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")

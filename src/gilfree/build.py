@@ -38,8 +38,8 @@ def _use_level() -> tuple[str, dict[str, Path]]:
     levels = _levels()
     level = os.environ.get(VARIABLE) or list(levels)[-1]
     if level not in levels:
-        msg = f"{VARIABLE} must be one that is built and that this CPU has, so one of "
-        raise ImportError(f"{msg}{', '.join(levels)}; not {level!r}")
+        msg = f"{VARIABLE} must be one of {', '.join(levels)}, built and known to this CPU; "
+        raise ImportError(f"{msg}not {level!r}")
     if level != BASELINE:
         search_path.insert(0, str(levels[level]))
     return level, levels

@@ -179,7 +179,9 @@ def _demo(options: argparse.Namespace) -> None:
         print(json.dumps({"environment": environment(), "comparisons": results}, indent=2))
         return
     console = report.console()
-    console.print(f"gilfree {gilfree.__version__}, {report.environment_line(environment())}")
+    level = gilfree.build_info()["isa_level"]
+    console.print(f"gilfree {gilfree.__version__}, loops compiled for {level}")
+    console.print(report.environment_line(environment()))
     console.print(report.comparison_table(comparisons))
     console.print(report.comparison_sentence(comparisons))
 

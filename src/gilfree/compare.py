@@ -27,6 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gilfree import kernels
+from gilfree.build import build_info
 from gilfree.pool import gil_enabled, usable_cpus, whole_number
 
 Mode: TypeAlias = Literal["held", "released", "processes"]
@@ -74,7 +75,7 @@ class Comparison:
     repeat : int
         How many rounds were run.
     environment : dict
-        Python, its GIL, CPUs and switch interval (see `environment`).
+        Python, its GIL, CPUs, switch interval, and the build of the loops (see `environment`).
     rows : tuple of Row
         By mode, then workers.
     """
@@ -204,7 +205,7 @@ def _quartiles(values: Sequence[float]) -> list[float]:
 
 
 def environment() -> dict[str, Any]:
-    """Return what a measurement depends on: Python, its GIL, CPUs, switch interval, NumPy."""
+    """Return what a measurement depends on: Python, its GIL, CPUs, switch interval, the build."""
     return {
         "python": platform.python_version(),
         "implementation": platform.python_implementation(),
@@ -212,6 +213,7 @@ def environment() -> dict[str, Any]:
         "cpus": usable_cpus(),
         "switch_interval": sys.getswitchinterval(),
         "numpy": np.__version__,
+        "build": build_info(),
         "platform": platform.platform(terse=True),
     }
 

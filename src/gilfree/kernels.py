@@ -40,7 +40,7 @@ FLOAT32, FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
 # A chunk is 1/64 of the work, so that workers who share it finish at about the same time; but at
 # least so long that handing it out does not matter, and so short that Ctrl-C is answered soon.
 CHUNKS = 64
-SHORTEST = 60e3  # nanoseconds
+SHORTEST = 75e3  # nanoseconds
 LONGEST = 4e6  # nanoseconds
 # What is not contiguous is copied for the loop, so much at a time: 2 MiB.
 LARGEST = 2**18  # elements

@@ -1,0 +1,143 @@
+"""Each kernel from 1 element to 10⁸, beside the direct call of its compiled loop: table and plot.
+
+    python benchmarks/plot_sizes.py docs/sizes.svg
+
+The public function on one worker and on all CPUs, and the compiled loop called once on one thread,
+are timed in turn. So the plot shows what the public function costs where the work is small, where
+a second thread begins to pay, and how far it goes. It takes some minutes and 2 GB of memory.
+"""
+
+from __future__ import annotations
+
+import functools
+import statistics
+import sys
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+import numpy as np
+from timing import in_turn
+
+import gilfree
+from gilfree import _kernels
+from gilfree.compare import environment
+from gilfree.pool import usable_cpus
+from gilfree.report import environment_line
+
+POINTS = [1, 8, 64, 512, *(round(10 ** (n / 4)) for n in range(12, 33))]
+SECONDS = 0.4  # for each point
+
+
+# For so many elements: the compiled loop in one call, and the public function.
+
+
+def sum_of_squares(size):
+    x = np.random.default_rng(1).random(size)
+    return (lambda: _kernels.sum_of_squares_nogil(x)), (gilfree.sum_of_squares, x)
+
+
+def polyval(size):
+    x, c, out = np.random.default_rng(2).random(size), np.arange(1.0, 9.0), np.empty(size)
+    return (lambda: _kernels.polyval_nogil(x, c, out)), (gilfree.polyval, x, c, out)
+
+
+def histogram(size):
+    x, edges = np.random.default_rng(3).random(size), np.linspace(0, 1, 65)
+    place, counts = _kernels.places(edges), np.zeros((4, 65), np.intp)
+    return (
+        lambda: _kernels.histogram_nogil(x, edges, *place, counts),
+        (gilfree.histogram, x, 64, (0.0, 1.0)),
+    )
+
+
+def sqeuclidean(size):
+    X = np.random.default_rng(4).random((max(round(size**0.5), 1), 16))
+    out = np.empty((len(X), len(X)))
+    return (lambda: _kernels.sqeuclidean_nogil(X, X, out)), (gilfree.sqeuclidean, X, X, out)
+
+
+def mandelbrot(size):
+    height = max(round((size / 12) ** 0.5), 1)
+    rows, columns = (3 * height, 4 * height) if size >= 12 else (1, size)
+    out = np.empty(rows * columns, np.int32)
+    corner = 0, columns, -2.0, 1.0, 3.0 / columns, 2.0 / rows, 200
+    return (lambda: _kernels.mandelbrot_nogil(*corner, out)), (gilfree.mandelbrot, (rows, columns))
+
+
+def monte_carlo_pi(size):
+    return (
+        lambda: _kernels.monte_carlo_pi_nogil(np.random.PCG64(1), size),
+        (gilfree.monte_carlo_pi, size, 1),
+    )
+
+
+KERNELS = [sum_of_squares, polyval, histogram, sqeuclidean, mandelbrot, monte_carlo_pi]
+
+
+def measure(kernel):
+    """Return, for each size, the median seconds of the loop, on one worker, and on all."""
+    rows = []
+    for size in POINTS:
+        loop, (public, *args) = kernel(size)
+        calls = [
+            loop,
+            functools.partial(public, *args, workers=1),
+            functools.partial(public, *args),
+        ]
+        once = sum(times[0] for times in in_turn(calls, 2))
+        rounds = min(max(round(SECONDS / once), 3), 2000)
+        rows.append([statistics.median(times) for times in in_turn(calls, rounds)])
+        if sys.stderr.isatty():
+            print(f"\r{kernel.__name__} {size:,}  ", end="", file=sys.stderr)
+    return np.array(rows)
+
+
+def table(name, seconds):
+    """Return lines with the times of each size."""
+    yield f"{name:<15} {'loop':>12} {'1 worker':>12} {'all CPUs':>12} {'more, 1':>9} {'speedup':>9}"
+    for size, (loop, one, every) in zip(POINTS, seconds * 1e6, strict=True):
+        more = f"{one - loop:.1f} µs" if one - loop < 100 else f"{one / loop - 1:.1%}"
+        times = f"{loop:9.1f} µs {one:9.1f} µs {every:9.1f} µs"
+        yield f"{size:>15,} {times} {more:>9} {loop / every:>8.2f}×"
+
+
+def plot(results, path):
+    """Draw the speedup over the direct call: one panel for each kernel."""
+    mpl.rcParams.update({"svg.hashsalt": "gilfree", "font.size": 9})
+    figure, panels = plt.subplots(2, 3, figsize=(9, 5.2), sharex=True, sharey=True)
+    for panel, (name, seconds) in zip(panels.flat, results.items(), strict=True):
+        loop, one, every = seconds.T
+        allowed = loop / np.maximum(loop * 1.05, loop + 5e-6)
+        panel.fill_between(POINTS, allowed, 1, color="0.85", label="5% or 5 µs slower")
+        panel.axhline(1, color="0.4", linewidth=0.8)
+        panel.plot(POINTS, loop / one, "--", color="#d55e00", label="one worker")
+        panel.plot(POINTS, loop / every, "o-", color="#0072b2", markersize=3, label="all CPUs")
+        paying = next((n for n, t in zip(POINTS, loop, strict=True) if t >= 150e-6), None)
+        if paying:
+            panel.axvline(paying, color="0.4", linewidth=0.8, linestyle=":", label="150 µs of work")
+        panel.set(title=name, xscale="log", ylim=(0, usable_cpus() * 1.1))
+    for panel in panels[1]:
+        panel.set_xlabel("elements")
+    for panel in panels[:, 0]:
+        panel.set_ylabel("times as fast as\nthe loop itself")
+    handles, labels = panels[0, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="lower center", ncols=4, frameon=False)
+    figure.tight_layout(rect=(0, 0.06, 1, 1))
+    figure.savefig(path, metadata={"Date": None} if path.endswith(".svg") else None)
+
+
+def main(path):
+    plt.figure()  # complains of a missing library before an hour of work
+    plt.close()
+    print(f"{environment_line(environment())}, {gilfree.build_info()['isa_level']}\n")
+    results = {}
+    for kernel in KERNELS:
+        results[kernel.__name__] = measure(kernel)
+        print("\n".join(table(kernel.__name__, results[kernel.__name__])), "\n", flush=True)
+    plot(results, path)
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2 or not sys.argv[1].endswith((".svg", ".png")):
+        sys.exit("usage: python benchmarks/plot_sizes.py FILE.svg (or .png)")
+    main(sys.argv[1])
