@@ -4,7 +4,7 @@ import numpy as np
 
 import gilfree
 
-SIZE = 2_000_003
+SIZE = 3_000_003
 
 CALLS = {
     "sum_of_squares": lambda **how: gilfree.sum_of_squares(np.sin(np.arange(SIZE)), **how),

@@ -119,7 +119,7 @@ class OneByOne(concurrent.futures.Executor):
 
 
 def test_any_executor_will_do_and_workers_bounds_what_is_under_way():
-    x = np.sin(np.arange(2_000_003.0))
+    x = np.sin(np.arange(6_000_003.0))
     executor = OneByOne()
     assert gilfree.sum_of_squares(x, executor=executor) == gilfree.sum_of_squares(x)
     assert executor.most > 3

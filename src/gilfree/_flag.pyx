@@ -78,7 +78,7 @@ cdef bint _wait(long *state, double timeout) noexcept nogil:
     cdef double start = gilfree_now()
     cdef int _
     while 0 <= gilfree_now() - start < timeout:  # the clock may be put back
-        for _ in range(32):
+        for _ in range(512):
             if gilfree_move(state, SET, LOWERED):
                 return True
             gilfree_pause()

@@ -48,17 +48,17 @@ cdef enum:
 # ---------------------------------------------------------------- sum_of_squares: a reduction
 
 cdef double _sum_of_squares(const real[::1] x) noexcept nogil:
-    cdef real[LANES] sums
+    cdef double[LANES] sums  # of float32, too
     cdef Py_ssize_t i = 0, lane, size = x.shape[0]
     cdef double total = 0
     for lane in range(LANES):
         sums[lane] = 0
     while i + LANES <= size:
         for lane in range(LANES):
-            sums[lane] += x[i + lane] * x[i + lane]
+            sums[lane] += <double> x[i + lane] * x[i + lane]
         i += LANES
     for lane in range(size - i):
-        sums[lane] += x[i + lane] * x[i + lane]
+        sums[lane] += <double> x[i + lane] * x[i + lane]
     for lane in range(LANES):
         total += sums[lane]
     return total

@@ -37,13 +37,17 @@ Seed: TypeAlias = (
 
 FLOAT32, FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
 
-# A chunk is 1/64 of the work, so that workers who share it finish at about the same time; but at
-# least so long that handing it out does not matter, and so short that Ctrl-C is answered soon.
-CHUNKS = 64
+# To hand out a chunk costs some 5 µs, and 20 where the loop has driven Python out of the cache. So
+# chunks grow with the root of the work: few where that matters, and many where workers who share
+# them are to finish at about the same time. None is so long that Ctrl-C has to wait.
 SHORTEST = 75e3  # nanoseconds
 LONGEST = 4e6  # nanoseconds
-# What is not contiguous is copied for the loop, so much at a time: 2 MiB.
-LARGEST = 2**18  # elements
+# Work that takes longer is worth the time and trouble of waking a thread.
+BRIEF = 1e6  # nanoseconds
+# What is not contiguous is copied for the loop, so much at a time: 512 KiB. Only the chunks of
+# sum_of_squares are copied as a whole, since its bits depend on where they begin: 8 MiB.
+BLOCK = 2**16  # elements
+LARGEST = 2**20  # elements
 
 
 def sum_of_squares(
@@ -87,7 +91,7 @@ def sum_of_squares(
     if x.ndim != 1:
         msg = f"x must be one-dimensional, not of shape {x.shape}"
         raise ValueError(msg)
-    pool = Pool(workers, executor)
+    pool = _pool(workers, executor, x.size * 0.15)
     chunks = ((nogil, dtype, x[piece]) for piece in _pieces(x.shape, cost=0.15, longest=LARGEST))
     partials: list[float] = []
     pool.run(_sum_of_squares, chunks, partials.append)
@@ -149,9 +153,10 @@ def polyval(
         raise ValueError(msg)
     dtype = np.promote_types(x_dtype, c_dtype)
     c = _contiguous(c, dtype)
-    pool = Pool(workers, executor)
+    cost = 0.15 * c.size
+    pool = _pool(workers, executor, x.size * cost)
     result = _output(out, x.shape, dtype, x=x, c=c)
-    pieces = list(_pieces(x.shape, cost=0.15 * c.size, longest=LARGEST))
+    pieces = list(_pieces(x.shape, cost))
     pool.fill(_polyval, ((nogil, x[piece], c) for piece in pieces), (result[p] for p in pieces))
     if out is not None:
         return out
@@ -162,7 +167,10 @@ def _polyval(nogil: bool, x: NDArray[Any], c: RealArray, out: RealArray | None) 
     kernel = _kernels.polyval_nogil if nogil else _kernels.polyval_gil
     if out is None:
         out = np.empty(x.shape, c.dtype)
-    kernel(_contiguous(x, c.dtype), c, out.reshape(-1))
+    flat, start = out.reshape(-1), 0
+    for block in _blocks(x, c.dtype):
+        kernel(block, c, flat[start : start + block.size])
+        start += block.size
     return out
 
 
@@ -216,7 +224,7 @@ def histogram(
     bins = whole_number("bins", bins)
     if range is not None:
         range = tuple(_numbers("range", range, 2))  # noqa: A001
-    pool = Pool(workers, executor)
+    pool = _pool(workers, executor, x.size * 1.0)
 
     def chunks() -> Iterator[tuple[Any, ...]]:
         # Each chunk counts for itself, so it is long beside its counts.
@@ -342,11 +350,11 @@ def sqeuclidean(
         msg = f"X and Y must have as many columns as each other, not {X.shape} and {Y.shape}"
         raise ValueError(msg)
     dtype = np.promote_types(X_dtype, Y_dtype)
-    pool = Pool(workers, executor)
+    pair = 0.1 * max(X.shape[1], 1)  # what one distance costs
+    pool = _pool(workers, executor, len(X) * len(Y) * pair)
     result = _output(out, (len(X), len(Y)), dtype, X=X, Y=Y)
     # The loop takes any strides, so only points of another dtype are copied as a whole.
     X, Y = _aligned(X, dtype), _aligned(Y, dtype)
-    pair = 0.1 * max(X.shape[1], 1)  # what one distance costs
     # Square chunks, since each of them turns its rows of Y for the loop once.
     length = _length(result.size, pair)
     rows = list(_cut((len(X),), max(int(length**0.5), length // max(len(Y), 1))))
@@ -417,10 +425,11 @@ def mandelbrot(
         msg = f"extent must hold four finite numbers, not {extent}"
         raise ValueError(msg)
     max_iterations = whole_number("max_iterations", max_iterations, most=1_000_000)
-    pool = Pool(workers, executor)
+    cost = 0.3 * max_iterations
+    pool = _pool(workers, executor, rows * columns * cost)
     result = np.empty((rows, columns), np.int32)
     dx, dy = (right - left) / max(columns, 1), (top - bottom) / max(rows, 1)
-    pieces = list(_pieces((result.size,), cost=0.3 * max_iterations, shortest=64))
+    pieces = list(_pieces((result.size,), cost, shortest=64))
     pool.fill(
         _mandelbrot,
         ((nogil, p.start, p.stop, columns, left, top, dx, dy, max_iterations) for (p,) in pieces),
@@ -487,7 +496,7 @@ def monte_carlo_pi(
     3.141572
     """
     samples = whole_number("samples", samples)
-    pool = Pool(workers, executor)
+    pool = _pool(workers, executor, samples * 2.5)
     kind, entropy, key = _spawn(rng)
     chunks = (
         (nogil, kind, entropy, (*key, number), cut.stop - cut.start)
@@ -556,7 +565,7 @@ def _contiguous(x: NDArray[Any], dtype: np.dtype[Any]) -> RealArray:
 def _blocks(x: NDArray[Any], dtype: np.dtype[Any]) -> Iterator[RealArray]:
     """Yield a chunk in parts that are small enough to be copied, if they must be."""
     as_it_is = x.dtype == dtype and x.flags.c_contiguous and x.flags.aligned
-    for block in [...] if as_it_is else _cut(x.shape, LARGEST):
+    for block in [...] if as_it_is else _cut(x.shape, BLOCK):
         yield _contiguous(x[block], dtype)
 
 
@@ -590,6 +599,11 @@ def _output(
     return np.asarray(out, dtype)  # of a subclass, too
 
 
+def _pool(workers: int | None, executor: Executor | None, nanoseconds: float) -> Pool:
+    """Return where to run work of so many nanoseconds."""
+    return Pool(workers, executor, brief=nanoseconds < BRIEF)
+
+
 def _pieces(
     shape: tuple[int, ...], cost: float, shortest: int = 1, longest: int = sys.maxsize
 ) -> Iterable[tuple[Any, ...]]:
@@ -609,7 +623,8 @@ def _pieces(
 
 def _length(size: int, cost: float) -> int:
     """Return how many of so many elements a chunk has at the least."""
-    return int(max(min(max(size / CHUNKS, SHORTEST / cost), LONGEST / cost), 1))
+    nanoseconds = max(math.sqrt(size * cost * SHORTEST / 2), SHORTEST)
+    return max(int(min(nanoseconds, LONGEST) / cost), 1)
 
 
 def _cut(shape: tuple[int, ...], length: int) -> Iterable[tuple[Any, ...]]:

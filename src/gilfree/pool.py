@@ -6,7 +6,8 @@ one that never wakes up (the pool is full, or is the very pool that this call ru
 waited for. So calls may be nested as deep as you like.
 
 The slow part is to wake a thread that sleeps. So a helper of the pool that all calls share stays
-awake for a moment after its work, and the next call finds it there.
+awake for a moment after its work, and the next call finds it there. A brief call wakes nobody,
+unless it follows another one at once: then those that come after it find a helper awake.
 """
 
 from __future__ import annotations
@@ -14,10 +15,12 @@ from __future__ import annotations
 import concurrent.futures
 import contextlib
 import itertools
+import math
 import operator
 import os
 import sys
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
@@ -32,12 +35,15 @@ Result = TypeVar("Result")
 # Of the pool that all calls share: more than anyone asks for. A thread starts when it is needed.
 MOST_THREADS = 256
 
-# How long a thread stays awake, in wait of another one, before it goes to sleep.
+# How long a helper stays awake, in wait of the next call, before it goes to sleep.
 LINGER = 200e-6  # seconds
+# How long the caller stays awake, in wait of its helpers.
+PATIENCE = 50e-6  # seconds
 
 _INTERPRETER_POOL: Any = getattr(concurrent.futures, "InterpreterPoolExecutor", ())  # Python 3.14
 _shared: ThreadPoolExecutor | None = None
 _awake: list[_Helper] = []
+_last_brief = -math.inf  # when a brief call ended, on the clock of time.perf_counter
 
 
 def usable_cpus() -> int:
@@ -68,6 +74,8 @@ class Pool:
         Who helps. By default threads that all calls share. It is the caller's, and is never shut
         down here. Of other executors than ``ThreadPoolExecutor``, only ``submit`` is used, and
         ``result`` and ``cancel`` of the futures; they get picklable tasks and arguments.
+    brief : bool, default: False
+        The work may take no longer than it does to wake a thread.
 
     Raises
     ------
@@ -77,7 +85,9 @@ class Pool:
         If `workers` is less than 1.
     """
 
-    def __init__(self, workers: int | None = None, executor: Executor | None = None) -> None:
+    def __init__(
+        self, workers: int | None = None, executor: Executor | None = None, brief: bool = False
+    ) -> None:
         if workers is not None:
             workers = whole_number("workers", workers)
         if executor is not None and (
@@ -87,6 +97,7 @@ class Pool:
             raise TypeError(msg)
         self._workers = workers
         self._executor = executor
+        self._brief = brief and executor is None
         self._on_threads = executor is None or (
             isinstance(executor, ThreadPoolExecutor)
             and not isinstance(executor, _INTERPRETER_POOL)  # pickles what it is given
@@ -110,7 +121,8 @@ class Pool:
             workers = self._workers or (usable_cpus() if self._on_threads else sys.maxsize)
             head += itertools.islice(chunks, max(min(workers, MOST_THREADS) - 2, 0))
         chunks = itertools.chain(head, chunks)
-        if len(head) < 2 or (self._on_threads and workers == 1):
+        alone = len(head) < 2 or (self._on_threads and workers == 1)
+        if alone or (self._brief and _all_sleep()):
             for chunk in chunks:
                 join(task(*chunk))
         elif self._on_threads:
@@ -119,6 +131,8 @@ class Pool:
         else:
             assert self._executor is not None
             _run_elsewhere(task, chunks, join, workers, self._executor)
+        if self._brief and not alone:
+            _note_brief_call()
 
     def fill(
         self,
@@ -233,7 +247,7 @@ def _wait_until(
     interruption: BaseException | None = None
     while True:
         try:
-            while not true() and flag.wait(LINGER):
+            while not true() and flag.wait(PATIENCE):
                 pass
             with lock:
                 condition.wait_for(true)
@@ -263,6 +277,16 @@ def _recruit(
             if not _wake(help_out, done):
                 helper = _Helper(help_out, done)
                 futures.append(_shared_pool().submit(helper.run))
+
+
+def _all_sleep() -> bool:
+    """Tell whether no helper is awake, and no other brief call has just ended."""
+    return not _awake and time.perf_counter() - _last_brief > LINGER
+
+
+def _note_brief_call() -> None:
+    global _last_brief
+    _last_brief = time.perf_counter()
 
 
 def _wake(help_out: Callable[[], None], done: Flag) -> bool:
