@@ -22,7 +22,7 @@ def lint(session):
     session.install("ruff", "cython-lint")
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
-    session.run("cython-lint", "src")
+    session.run("cython-lint", "src", "benchmarks")
 
 
 @nox.session

@@ -10,7 +10,7 @@ main thread alone, and a reduction's bits depend on their number.
 
 from cpython.pycapsule cimport PyCapsule_GetPointer
 from cython.parallel cimport parallel, prange, threadid
-from libc.stdint cimport int32_t, int64_t, uint64_t
+from libc.stdint cimport int32_t, int64_t
 
 
 def sum_of_squares(const double[::1] x):

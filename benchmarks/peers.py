@@ -104,7 +104,7 @@ def sum_of_squares(x):
     return installed(
         NumPy=(np, lambda: np.dot(x, x)),
         numexpr=(numexpr, lambda: float(numexpr.evaluate("sum(x * x)", {"x": x}))),
-        numba_on_threads=(numba, lambda: sum(THREADS.map(on_threads, pieces))),
+        numba_threads=(numba, lambda: sum(THREADS.map(on_threads, pieces))),
         numba_prange=(numba, lambda: parallel(x)),
         OpenMP=(openmp(), lambda: openmp().sum_of_squares(x)),
     )
@@ -133,7 +133,7 @@ def polyval(x, c, out):
     return installed(
         NumPy=(np, lambda: np.copyto(out, np.polynomial.polynomial.polyval(x, c))),
         numexpr=(numexpr, lambda: numexpr.evaluate(horner, names, out=out)),
-        numba_on_threads=(numba, threaded),
+        numba_threads=(numba, threaded),
         numba_prange=(numba, lambda: parallel(x, c, out)),
         OpenMP=(openmp(), lambda: openmp().polyval(x, c, out)),
     )
@@ -176,7 +176,7 @@ def histogram(x, bins, borders):
         NumPy=(np, lambda: np.histogram(x, bins, borders)[0]),
         boost_histogram=(boost_histogram, boost),
         fast_histogram=(fast_histogram, lambda: fast_histogram.histogram1d(x, bins, borders)),
-        numba_on_threads=(numba, lambda: in_rows(threaded)),
+        numba_threads=(numba, lambda: in_rows(threaded)),
         numba_prange=(numba, lambda: in_rows(lambda counts: parallel(x, *borders, counts))),
         OpenMP=(openmp(), lambda: in_rows(lambda c: openmp().histogram(x, *borders, c))),
     )
@@ -210,9 +210,9 @@ def sqeuclidean(X, Y, out):
         list(THREADS.map(part, cut(len(X))))
 
     return installed(
-        SciPy_on_threads=(distance, scipy_on_threads),
+        SciPy_threads=(distance, scipy_on_threads),
         scikit_learn=(metrics, lambda: metrics.euclidean_distances(X, Y, squared=True)),
-        numba_on_threads=(numba, threaded),
+        numba_threads=(numba, threaded),
         numba_prange=(numba, lambda: parallel(X, Y, out)),
         OpenMP=(openmp(), lambda: openmp().sqeuclidean(X, Y, out)),
     )
@@ -268,8 +268,8 @@ def mandelbrot(shape, extent, limit):
         return counts
 
     return installed(
-        NumPy=(np, in_numpy),
-        numba_on_threads=(numba, threaded),
+        NumPy=(shape[0] * shape[1] < 10**6, in_numpy),  # above, it takes minutes and gigabytes
+        numba_threads=(numba, threaded),
         numba_prange=(numba, lambda: in_one_call(parallel)),
         OpenMP=(openmp(), lambda: in_one_call(openmp().mandelbrot)),
     )
@@ -305,8 +305,8 @@ def monte_carlo_pi(samples, seed):
         return 4 * openmp().monte_carlo_pi([g.bit_generator for g in generators], samples) / samples
 
     return installed(
-        NumPy_on_threads=(np, lambda: 4 * sum(THREADS.map(numpy_hits, generators)) / samples),
-        numba_on_threads=(numba, threaded),
+        NumPy_threads=(np, lambda: 4 * sum(THREADS.map(numpy_hits, generators)) / samples),
+        numba_threads=(numba, threaded),
         numba_prange=(numba, lambda: 4 * parallel(samples) / samples),
         OpenMP=(openmp(), in_openmp),
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import re
+import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -270,6 +271,33 @@ def test_large_strided_input_is_cut_into_the_same_chunks(rng):
         gilfree.polyval(view, [1.0, 2.0]), polynomial.polyval(view, [1.0, 2.0])
     )
     np.testing.assert_allclose(gilfree.sum_of_squares(x[:, 0, 5]), x[:, 0, 5] @ x[:, 0, 5])
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the peak is read as Linux has it, in KiB")
+@pytest.mark.parametrize(
+    ("call", "output"),
+    [
+        ("sum_of_squares(x[::-1])", 0),
+        ("sum_of_squares(x)", 0),
+        ("polyval(x[::-1], [1, 2, 3])", 8 * 2**24),
+        ("histogram(x[::-1], 100)", 0),
+        ("histogram(x, 100_000, (0, 9))", 0),
+        ("sqeuclidean(x[:64000:4].reshape(-1, 4), x[:64000].reshape(-1, 16)[:, ::4])", 128 * 10**6),
+        ("mandelbrot((1000, 2000), max_iterations=10)", 8 * 10**6),
+        ("monte_carlo_pi(2**24)", 0),
+    ],
+)
+def test_no_kernel_needs_more_than_32_mib(run_script, call, output):
+    peak = run_script(f"""
+        import resource, numpy as np, gilfree
+        from gilfree import *
+        x = np.arange(2**24, dtype=np.int16)
+        for array in x[:4096], x:  # threads and imports are paid for by the first
+            before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+            result = (lambda x: {call})(array)
+        print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+    """)
+    assert int(peak) * 1024 - output < 32 * 2**20
 
 
 def test_unaligned_and_read_only_input(rng):

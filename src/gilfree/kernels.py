@@ -493,7 +493,7 @@ def monte_carlo_pi(
     Examples
     --------
     >>> gilfree.monte_carlo_pi(1_000_000, rng=1)
-    3.141572
+    3.1412
     """
     samples = whole_number("samples", samples)
     pool = _pool(workers, executor, samples * 2.5)
