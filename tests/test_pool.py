@@ -457,6 +457,7 @@ def test_a_worker_process_that_dies_is_named(run_script):
                 assert gilfree.sum_of_squares(np.ones(1_000_003)) == 1_000_003
             else:
                 raise SystemExit("nobody noticed")
+            executor.shutdown()  # or 3.11 may complain of the pipe that broke, when it exits
     """)
 
 
