@@ -216,8 +216,8 @@ def test_nested_calls_on_a_subclass_of_the_thread_pool(run_script):
         from concurrent.futures import ThreadPoolExecutor
         class Mine(ThreadPoolExecutor): pass
         with Mine(1) as executor:
-            call = executor.submit(gilfree.sum_of_squares, np.ones(10**6), executor=executor)
-            assert call.result() == 10**6
+            call = executor.submit(gilfree.sum_of_squares, np.ones(10**7), executor=executor)
+            assert call.result() == 10**7
     """)
 
 
@@ -245,7 +245,7 @@ def test_many_threads_may_call_at_once(run_script):
     run_script("""
         import numpy as np, gilfree
         from concurrent.futures import ThreadPoolExecutor
-        x = np.sin(np.arange(1_000_003.0))
+        x = np.resize(np.sin(np.arange(9973.0)), 8_000_003)
         expected = gilfree.sum_of_squares(x, workers=1)
         with ThreadPoolExecutor(16) as executor:
             results = executor.map(lambda _: gilfree.sum_of_squares(x, workers=4), range(200))
@@ -304,6 +304,36 @@ def test_every_call_gets_its_helpers_at_whatever_moment_it_comes(run_script):
     assert out == "all\n"
 
 
+def test_a_brief_call_wakes_nobody_unless_it_follows_another(run_script):
+    out = run_script("""
+        import threading, time
+        from gilfree.pool import BRIEF, LINGER, SHARED, Pool
+
+        def helpers():
+            return sum(thread.name.startswith("gilfree") for thread in threading.enumerate())
+
+        def call(work):
+            seen = []
+            pool = Pool(2, work=work)
+            pool.run(abs, [(-n,) for n in range(9)], seen.append)
+            assert seen == list(range(9))
+
+        for _ in range(100):
+            call(SHARED / 2)
+        for _ in range(3):
+            time.sleep(10 * LINGER)
+            call(BRIEF / 2)
+        print(helpers(), Pool(2, work=BRIEF / 2).alone, Pool(2, work=BRIEF).alone)
+        while not helpers():
+            call(BRIEF / 2)
+        print("in a row")
+    """)
+    lines = out.splitlines()
+    assert lines[0].split()[0] == "0"
+    assert lines[0].endswith("False")
+    assert lines[1] == "in a row"
+
+
 def test_a_helper_that_is_awake_keeps_nothing_of_the_call():
     class Result:
         pass
@@ -347,7 +377,7 @@ def test_a_forked_child_can_call(run_script):
     run_script("""
         import os, warnings, numpy as np, gilfree
         warnings.simplefilter("ignore", DeprecationWarning)  # fork with threads: what is tested
-        x = np.sin(np.arange(1_000_003.0))
+        x = np.resize(np.sin(np.arange(9973.0)), 8_000_003)
         expected = gilfree.sum_of_squares(x, workers=4)
         for _ in range(20):
             child = os.fork()
@@ -361,7 +391,7 @@ def test_a_forked_child_can_call(run_script):
 def test_a_call_while_the_interpreter_exits(run_script):
     out = run_script("""
         import atexit, threading, numpy as np, gilfree
-        x = np.sin(np.arange(1_000_003.0))
+        x = np.resize(np.sin(np.arange(9973.0)), 8_000_003)
         expected = gilfree.sum_of_squares(x)
 
         def check(where):

@@ -244,6 +244,15 @@ def histogram_nogil(
         _histogram(x, edges, scale, drift, counts)
 
 
+def edges(double first, double last, real[::1] out):
+    # With the operations of numpy.linspace, in its order.
+    cdef Py_ssize_t i, bins = out.shape[0] - 1
+    cdef real low = first, width = <real> last - low, step = width / bins
+    for i in range(bins):
+        out[i] = (i * step if step != 0 else i / <real> bins * width) + low
+    out[bins] = last
+
+
 def places(const double[::1] edges):
     # Bins per unit, and how far from its number that puts an edge, at most: NaN if it overflows.
     cdef Py_ssize_t i, bins = edges.shape[0] - 1

@@ -1,8 +1,8 @@
 """The public kernels: check the arguments, cut the work into chunks, run them, join the results.
 
-Where the chunks begin and end depends on the size of the input alone, and partial results are
-joined in the order of the chunks. So a result has the same bits for any number of workers, with
-the GIL held or released, on threads, processes or a cluster.
+A result has the same bits for any number of workers, with the GIL held or released, on threads,
+processes or a cluster: partial results are joined in the order of the chunks; and where it matters
+to them where the chunks begin and end, that depends on the size of the input alone.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from gilfree import _kernels
-from gilfree.pool import Pool, whole_number
+from gilfree.pool import SHARED, Pool, whole_number
 
 __all__ = ["histogram", "mandelbrot", "monte_carlo_pi", "polyval", "sqeuclidean", "sum_of_squares"]
 
@@ -36,14 +36,13 @@ Seed: TypeAlias = (
 )
 
 FLOAT32, FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
+PLAIN = int, float, np.float32, np.float64
 
 # To hand out a chunk costs some 5 µs, and 20 where the loop has driven Python out of the cache. So
 # chunks grow with the root of the work: few where that matters, and many where workers who share
 # them are to finish at about the same time. None is so long that Ctrl-C has to wait.
-SHORTEST = 75e3  # nanoseconds
+SHORTEST = SHARED / 2
 LONGEST = 4e6  # nanoseconds
-# Work that takes longer is worth the time and trouble of waking a thread.
-BRIEF = 1e6  # nanoseconds
 # What is not contiguous is copied for the loop, so much at a time: 512 KiB. Only the chunks of
 # sum_of_squares are copied as a whole, since its bits depend on where they begin: 8 MiB.
 BLOCK = 2**16  # elements
@@ -91,7 +90,7 @@ def sum_of_squares(
     if x.ndim != 1:
         msg = f"x must be one-dimensional, not of shape {x.shape}"
         raise ValueError(msg)
-    pool = _pool(workers, executor, x.size * 0.15)
+    pool = Pool(workers, executor, work=x.size * 0.15)
     chunks = ((nogil, dtype, x[piece]) for piece in _pieces(x.shape, cost=0.15, longest=LARGEST))
     partials: list[float] = []
     pool.run(_sum_of_squares, chunks, partials.append)
@@ -154,9 +153,9 @@ def polyval(
     dtype = np.promote_types(x_dtype, c_dtype)
     c = _contiguous(c, dtype)
     cost = 0.15 * c.size
-    pool = _pool(workers, executor, x.size * cost)
+    pool = Pool(workers, executor, work=x.size * cost)
     result = _output(out, x.shape, dtype, x=x, c=c)
-    pieces = list(_pieces(x.shape, cost))
+    pieces = list(_pieces(x.shape, cost, alone=pool.alone))
     pool.fill(_polyval, ((nogil, x[piece], c) for piece in pieces), (result[p] for p in pieces))
     if out is not None:
         return out
@@ -224,11 +223,11 @@ def histogram(
     bins = whole_number("bins", bins)
     if range is not None:
         range = tuple(_numbers("range", range, 2))  # noqa: A001
-    pool = _pool(workers, executor, x.size * 1.0)
+    pool = Pool(workers, executor, work=x.size * 1.0)
 
     def chunks() -> Iterator[tuple[Any, ...]]:
         # Each chunk counts for itself, so it is long beside its counts.
-        for piece in _pieces(x.shape, cost=1.0, shortest=8 * bins):
+        for piece in _pieces(x.shape, cost=1.0, shortest=8 * bins, alone=pool.alone):
             yield nogil, dtype, x[piece]
 
     outer = np.empty(0, dtype)
@@ -257,11 +256,12 @@ def _edges(
     range: tuple[float, float] | None,  # noqa: A002
 ) -> RealArray:
     first, last = range or (outer if outer.size else (0.0, 0.0))
-    if first < last and math.isfinite(last - first):
-        # The very step that NumPy takes after all its checks, which take longer.
-        return np.linspace(first, last, bins + 1, dtype=np.result_type(first, last, outer))
-    edges: RealArray = np.histogram_bin_edges(outer, bins, range)
-    return edges
+    if first < last and math.isfinite(last - first) and type(last - first) in PLAIN:
+        # What NumPy does after all its checks, which take longer than the count of some thousands.
+        edges: RealArray = np.empty(bins + 1, np.result_type(first, last, 1.0))
+        _kernels.edges(first, last, edges)
+        return edges.astype(np.result_type(first, last, outer), copy=False)
+    return np.histogram_bin_edges(outer, bins, range)
 
 
 def _minmax(nogil: bool, dtype: np.dtype[Any], x: NDArray[Any]) -> RealArray:
@@ -351,12 +351,12 @@ def sqeuclidean(
         raise ValueError(msg)
     dtype = np.promote_types(X_dtype, Y_dtype)
     pair = 0.1 * max(X.shape[1], 1)  # what one distance costs
-    pool = _pool(workers, executor, len(X) * len(Y) * pair)
+    pool = Pool(workers, executor, work=len(X) * len(Y) * pair)
     result = _output(out, (len(X), len(Y)), dtype, X=X, Y=Y)
     # The loop takes any strides, so only points of another dtype are copied as a whole.
     X, Y = _aligned(X, dtype), _aligned(Y, dtype)
     # Square chunks, since each of them turns its rows of Y for the loop once.
-    length = _length(result.size, pair)
+    length = _length(result.size, pair, pool.alone)
     rows = list(_cut((len(X),), max(int(length**0.5), length // max(len(Y), 1))))
     columns = list(_cut((len(Y),), max(int(length**0.5), length // max(len(X), 1))))
     pieces = [(i, j) for (i,) in rows for (j,) in columns]
@@ -426,10 +426,10 @@ def mandelbrot(
         raise ValueError(msg)
     max_iterations = whole_number("max_iterations", max_iterations, most=1_000_000)
     cost = 0.3 * max_iterations
-    pool = _pool(workers, executor, rows * columns * cost)
+    pool = Pool(workers, executor, work=rows * columns * cost)
     result = np.empty((rows, columns), np.int32)
     dx, dy = (right - left) / max(columns, 1), (top - bottom) / max(rows, 1)
-    pieces = list(_pieces((result.size,), cost, shortest=64))
+    pieces = list(_pieces((result.size,), cost, shortest=64, alone=pool.alone))
     pool.fill(
         _mandelbrot,
         ((nogil, p.start, p.stop, columns, left, top, dx, dy, max_iterations) for (p,) in pieces),
@@ -496,7 +496,7 @@ def monte_carlo_pi(
     3.1412
     """
     samples = whole_number("samples", samples)
-    pool = _pool(workers, executor, samples * 2.5)
+    pool = Pool(workers, executor, work=samples * 2.5)
     kind, entropy, key = _spawn(rng)
     chunks = (
         (nogil, kind, entropy, (*key, number), cut.stop - cut.start)
@@ -562,11 +562,11 @@ def _contiguous(x: NDArray[Any], dtype: np.dtype[Any]) -> RealArray:
     return _aligned(x, dtype).reshape(-1)
 
 
-def _blocks(x: NDArray[Any], dtype: np.dtype[Any]) -> Iterator[RealArray]:
-    """Yield a chunk in parts that are small enough to be copied, if they must be."""
-    as_it_is = x.dtype == dtype and x.flags.c_contiguous and x.flags.aligned
-    for block in [...] if as_it_is else _cut(x.shape, BLOCK):
-        yield _contiguous(x[block], dtype)
+def _blocks(x: NDArray[Any], dtype: np.dtype[Any]) -> Iterable[RealArray]:
+    """Return a chunk in parts that are small enough to be copied, if they must be."""
+    if x.dtype == dtype and x.flags.c_contiguous and x.flags.aligned:
+        return (x.reshape(-1),)
+    return (_contiguous(x[block], dtype) for block in _cut(x.shape, BLOCK))
 
 
 def _aligned(x: NDArray[Any], dtype: np.dtype[Any]) -> RealArray:
@@ -599,13 +599,12 @@ def _output(
     return np.asarray(out, dtype)  # of a subclass, too
 
 
-def _pool(workers: int | None, executor: Executor | None, nanoseconds: float) -> Pool:
-    """Return where to run work of so many nanoseconds."""
-    return Pool(workers, executor, brief=nanoseconds < BRIEF)
-
-
 def _pieces(
-    shape: tuple[int, ...], cost: float, shortest: int = 1, longest: int = sys.maxsize
+    shape: tuple[int, ...],
+    cost: float,
+    shortest: int = 1,
+    longest: int = sys.maxsize,
+    alone: bool = False,
 ) -> Iterable[tuple[Any, ...]]:
     """Return the indices that cut an array of this shape into chunks, in C order.
 
@@ -616,15 +615,17 @@ def _pieces(
         What an element costs about, in nanoseconds on one core.
     shortest, longest : int, optional
         Elements that a chunk has at the least, and at the most about.
+    alone : bool, default: False
+        Nobody shares the work, and where it is cut leaves no trace in the result.
     """
     size = math.prod(shape)
-    return _cut(shape, max(min(_length(size, cost), longest), shortest))
+    return _cut(shape, max(min(_length(size, cost, alone), longest), shortest))
 
 
-def _length(size: int, cost: float) -> int:
+def _length(size: int, cost: float, alone: bool = False) -> int:
     """Return how many of so many elements a chunk has at the least."""
     nanoseconds = max(math.sqrt(size * cost * SHORTEST / 2), SHORTEST)
-    return max(int(min(nanoseconds, LONGEST) / cost), 1)
+    return max(int(min(LONGEST if alone else nanoseconds, LONGEST) / cost), 1)
 
 
 def _cut(shape: tuple[int, ...], length: int) -> Iterable[tuple[Any, ...]]:

@@ -35,6 +35,10 @@ Result = TypeVar("Result")
 # Of the pool that all calls share: more than anyone asks for. A thread starts when it is needed.
 MOST_THREADS = 256
 
+# Work that takes no longer is done sooner by one thread, and work up to a millisecond sooner than
+# a thread is woken that sleeps.
+SHARED = 150e3  # nanoseconds
+BRIEF = 1e6  # nanoseconds
 # How long a helper stays awake, in wait of the next call, before it goes to sleep.
 LINGER = 200e-6  # seconds
 # How long the caller stays awake, in wait of its helpers.
@@ -74,8 +78,13 @@ class Pool:
         Who helps. By default threads that all calls share. It is the caller's, and is never shut
         down here. Of other executors than ``ThreadPoolExecutor``, only ``submit`` is used, and
         ``result`` and ``cancel`` of the futures; they get picklable tasks and arguments.
-    brief : bool, default: False
-        The work may take no longer than it does to wake a thread.
+    work : float, optional
+        What the work will cost about, in nanoseconds on one core. By default enough to be shared.
+
+    Attributes
+    ----------
+    alone : bool
+        Whether the caller will do all of it, so that there is no use in many chunks.
 
     Raises
     ------
@@ -86,7 +95,10 @@ class Pool:
     """
 
     def __init__(
-        self, workers: int | None = None, executor: Executor | None = None, brief: bool = False
+        self,
+        workers: int | None = None,
+        executor: Executor | None = None,
+        work: float = math.inf,
     ) -> None:
         if workers is not None:
             workers = whole_number("workers", workers)
@@ -97,10 +109,13 @@ class Pool:
             raise TypeError(msg)
         self._workers = workers
         self._executor = executor
-        self._brief = brief and executor is None
         self._on_threads = executor is None or (
             isinstance(executor, ThreadPoolExecutor)
             and not isinstance(executor, _INTERPRETER_POOL)  # pickles what it is given
+        )
+        self._brief = executor is None and SHARED <= work < BRIEF
+        self.alone = (
+            work < SHARED or (self._on_threads and workers == 1) or (self._brief and _all_sleep())
         )
 
     def run(
@@ -115,14 +130,13 @@ class Pool:
         work any more, ``KeyboardInterrupt`` too. A single chunk is run here and now.
         """
         chunks = iter(chunks)
-        head = list(itertools.islice(chunks, 2))
+        head: list[tuple[Any, ...]] = []
         workers = 1
-        if len(head) == 2:
+        if not self.alone:
             workers = self._workers or (usable_cpus() if self._on_threads else sys.maxsize)
-            head += itertools.islice(chunks, max(min(workers, MOST_THREADS) - 2, 0))
-        chunks = itertools.chain(head, chunks)
-        alone = len(head) < 2 or (self._on_threads and workers == 1)
-        if alone or (self._brief and _all_sleep()):
+            head += itertools.islice(chunks, max(min(workers, MOST_THREADS), 2))
+            chunks = itertools.chain(head, chunks)
+        if len(head) < 2 or (self._on_threads and workers == 1):
             for chunk in chunks:
                 join(task(*chunk))
         elif self._on_threads:
@@ -131,7 +145,7 @@ class Pool:
         else:
             assert self._executor is not None
             _run_elsewhere(task, chunks, join, workers, self._executor)
-        if self._brief and not alone:
+        if self._brief:
             _note_brief_call()
 
     def fill(
@@ -145,9 +159,9 @@ class Pool:
         Threads write to their piece themselves. Elsewhere the last argument is None, the task
         returns a new array, and it is copied here.
         """
-        if self._on_threads:
-            filled = ((*chunk, piece) for chunk, piece in zip(chunks, pieces, strict=True))
-            self.run(task, filled, lambda _: None)
+        if self._on_threads or self.alone:
+            filled = [(*chunk, piece) for chunk, piece in zip(chunks, pieces, strict=True)]
+            self.run(task, filled, _ignore)
         else:
             pieces = iter(pieces)
 
@@ -155,6 +169,10 @@ class Pool:
                 next(pieces)[...] = result
 
             self.run(task, ((*chunk, None) for chunk in chunks), copy)
+
+
+def _ignore(_: object) -> None:
+    pass
 
 
 def whole_number(name: str, value: int, least: int = 1, most: int | None = None) -> int:
