@@ -90,9 +90,9 @@ def test_a_call_that_does_both():
 def test_bytecode_is_told_from_a_long_hold_in_c():
     loop = gilfree.probe(count_to_a_million, workers=1)
     assert loop.held >= 0.95
-    c = gilfree.probe(hold, 50_000, workers=1)
-    assert 0.045 < c.longest_stall < 0.5
-    assert loop.longest_stall < c.longest_stall / 10
+    c = gilfree.probe(hold, 200_000, workers=1)
+    assert 0.18 < c.longest_stall < 1
+    assert loop.longest_stall < c.longest_stall / 5  # a busy machine may keep a thread for 8 ms
     assert loop.summary == "holds the GIL in bytecode"
     assert c.summary == "holds the GIL in C"
 
