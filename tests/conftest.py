@@ -13,6 +13,11 @@ from hypothesis import HealthCheck, settings
 from gilfree import testing
 from gilfree.pool import gil_enabled
 
+# Dask's profiler reads the frames of threads that run. Without a GIL that may crash the interpreter
+# (CPython issue 152355). Every process that a test starts inherits this.
+if not gil_enabled():
+    os.environ["DASK_DISTRIBUTED__WORKER__PROFILE__ENABLED"] = "False"
+
 # A busy machine is no reason to fail.
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("patient")

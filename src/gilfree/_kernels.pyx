@@ -41,6 +41,7 @@ cdef enum:
     ROWS = 32
     TILES = 4
     DEPTH = 64
+    AHEAD = 4
     # polyval and histogram look at so many values at a time, which fit in the L1 cache.
     BLOCK = 1024
 
@@ -267,61 +268,90 @@ def places(const double[::1] edges):
 
 # ---------------------------------------------------------------- sqeuclidean: balanced arithmetic
 
+cdef extern from *:
+    """
+    #if defined(__GNUC__)
+        #define gilfree_prefetch_to_write(address) __builtin_prefetch(address, 1)
+    #else
+        #define gilfree_prefetch_to_write(address)
+    #endif
+    """
+    void gilfree_prefetch_to_write(const void *address) noexcept nogil
+
+
 cdef void _sqeuclidean(const real[:, :] X, const real[:, :] Y, real[:, :] out) noexcept nogil:
     # TILES times ROWS rows of Y at a time, turned so that a vector holds one coordinate of several.
-    # Each row of out lies in one piece, though out itself, a block of the result, does not.
     cdef real[TILES][DEPTH][ROWS] tiles
-    cdef Py_ssize_t i, j = 0, k, tile, lane, start, depth, width, count
+    cdef Py_ssize_t i, j = 0, k, tile, lane, start, depth, width
     if X.shape[1] == 0:
         out[:, :] = 0
     while j < Y.shape[0]:
         width = min(TILES * ROWS, Y.shape[0] - j)
-        count = (width + ROWS - 1) // ROWS
         start = 0
         while start < X.shape[1]:
             depth = min(DEPTH, X.shape[1] - start)
-            for tile in range(count):
+            for tile in range((width + ROWS - 1) // ROWS):
                 for lane in range(ROWS):
                     i = j + min(tile * ROWS + lane, width - 1)
                     for k in range(depth):
                         tiles[tile][k][lane] = Y[i, start + k]
-            for i in range(0, X.shape[0], 2):
-                for tile in range(count):
-                    _add_distances(X, i, start, depth, tiles[tile], out, j + tile * ROWS)
+            _add_distances(X, start, depth, tiles, out, j, width)
             start += DEPTH
         j += TILES * ROWS
 
 
 cdef void _add_distances(
-    const real[:, :] X, Py_ssize_t i, Py_ssize_t start, Py_ssize_t depth,
-    real[ROWS] *tile, real[:, :] out, Py_ssize_t j
+    const real[:, :] X, Py_ssize_t start, Py_ssize_t depth,
+    real[DEPTH][ROWS] *tiles, real[:, :] out, Py_ssize_t j, Py_ssize_t width
 ) noexcept nogil:
-    # Of rows i and i + 1 of X, so that each vector of the tile is loaded once for both.
+    # Each row of out lies in one piece, though out itself, a block of the result, does not. So the
+    # CPU can't foresee which row comes next, and has to be told.
+    cdef real[2][DEPTH] points
+    cdef real[2][ROWS] edge
+    cdef Py_ssize_t i, k, row, rows, tile, lane, count
+    for i in range(0, X.shape[0], 2):
+        rows = min(2, X.shape[0] - i)
+        for row in range(i + AHEAD, min(i + AHEAD + 2, X.shape[0])):
+            for lane in range(0, width, 8):
+                gilfree_prefetch_to_write(&out[row, j + lane])
+        for row in range(2):
+            for k in range(depth):
+                points[row][k] = X[i + min(row, rows - 1), start + k]
+        for tile in range((width + ROWS - 1) // ROWS):
+            lane = j + tile * ROWS
+            count = min(ROWS, width - tile * ROWS)
+            if rows == 2 and count == ROWS:
+                _add_tile(points, tiles[tile], depth, start, &out[i, lane], &out[i + 1, lane])
+                continue
+            for row in range(rows):
+                for k in range(count):
+                    edge[row][k] = out[i + row, lane + k]
+            _add_tile(points, tiles[tile], depth, start, edge[0], edge[1])
+            for row in range(rows):
+                for k in range(count):
+                    out[i + row, lane + k] = edge[row][k]
+
+
+cdef void _add_tile(
+    real[DEPTH] *points, real[ROWS] *tile, Py_ssize_t depth, bint further, real *out1, real *out2
+) noexcept nogil:
+    # Two points at a time, so that each vector of the tile is loaded once for both.
     cdef real[ROWS] one, two
-    cdef real difference, x1, x2
-    cdef Py_ssize_t k, lane, next = min(i + 1, X.shape[0] - 1), width = min(ROWS, out.shape[1] - j)
-    cdef real *out1 = &out[i, j]
-    cdef real *out2 = &out[next, j]
+    cdef real difference
+    cdef Py_ssize_t k, lane
     for lane in range(ROWS):
-        one[lane] = two[lane] = 0
+        one[lane] = out1[lane] if further else 0
+        two[lane] = out2[lane] if further else 0
     for k in range(depth):
-        x1, x2 = X[i, start + k], X[next, start + k]
         for lane in range(ROWS):
-            difference = x1 - tile[k][lane]
+            difference = points[0][k] - tile[k][lane]
             one[lane] += difference * difference
-            difference = x2 - tile[k][lane]
+            difference = points[1][k] - tile[k][lane]
             two[lane] += difference * difference
-    if start == 0:
-        for lane in range(width):
-            out1[lane] = one[lane]
-        for lane in range(width):
-            out2[lane] = two[lane]
-    else:
-        for lane in range(width):
-            out1[lane] += one[lane]
-        if next > i:
-            for lane in range(width):
-                out2[lane] += two[lane]
+    for lane in range(ROWS):
+        out1[lane] = one[lane]
+    for lane in range(ROWS):
+        out2[lane] = two[lane]
 
 
 def sqeuclidean_gil(

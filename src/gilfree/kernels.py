@@ -155,8 +155,8 @@ def polyval(
     cost = 0.15 * c.size
     pool = Pool(workers, executor, work=x.size * cost)
     result = _output(out, x.shape, dtype, x=x, c=c)
-    pieces = list(_pieces(x.shape, cost, alone=pool.alone))
-    pool.fill(_polyval, ((nogil, x[piece], c) for piece in pieces), (result[p] for p in pieces))
+    pieces = _pieces(x.shape, cost, alone=pool.alone)
+    pool.fill(_polyval, ((nogil, x[piece], c, result[piece]) for piece in pieces))
     if out is not None:
         return out
     return result if result.ndim else result[()]
@@ -355,17 +355,24 @@ def sqeuclidean(
     result = _output(out, (len(X), len(Y)), dtype, X=X, Y=Y)
     # The loop takes any strides, so only points of another dtype are copied as a whole.
     X, Y = _aligned(X, dtype), _aligned(Y, dtype)
-    # Square chunks, since each of them turns its rows of Y for the loop once.
-    length = _length(result.size, pair, pool.alone)
-    rows = list(_cut((len(X),), max(int(length**0.5), length // max(len(Y), 1))))
-    columns = list(_cut((len(Y),), max(int(length**0.5), length // max(len(X), 1))))
-    pieces = [(i, j) for (i,) in rows for (j,) in columns]
-    pool.fill(
-        _sqeuclidean,
-        ((nogil, X[i], Y[j]) for i, j in pieces),
-        (result[piece] for piece in pieces),
-    )
+    pieces = _squares(len(X), len(Y), _length(result.size, pair, pool.alone))
+    pool.fill(_sqeuclidean, ((nogil, X[i], Y[j], result[i, j]) for i, j in pieces))
     return result if out is None else out
+
+
+def _squares(rows: int, columns: int, length: int) -> Iterable[tuple[slice, slice]]:
+    """Cut a matrix into chunks of about so many elements that are as nearly square as may be.
+
+    Each chunk turns its rows of Y for the loop once, and that pays by the rows of X it has.
+    """
+    size = rows * columns
+    if size < 2 * length:
+        return [(slice(0, rows), slice(0, columns))] if size else []
+    count = size // length
+    side = math.sqrt(size / count)
+    down = max(round(rows / side), 1)
+    across = max(round(count / down), 1)
+    return itertools.product(_evenly(rows, down), _evenly(columns, across))
 
 
 def _sqeuclidean(nogil: bool, X: RealArray, Y: RealArray, out: RealArray | None) -> RealArray:
@@ -429,12 +436,10 @@ def mandelbrot(
     pool = Pool(workers, executor, work=rows * columns * cost)
     result = np.empty((rows, columns), np.int32)
     dx, dy = (right - left) / max(columns, 1), (top - bottom) / max(rows, 1)
-    pieces = list(_pieces((result.size,), cost, shortest=64, alone=pool.alone))
-    pool.fill(
-        _mandelbrot,
-        ((nogil, p.start, p.stop, columns, left, top, dx, dy, max_iterations) for (p,) in pieces),
-        (result.reshape(-1)[piece] for piece in pieces),
-    )
+    flat = result.reshape(-1)
+    picture = columns, left, top, dx, dy, max_iterations
+    pieces = _pieces(flat.shape, cost, shortest=64, alone=pool.alone)
+    pool.fill(_mandelbrot, ((nogil, p.start, p.stop, *picture, flat[p]) for (p,) in pieces))
     return result
 
 
@@ -619,6 +624,8 @@ def _pieces(
         Nobody shares the work, and where it is cut leaves no trace in the result.
     """
     size = math.prod(shape)
+    if size * cost < 2 * SHORTEST and shape and size:
+        return [(slice(0, shape[0]),)]
     return _cut(shape, max(min(_length(size, cost, alone), longest), shortest))
 
 
@@ -646,7 +653,11 @@ def _cut_further(shape: tuple[int, ...], length: int) -> Iterator[tuple[Any, ...
             for rest in _cut(shape[1:], length):
                 yield (index, *rest)
     else:
-        count = shape[0] * row // length
-        borders = [shape[0] * number // count for number in range(count + 1)]
-        for start, stop in itertools.pairwise(borders):
-            yield (slice(start, stop),)
+        for piece in _evenly(shape[0], shape[0] * row // length):
+            yield (piece,)
+
+
+def _evenly(size: int, count: int) -> Iterator[slice]:
+    """Return slices that cut so many elements into `count` pieces of about the same length."""
+    borders = [size * number // count for number in range(count + 1)]
+    return itertools.starmap(slice, itertools.pairwise(borders))

@@ -129,13 +129,24 @@ class Pool:
         The first exception ends the rest. On threads it reaches the caller when none of them is at
         work any more, ``KeyboardInterrupt`` too. A single chunk is run here and now.
         """
+        if self.alone:
+            for chunk in chunks:
+                join(task(*chunk))
+        else:
+            self._share(task, chunks, join)
+        if self._brief:
+            _note_brief_call()
+
+    def _share(
+        self,
+        task: Callable[..., Result],
+        chunks: Iterable[tuple[Any, ...]],
+        join: Callable[[Result], object],
+    ) -> None:
         chunks = iter(chunks)
-        head: list[tuple[Any, ...]] = []
-        workers = 1
-        if not self.alone:
-            workers = self._workers or (usable_cpus() if self._on_threads else sys.maxsize)
-            head += itertools.islice(chunks, max(min(workers, MOST_THREADS), 2))
-            chunks = itertools.chain(head, chunks)
+        workers = self._workers or (usable_cpus() if self._on_threads else sys.maxsize)
+        head = list(itertools.islice(chunks, max(min(workers, MOST_THREADS), 2)))
+        chunks = itertools.chain(head, chunks)
         if len(head) < 2 or (self._on_threads and workers == 1):
             for chunk in chunks:
                 join(task(*chunk))
@@ -145,30 +156,27 @@ class Pool:
         else:
             assert self._executor is not None
             _run_elsewhere(task, chunks, join, workers, self._executor)
-        if self._brief:
-            _note_brief_call()
 
-    def fill(
-        self,
-        task: Callable[..., NDArray[Any]],
-        chunks: Iterable[tuple[Any, ...]],
-        pieces: Iterable[NDArray[Any]],
-    ) -> None:
-        """Run chunks whose results are pieces of one array: ``task(*chunk, piece)``.
+    def fill(self, task: Callable[..., NDArray[Any]], chunks: Iterable[tuple[Any, ...]]) -> None:
+        """Run chunks whose last argument is the piece of an array that the task is to fill.
 
         Threads write to their piece themselves. Elsewhere the last argument is None, the task
         returns a new array, and it is copied here.
         """
         if self._on_threads or self.alone:
-            filled = [(*chunk, piece) for chunk, piece in zip(chunks, pieces, strict=True)]
-            self.run(task, filled, _ignore)
+            self.run(task, chunks, _ignore)
         else:
-            pieces = iter(pieces)
+            pieces: deque[NDArray[Any]] = deque()
+
+            def without_pieces() -> Iterator[tuple[Any, ...]]:
+                for *chunk, piece in chunks:
+                    pieces.append(piece)
+                    yield (*chunk, None)
 
             def copy(result: NDArray[Any]) -> None:
-                next(pieces)[...] = result
+                pieces.popleft()[...] = result
 
-            self.run(task, ((*chunk, None) for chunk in chunks), copy)
+            self.run(task, without_pieces(), copy)
 
 
 def _ignore(_: object) -> None:
