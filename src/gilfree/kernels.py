@@ -41,7 +41,8 @@ PLAIN = int, float, np.float32, np.float64
 # To hand out a chunk costs some 5 µs, and 20 where the loop has driven Python out of the cache. So
 # chunks grow with the root of the work: few where that matters, and many where workers who share
 # them are to finish at about the same time. None is so long that Ctrl-C has to wait.
-SHORTEST = SHARED / 2
+SHORTEST = SHARED / 2  # nanoseconds
+FEW = 16  # chunks; so many, or more, end at about the same time whatever their number
 LONGEST = 4e6  # nanoseconds
 # What is not contiguous is copied for the loop, so much at a time: 512 KiB. Only the chunks of
 # sum_of_squares are copied as a whole, since its bits depend on where they begin: 8 MiB.
@@ -631,8 +632,12 @@ def _pieces(
 
 def _length(size: int, cost: float, alone: bool = False) -> int:
     """Return how many of so many elements a chunk has at the least."""
-    nanoseconds = max(math.sqrt(size * cost * SHORTEST / 2), SHORTEST)
-    return max(int(min(LONGEST if alone else nanoseconds, LONGEST) / cost), 1)
+    if alone:
+        return max(int(LONGEST / cost), 1)
+    count = int(size * cost / min(max(math.sqrt(size * cost * SHORTEST / 2), SHORTEST), LONGEST))
+    if count < FEW:  # an odd one out would keep all but one worker waiting
+        count = 1 << max(count.bit_length() - 1, 0)
+    return max(size // count, 1)
 
 
 def _cut(shape: tuple[int, ...], length: int) -> Iterable[tuple[Any, ...]]:

@@ -37,7 +37,7 @@ MOST_THREADS = 256
 
 # Work that takes no longer is done sooner by one thread, and work up to a millisecond sooner than
 # a thread is woken that sleeps.
-SHARED = 150e3  # nanoseconds
+SHARED = 100e3  # nanoseconds
 BRIEF = 1e6  # nanoseconds
 # How long a helper stays awake, in wait of the next call, before it goes to sleep.
 LINGER = 200e-6  # seconds
