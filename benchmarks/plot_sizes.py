@@ -3,7 +3,7 @@
     python benchmarks/plot_sizes.py docs/sizes.svg
 
 The public function on one worker and on all CPUs, and the compiled loop called once on one thread,
-are timed in turn. So the plot shows what the public function costs where the work is small, where
+are timed in turn, each in a row of calls. So the plot shows what the public function costs where the work is small, where
 a second thread begins to pay, and how far it goes. It takes some minutes and 2 GB of memory.
 """
 
@@ -16,16 +16,16 @@ import sys
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
-from timing import in_turn
+from timing import bursts_in_turn, in_turn
 
 import gilfree
 from gilfree import _kernels
 from gilfree.compare import environment
-from gilfree.pool import usable_cpus
+from gilfree.pool import SHARED, usable_cpus
 from gilfree.report import environment_line
 
 POINTS = [1, 8, 64, 512, *(round(10 ** (n / 4)) for n in range(12, 33))]
-SECONDS = 0.4  # for each point
+ROUNDS = 7
 
 
 # For so many elements: the compiled loop in one call, and the public function.
@@ -84,9 +84,9 @@ def measure(kernel):
             functools.partial(public, *args, workers=1),
             functools.partial(public, *args),
         ]
-        once = sum(times[0] for times in in_turn(calls, 2))
-        rounds = min(max(round(SECONDS / once), 3), 2000)
-        rows.append([statistics.median(times) for times in in_turn(calls, rounds)])
+        once = sum(times[0] for times in in_turn(calls, 1))
+        rounds = bursts_in_turn(calls, ROUNDS if once < 1 else 3)
+        rows.append([statistics.median(times) for times in rounds])
         if sys.stderr.isatty():
             print(f"\r{kernel.__name__} {size:,}  ", end="", file=sys.stderr)
     return np.array(rows)
@@ -112,9 +112,9 @@ def plot(results, path):
         panel.axhline(1, color="0.4", linewidth=0.8)
         panel.plot(POINTS, loop / one, "--", color="#d55e00", label="one worker")
         panel.plot(POINTS, loop / every, "o-", color="#0072b2", markersize=3, label="all CPUs")
-        paying = next((n for n, t in zip(POINTS, loop, strict=True) if t >= 150e-6), None)
+        paying = next((n for n, t in zip(POINTS, loop, strict=True) if t >= SHARED * 1e-9), None)
         if paying:
-            panel.axvline(paying, color="0.4", linewidth=0.8, linestyle=":", label="150 µs of work")
+            panel.axvline(paying, color="0.4", linewidth=0.8, linestyle=":", label=f"{SHARED / 1e3:.0f} µs of work")
         panel.set(title=name, xscale="log", ylim=(0, usable_cpus() * 1.1))
     for panel in panels[1]:
         panel.set_xlabel("elements")

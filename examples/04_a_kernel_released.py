@@ -5,11 +5,12 @@ import gilfree
 comparison = gilfree.compare(gilfree.mandelbrot, (600, 800), repeat=5)
 print("mandelbrot on 600 × 800 pixels")
 names = {
+    "bytecode": "threads, a part of it in pure Python",
     "held": "threads, GIL held",
     "released": "threads, GIL released",
-    "processes": "the machine's limit: independent processes",
+    "limit": "the machine's limit: independent processes",
 }
 for row in comparison.rows:
-    jobs = row.workers if row.mode == "processes" else 1  # each process does a whole one
+    jobs = row.workers if row.mode == "limit" else 1  # each process does a whole one
     taken = f"{row.seconds / jobs * 1e3:5.1f} ms  {row.speedup:.2f}×"
     print(f"  {names[row.mode]:<43} {row.workers} at once  {taken}")

@@ -10,7 +10,7 @@ SINE = np.sin(np.arange(9973.0))
 # Each is work for more than a millisecond: a call that is done sooner wakes no other thread.
 CALLS = {
     "sum_of_squares": lambda **how: gilfree.sum_of_squares(np.resize(SINE, 7_000_003), **how),
-    "polyval": lambda **how: gilfree.polyval(np.resize(SINE, SIZE), [0.1, 0.2, 0.3], **how),
+    "polyval": lambda **how: gilfree.polyval(np.resize(SINE, SIZE), [0.1, 0.2, 0.3, 0.4], **how),
     "histogram": lambda **how: gilfree.histogram(np.resize(SINE, SIZE), 77, **how),
     "sqeuclidean": lambda **how: gilfree.sqeuclidean(
         np.sin(np.arange(14_000)).reshape(-1, 7), np.cos(np.arange(8400)).reshape(-1, 7), **how

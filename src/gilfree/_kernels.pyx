@@ -82,25 +82,22 @@ def sum_of_squares_nogil(const real[::1] x):
 
 cdef void _polyval(const real[::1] x, const real[::1] c, real[::1] out) noexcept nogil:
     # Horner's rule, with NumPy's very operations in NumPy's order: four coefficients at a time, for
-    # a block of points that stays in the L1 cache.
-    cdef Py_ssize_t i, k, start = 0, stop
-    cdef real c1, c2, c3, c4
+    # a block of points that stays in the L1 cache. Zeros before the first coefficient, to make up
+    # four, change no bit: NumPy, too, begins with x * 0.
+    cdef Py_ssize_t i, k, start = 0, stop, steps = (c.shape[0] + 2) // 4 * 4
+    cdef real c0, c1, c2, c3, c4
     while start < x.shape[0]:
         stop = min(start + BLOCK, x.shape[0])
-        k = c.shape[0] - 1
-        c1 = c[k]
+        c0 = c[steps] if steps < c.shape[0] else 0
         for i in range(start, stop):
-            out[i] = c1 + x[i] * 0
-        while k >= 4:
-            c1, c2, c3, c4 = c[k - 1], c[k - 2], c[k - 3], c[k - 4]
+            out[i] = c0 + x[i] * 0
+        for k in range(steps, 0, -4):
+            c1 = c[k - 1] if k - 1 < c.shape[0] else 0
+            c2 = c[k - 2] if k - 2 < c.shape[0] else 0
+            c3 = c[k - 3] if k - 3 < c.shape[0] else 0
+            c4 = c[k - 4]
             for i in range(start, stop):
                 out[i] = c4 + (c3 + (c2 + (c1 + out[i] * x[i]) * x[i]) * x[i]) * x[i]
-            k -= 4
-        while k >= 1:
-            c1 = c[k - 1]
-            for i in range(start, stop):
-                out[i] = c1 + out[i] * x[i]
-            k -= 1
         start = stop
 
 

@@ -1,6 +1,7 @@
-"""Run one kernel with the GIL held and released on 1, 2, 4 ... workers, beside the machine's limit.
+"""Run the work of one kernel in every way on 1, 2, 4 ... workers, beside the machine's limit.
 
-The limit is what N independent processes reach that run the same kernel at once: they share no
+The ways are threads that run bytecode; the compiled loop on threads, with the GIL held and
+released; and an executor of the caller's, such as a process pool. The limit is what N independent processes reach that run the same kernel at once: they share no
 GIL, no pool and no memory, so whatever they lack to N times one process, the machine lacks. Many
 virtual CPUs share one core, and all share the memory.
 
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import os
 import pickle
 import platform
@@ -21,17 +23,19 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
-from typing import IO, Any, Literal, Self, TypeAlias
+from concurrent.futures import Executor, ThreadPoolExecutor
+from typing import IO, Any, Literal, Self, TypeAlias, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gilfree import kernels
+from gilfree import bytecode, kernels
 from gilfree.build import build_info
+from gilfree.gil_report import readable_time
 from gilfree.pool import gil_enabled, usable_cpus, whole_number
 
-Mode: TypeAlias = Literal["held", "released", "processes"]
-MODES: tuple[Mode, ...] = ("held", "released", "processes")
+Mode: TypeAlias = Literal["bytecode", "held", "released", "executor", "limit"]
+MODES: tuple[Mode, ...] = get_args(Mode)
 MOST_PROCESSES = 64
 # Short calls are repeated for so long, or else they would measure how processes are woken up.
 SHORTEST_SECONDS = 20e-3
@@ -43,15 +47,17 @@ class Row:
 
     Attributes
     ----------
-    mode : {"held", "released", "processes"}
-        The GIL held, or released, on threads; or one worker in each of several processes.
+    mode : {"bytecode", "held", "released", "executor", "limit"}
+        A part of the work in pure Python, on threads; the kernel on threads, with the GIL held or
+        released; on the caller's executor; or on one thread in each of several processes.
     workers : int
         Threads, or processes.
     seconds, seconds_low, seconds_high : float
-        Median and quartiles of the wall time of one call.
+        Median and quartiles of the wall time.
     speedup, speedup_low, speedup_high : float
-        Work done per second over that of the same mode with one worker: median and quartiles of
-        the rounds. N processes do the work N times.
+        Work done per second over that of the same mode with one worker, and of an executor over
+        one thread of this process: median and quartiles of the rounds. N processes that show the
+        limit do the work N times.
     """
 
     mode: Mode
@@ -90,7 +96,7 @@ class Comparison:
         for row in self.rows:
             if (row.mode, row.workers) == (mode, workers):
                 return row
-        msg = f"no row for {mode!r} with {workers} workers: there are {MODES}, {self.workers}"
+        msg = f"no row for {mode!r} with {workers} workers: there are {self.modes}, {self.workers}"
         raise KeyError(msg)
 
     @property
@@ -98,21 +104,38 @@ class Comparison:
         """The numbers of workers that were compared, ascending."""
         return tuple(sorted({row.workers for row in self.rows}))
 
+    @property
+    def modes(self) -> tuple[Mode, ...]:
+        """The ways that were compared."""
+        return tuple(dict.fromkeys(row.mode for row in self.rows))
+
     def to_dict(self) -> dict[str, Any]:
         """Return plain dicts, lists, strings and numbers, for JSON."""
         return {**dataclasses.asdict(self), "rows": [dataclasses.asdict(row) for row in self.rows]}
 
     def __str__(self) -> str:
         """Return a table of at most 80 columns."""
+        headings = {
+            "bytecode": "bytecode",
+            "held": "GIL held",
+            "released": "GIL released",
+            "executor": "executor",
+            "limit": "limit",
+        }
         lines = [
             f"{self.kernel}: median of {self.repeat} rounds, and speedup over one worker",
-            f"{'workers':>7} {'GIL held':>20} {'GIL released':>20} {'machine limit':>20}",
+            "".join([f"{'workers':>7}", *(f"{headings[mode]:>15}" for mode in self.modes)]),
         ]
         for workers in self.workers:
-            cells = [self.row(mode, workers) for mode in MODES]
-            texts = [f"{row.seconds * 1e3:.2f} ms {row.speedup:5.2f}×" for row in cells[:2]]
-            lines.append(f"{workers:>7} {texts[0]:>20} {texts[1]:>20} {cells[2].speedup:>19.2f}×")
+            cells = [_cell(self.row(mode, workers)) for mode in self.modes]
+            lines.append("".join([f"{workers:>7}", *(f"{cell:>15}" for cell in cells)]))
         return "\n".join(lines)
+
+
+def _cell(row: Row) -> str:
+    # Bytecode does a part of the work only, and processes do it several times.
+    seconds = "" if row.mode in ("bytecode", "limit") else readable_time(row.seconds)
+    return f"{seconds} {row.speedup:5.2f}×"
 
 
 def compare(
@@ -120,10 +143,11 @@ def compare(
     *args: Any,
     workers: int | None = None,
     repeat: int = 9,
+    executor: Executor | None = None,
     on_round: Callable[[], object] | None = None,
     **kwargs: Any,
 ) -> Comparison:
-    """Run ``kernel(*args, **kwargs)`` with the GIL held and released, and in independent processes.
+    """Run ``kernel(*args, **kwargs)`` with the GIL held and released, and in other ways.
 
     Parameters
     ----------
@@ -136,6 +160,8 @@ def compare(
         each comes with a process that has arguments of its own. By default all usable CPUs.
     repeat : int, default: 9
         How many rounds to run, after one that is not counted.
+    executor : concurrent.futures.Executor, optional
+        Where else to run it, such as a ``ProcessPoolExecutor`` with as many workers.
     on_round : callable, optional
         Called without arguments after each round, to show progress.
 
@@ -163,28 +189,42 @@ def compare(
     repeat = whole_number("repeat", repeat)
     counts = _worker_counts(most)
 
-    def seconds(calls: int, nogil: bool, workers: int) -> float:
-        start = time.perf_counter()
-        for _ in range(calls):
-            kernel(*args, **kwargs, nogil=nogil, workers=workers)
-        return (time.perf_counter() - start) / calls
-
-    seconds(1, nogil=True, workers=1)  # complains of wrong arguments before a process is started
-    calls = max(1, round(SHORTEST_SECONDS / seconds(1, nogil=True, workers=1)))
-    ways: dict[tuple[Mode, int], list[float]] = {(m, n): [] for n in counts for m in MODES}
-    with _Processes(most, name, args, kwargs) as processes:
+    call = functools.partial(kernel, *args, **kwargs)
+    call(workers=1)  # complains of wrong arguments before a process is started
+    calls = max(1, round(SHORTEST_SECONDS / _seconds(lambda: call(workers=1))))
+    loop = getattr(bytecode, name)(*args, **kwargs)
+    with _Processes(most, name, args, kwargs) as processes, ThreadPoolExecutor(most) as threads:
+        run: dict[Mode, Callable[[int], float]] = {
+            "bytecode": lambda n: _seconds(lambda: bytecode.run(loop, threads, n)),
+            "held": lambda n: _seconds(lambda: call(workers=n, nogil=False), calls),
+            "released": lambda n: _seconds(lambda: call(workers=n), calls),
+            "executor": lambda n: _seconds(lambda: call(workers=n, executor=executor)),
+            "limit": lambda n: processes.seconds(calls, n),
+        }
+        if executor is None:
+            del run["executor"]
+        ways: dict[tuple[Mode, int], list[float]] = {(m, n): [] for n in counts for m in run}
         for number in range(repeat + 1):
             for (mode, n), times in ways.items():
-                if mode == "processes":
-                    taken = processes.seconds(calls, n)
-                else:
-                    taken = seconds(calls, nogil=mode == "released", workers=n)
+                taken = run[mode](n)
                 if number:
                     times.append(taken)
             if number and on_round is not None:
                 on_round()
-    rows = [_row(mode, n, ways[mode, 1], ways[mode, n]) for mode in MODES for n in counts]
+    rows = [
+        _row(mode, n, ways["released" if mode == "executor" else mode, 1], ways[mode, n])
+        for mode in run
+        for n in counts
+    ]
     return Comparison(name, repeat, environment(), tuple(rows))
+
+
+def _seconds(call: Callable[[], object], calls: int = 1) -> float:
+    """Return what one of so many calls takes."""
+    start = time.perf_counter()
+    for _ in range(calls):
+        call()
+    return (time.perf_counter() - start) / calls
 
 
 def _worker_counts(most: int) -> list[int]:
@@ -193,7 +233,7 @@ def _worker_counts(most: int) -> list[int]:
 
 
 def _row(mode: Mode, workers: int, alone: Sequence[float], times: Sequence[float]) -> Row:
-    work = workers if mode == "processes" else 1
+    work = workers if mode == "limit" else 1
     speedups = [work * one / many for one, many in zip(alone, times, strict=True)]
     low, middle, high = _quartiles(times)
     speedup_low, speedup, speedup_high = _quartiles(speedups)

@@ -153,7 +153,7 @@ def polyval(
         raise ValueError(msg)
     dtype = np.promote_types(x_dtype, c_dtype)
     c = _contiguous(c, dtype)
-    cost = 0.15 * c.size
+    cost = 0.1 * c.size
     pool = Pool(workers, executor, work=x.size * cost)
     result = _output(out, x.shape, dtype, x=x, c=c)
     pieces = _pieces(x.shape, cost, alone=pool.alone)

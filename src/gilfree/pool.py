@@ -113,10 +113,9 @@ class Pool:
             isinstance(executor, ThreadPoolExecutor)
             and not isinstance(executor, _INTERPRETER_POOL)  # pickles what it is given
         )
-        self._brief = executor is None and SHARED <= work < BRIEF
-        self.alone = (
-            work < SHARED or (self._on_threads and workers == 1) or (self._brief and _all_sleep())
-        )
+        wants_none = work < SHARED or (self._on_threads and workers == 1)
+        self._brief = executor is None and work < BRIEF and not wants_none
+        self.alone = wants_none or (self._brief and _all_sleep())
 
     def run(
         self,
