@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
@@ -15,7 +17,8 @@ class Medians(dict[tuple[str, str, int], float]):
 
     def speedup(self, kernel, mode, workers):
         """Return how many times as fast as one worker, or None if either was not measured."""
-        one, many = self.get((kernel, mode, 1)), self.get((kernel, mode, workers))
+        base = "released" if mode == "processes" else mode
+        one, many = self.get((kernel, base, 1)), self.get((kernel, mode, workers))
         return one / many if one and many else None
 
 
@@ -44,8 +47,14 @@ def tables():
 @pytest.hookimpl(trylast=True)
 def pytest_terminal_summary(terminalreporter):
     if MEDIANS:
-        headings = "kernel", "workers", "held", "released", "speedup held", "speedup released"
-        TABLES["GIL held and released"] = headings, list(release_rows())
+        ways = "bytecode", "processes", "held", "released"
+        times = "kernel", "workers", *(f"{way} ms" for way in ways)
+        TABLES["times; of bytecode, for a part of the work"] = (
+            times,
+            list(release_rows(ways, False)),
+        )
+        speedups = "kernel", "workers", *ways
+        TABLES["speedups over one worker"] = speedups, list(release_rows(ways, True))
     for title, (headings, rows) in TABLES.items():
         table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
         for number, heading in enumerate(headings):
@@ -60,14 +69,10 @@ def pytest_terminal_summary(terminalreporter):
         terminalreporter.write(text.get())
 
 
-def release_rows():
+def release_rows(ways, as_speedup):
     for kernel, workers in dict.fromkeys((kernel, workers) for kernel, _, workers in MEDIANS):
-        modes = "held", "released"
-        times = [MEDIANS.get((kernel, mode, workers)) for mode in modes]
-        ratios = [MEDIANS.speedup(kernel, mode, workers) for mode in modes]
-        yield (
-            kernel,
-            str(workers),
-            *("" if time is None else f"{time * 1e3:.2f} ms" for time in times),
-            *("" if ratio is None else f"{ratio:.2f}×" for ratio in ratios),
-        )
+        if as_speedup:
+            values = [MEDIANS.speedup(kernel, way, workers) for way in ways]
+        else:
+            values = [1e3 * MEDIANS.get((kernel, way, workers), math.nan) for way in ways]
+        yield kernel, str(workers), *(f"{value:.2f}" if value else "" for value in values)

@@ -3,8 +3,9 @@
     python benchmarks/plot_sizes.py docs/sizes.svg
 
 The public function on one worker and on all CPUs, and the compiled loop called once on one thread,
-are timed in turn, each in a row of calls. So the plot shows what the public function costs where the work is small, where
-a second thread begins to pay, and how far it goes. It takes some minutes and 2 GB of memory.
+are timed in turn, each in a row of calls. So the plot shows what the public function costs where
+the work is small, where a second thread begins to pay, and how far it goes. It takes some minutes
+and 2 GB of memory.
 """
 
 from __future__ import annotations
@@ -114,7 +115,13 @@ def plot(results, path):
         panel.plot(POINTS, loop / every, "o-", color="#0072b2", markersize=3, label="all CPUs")
         paying = next((n for n, t in zip(POINTS, loop, strict=True) if t >= SHARED * 1e-9), None)
         if paying:
-            panel.axvline(paying, color="0.4", linewidth=0.8, linestyle=":", label=f"{SHARED / 1e3:.0f} µs of work")
+            panel.axvline(
+                paying,
+                color="0.4",
+                linewidth=0.8,
+                linestyle=":",
+                label=f"{SHARED / 1e3:.0f} µs of work",
+            )
         panel.set(title=name, xscale="log", ylim=(0, usable_cpus() * 1.1))
     for panel in panels[1]:
         panel.set_xlabel("elements")

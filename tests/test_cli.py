@@ -43,6 +43,8 @@ def test_demo_prints_a_table_and_a_sentence(array):
     for words in level, "CPython 3.", "switch interval", "sum_of_squares", "sqeuclidean", "machine":
         assert words in done.stdout
     assert "mandelbrot" not in done.stdout  # it takes no array
+    assert "\n5. C code that lets go" in done.stdout
+    assert "6. " not in done.stdout
     assert "2 workers were" in done.stdout
     assert max(map(len, done.stdout.splitlines())) <= 80
     assert "\x1b" not in done.stdout
@@ -51,8 +53,57 @@ def test_demo_prints_a_table_and_a_sentence(array):
 def test_demo_as_json(array):
     arguments = "--input", array, "--kernel", "polyval", "--kernel", "histogram", "--json"
     results = json.loads(gilfree("demo", *arguments, "--workers", 1).stdout)
-    assert [result["kernel"] for result in results["comparisons"]] == ["polyval", "histogram"]
     assert results["environment"]["python"] == sys.version.split()[0]
+    assert results["complete"] is True
+    (step,) = results["steps"]
+    assert step["number"] == 5
+    assert [row["kernel"] for row in step["rows"]] == ["polyval", "histogram"]
+    assert "sentence" in step
+
+
+def test_demo_runs_the_steps_that_are_asked_for():
+    done = gilfree("demo", "--quick", "--only", "3, 1", "--workers", 2)
+    assert done.returncode == 0, done.stderr
+    assert re.findall(r"^(\d)\. ", done.stdout, re.MULTILINE) == ["1", "3"]
+    assert "8 requests at once were answered" in done.stdout
+    assert ", quick\n" in done.stdout
+    assert max(map(len, done.stdout.splitlines())) <= 80
+
+
+def test_demo_writes_a_picture_and_a_page(array, tmp_path):
+    pytest.importorskip("matplotlib")
+    picture, page = tmp_path / "gil.png", tmp_path / "gil.html"
+    page.write_text("what was there before")
+    arguments = "--input", array, "--kernel", "polyval", "--workers", 2, "--quick"
+    done = gilfree("demo", *arguments, "--plot", picture, "--html", page)
+    assert done.returncode == 0, done.stderr
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    assert "5. C code that lets go" in page.read_text()
+    assert sorted(tmp_path.iterdir()) == sorted([array, picture, page])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--plot", "x.jpg"], "--plot x.jpg must end in .png or .svg"),
+        (["--plot", "nowhere/x.png"], "--plot nowhere/x.png can't be written: No such file"),
+        (["--html", "."], "--html . can't be written: Is a directory"),
+        (["--html", "x.npy/x.html"], "can't be written: Not a directory"),
+        (["--only", "1", "--plot", "x.png"], "--plot draws step 5, which --only leaves out"),
+        (["--only", "1,8"], "must name steps from 1 to 7, as in 3,5, not '8'"),
+        (["--only", ""], "must name steps from 1 to 7, as in 3,5, not ''"),
+    ],
+)
+def test_a_wrong_file_is_named_before_anything_is_measured(array, arguments, words):
+    pytest.importorskip("matplotlib")
+    start = time.perf_counter()
+    done = gilfree("demo", *arguments, cwd=array.parent)
+    assert time.perf_counter() - start < 10  # the demo takes longer
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert words in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert list(array.parent.iterdir()) == [array]
 
 
 def test_no_command_is_the_demo():
@@ -152,18 +203,27 @@ def test_input_and_a_kernel_that_takes_no_array(array):
     assert "--input has no use" in done.stderr
 
 
-def test_ctrl_c_exits_with_130_and_no_traceback():
+@pytest.mark.parametrize("arguments", [[], ["--json"], ["--only", "5", "--json"]])
+@pytest.mark.parametrize("seconds", [0.2, 4])
+def test_ctrl_c_shows_what_was_finished_and_exits_with_130(arguments, seconds):
     process = subprocess.Popen(
-        [sys.executable, "-m", "gilfree", "demo"],
+        [sys.executable, "-m", "gilfree", "demo", *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        env={**os.environ, "CI": ""},
     )
-    time.sleep(2)
+    time.sleep(seconds)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=30)
+    if seconds == 0.2 and process.returncode < 0:
+        return  # Python itself was still starting
     assert process.returncode == 130
     assert "Traceback" not in out + err
+    if seconds == 4 and arguments:
+        assert json.loads(out)["complete"] is False
+    elif seconds == 4:
+        assert "1. Only one thread at a time runs bytecode" in out
 
 
 def test_without_rich_one_line_says_what_to_install(tmp_path):

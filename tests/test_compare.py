@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ import pytest
 import gilfree
 from gilfree import compare as compare_function
 from gilfree import kernels
-from gilfree.compare import Comparison, _row, _worker_counts, workload
+from gilfree.compare import Comparison, _row, worker_counts, workload
 
 
 @pytest.fixture(scope="module")
@@ -20,21 +21,22 @@ def comparison():
 
 
 def test_every_mode_has_a_row_for_every_number_of_workers(comparison):
+    assert comparison.modes == ("bytecode", "held", "released", "limit")
     assert [(row.mode, row.workers) for row in comparison.rows] == [
-        (mode, workers) for mode in ("held", "released", "processes") for workers in (1, 2, 3)
+        (mode, workers) for mode in comparison.modes for workers in (1, 2, 3)
     ]
     assert comparison.workers == (1, 2, 3)
     for row in comparison.rows:
         assert 0 < row.seconds_low <= row.seconds <= row.seconds_high
         assert 0 < row.speedup_low <= row.speedup <= row.speedup_high
         assert row.workers > 1 or row.speedup == 1
-    assert comparison.row("held", 2) is comparison.rows[1]
+    assert comparison.row("held", 2) is comparison.rows[4]
 
 
 def test_the_result_goes_to_json_and_reads_well(comparison):
     again = json.loads(json.dumps(comparison.to_dict()))
     assert again["kernel"] == "mandelbrot"
-    assert again["rows"][0]["mode"] == "held"
+    assert again["rows"][0]["mode"] == "bytecode"
     assert again["environment"]["cpus"] >= 1
     lines = str(comparison).splitlines()
     assert len(lines) == 2 + 3
@@ -50,12 +52,22 @@ def test_a_speedup_is_the_median_of_the_ratios_within_rounds():
     row = _row("released", 2, alone=[4.0, 8.0, 6.0], times=[2.0, 8.0, 2.0])
     assert (row.seconds, row.speedup) == (2.0, 2.0)
     assert (row.speedup_low, row.speedup_high) == (1.5, 2.5)
-    row = _row("processes", 2, alone=[4.0], times=[4.0])
+    row = _row("limit", 2, alone=[4.0], times=[4.0])
     assert (row.speedup, row.speedup_low) == (2.0, 2.0)
 
 
+def test_an_executor_is_compared_with_one_thread_here():
+    with ThreadPoolExecutor(2) as threads:
+        comparison = gilfree.compare(
+            gilfree.histogram, np.ones(1000), workers=2, repeat=3, executor=threads
+        )
+    assert comparison.modes == ("bytecode", "held", "released", "executor", "limit")
+    assert comparison.row("executor", 1).speedup != 1  # not over itself
+    assert max(map(len, str(comparison).splitlines())) <= 82
+
+
 def test_worker_counts_double_up_to_the_most():
-    assert [_worker_counts(most) for most in (1, 2, 3, 8)] == [
+    assert [worker_counts(most) for most in (1, 2, 3, 8)] == [
         [1],
         [1, 2],
         [1, 2, 3],

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import errno
 import io
 import json
 import os
 import sys
-import time
+import tempfile
 import zipfile
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
@@ -19,17 +20,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 import gilfree
-from gilfree import kernels
-from gilfree.compare import Comparison, compare, environment, workload
+from gilfree import story
+from gilfree.compare import environment
+from gilfree.demo import STEPS, Setting, Step, findings
 from gilfree.explain import explain
 from gilfree.gil_report import GilReport
+from gilfree.pool import gil_enabled, usable_cpus
 from gilfree.statement import probe_statement, show_own_traceback
+from gilfree.story import Row
 from gilfree.survey import LIBRARIES, calls_of, survey
 
 ARRAY_KERNELS = ("sum_of_squares", "polyval", "histogram", "sqeuclidean")
 OTHER_KERNELS = ("mandelbrot", "monte_carlo_pi")
-# What a kernel's rounds may take in all, so that the whole demo stays under a minute.
-BUDGET = 6.0  # seconds
 
 
 class UsageError(Exception):
@@ -58,7 +60,8 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         status = 2
     except OSError as error:  # of the output: a closed pipe, a full disk
         if not isinstance(error, BrokenPipeError):
-            print(f"gilfree: can't write: {error.strerror}", file=sys.stderr)
+            what = f"can't write {error.filename}" if error.filename else "can't write"
+            print(f"gilfree: {what}: {error.strerror}", file=sys.stderr)
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # Python flushes once more as it exits
         status = 1
     except KeyboardInterrupt:
@@ -72,20 +75,31 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     demo = commands.add_parser(
         "demo",
-        help="each kernel with the GIL held and released, beside the machine's limit",
-        description="Run each kernel with the GIL held and released on 1, 2, 4 ... workers, and in "
-        "as many independent processes: the machine's limit.",
+        help="what is said about the GIL, measured on this machine",
+        description="Measure what is said about the GIL, in seven steps: "
+        + "; ".join(f"{step.number}. {step.title}" for step in STEPS)
+        + ".",
     )
+    demo.add_argument(
+        "--quick",
+        action="store_true",
+        help="less work and fewer rounds: under 20 seconds (the default where CI is set)",
+    )
+    demo.add_argument("--only", type=_steps, metavar="N,N", help="only these steps, such as 3,5")
+    demo.add_argument("--workers", type=_workers, metavar="N", help="the most workers to try")
     demo.add_argument(
         "--kernel",
         action="append",
         choices=[*ARRAY_KERNELS, *OTHER_KERNELS],
         metavar="NAME",
-        help="only this kernel; may be given again (%(choices)s)",
+        help="only step 5 and this kernel; may be given again (%(choices)s)",
     )
-    demo.add_argument("--workers", type=_workers, metavar="N", help="the most workers to try")
-    demo.add_argument("--input", metavar="FILE.npy", help="run the array kernels on this array")
-    demo.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    demo.add_argument(
+        "--input", metavar="FILE.npy", help="only step 5, and the array kernels on this array"
+    )
+    demo.add_argument("--plot", metavar="FILE", help="draw step 5, as .png or .svg")
+    demo.add_argument("--html", metavar="FILE", help="write tables and picture as one page")
+    demo.add_argument("--json", action="store_true", help="print JSON instead of tables")
     demo.set_defaults(run=_demo)
     probe = commands.add_parser(
         "probe",
@@ -161,29 +175,131 @@ def _workers(text: str) -> int:
     return number
 
 
-def _demo(options: argparse.Namespace) -> None:
+def _steps(text: str) -> list[int]:
+    known = [str(step.number) for step in STEPS]
+    numbers = [number.strip() for number in text.split(",")]
+    unknown = [number for number in numbers if number not in known]
+    if unknown:
+        msg = f"must name steps from 1 to {known[-1]}, as in 3,5, not {unknown[0]!r}"
+        raise argparse.ArgumentTypeError(msg)
+    return sorted({int(number) for number in numbers})
+
+
+def _demo(options: argparse.Namespace) -> int:
     report = None if options.json else _report()
     data = _load(options.input)
     names = _kernel_names(options.kernel, data)
-    comparisons = []
-    with _progress(len(names)) as step:
-        for name in names:
-            step(name)
-            try:
-                comparisons.append(_compare(name, data, options.workers))
-            except (TypeError, ValueError) as error:
-                msg = f"{name} can't run on {options.input}: {error}" if options.input else error
-                raise UsageError(msg) from error
+    only = options.only or ([5] if options.kernel or options.input else None)
+    steps = [step for step in STEPS if only is None or step.number in only]
+    _check_files(options, with_kernels=any(step.number == 5 for step in steps))
+    quick = options.quick or bool(os.environ.get("CI"))
+    console: Any = None if report is None else report.console()
+    if report is not None:
+        console.print("\n".join(_about(report, quick)))
+    done: list[dict[str, Any]] = []
+    complete = True
+    setting = Setting(quick, options.workers or usable_cpus(), names, data)
+    with contextlib.closing(setting):
+        for step in steps:
+            rows, complete = _run_step(step, setting, options.input)
+            machine = story.Machine(usable_cpus(), gil_enabled())
+            sentence = story.sentence(step.number, rows, machine)
+            done.append(
+                {"number": step.number, "title": step.title, "rows": rows, "sentence": sentence}
+            )
+            if report is not None:
+                console.print(report.step(step.number, step.title, rows, sentence))
+            if not complete:
+                break
     if report is None:
-        results = [comparison.to_dict() for comparison in comparisons]
-        print(json.dumps({"environment": environment(), "comparisons": results}, indent=2))
-        return
-    console = report.console()
+        result = {"environment": environment(), "quick": quick, "complete": complete, "steps": done}
+        print(json.dumps(result, indent=2))
+    if not complete:
+        sys.stdout.flush()
+        print("gilfree: interrupted; this is what was measured so far", file=sys.stderr)
+        return 130
+    _write_files(options, done, quick)
+    return 0
+
+
+def _check_files(options: argparse.Namespace, with_kernels: bool) -> None:
+    """Say what is wrong with a file to write, before anything is measured."""
+    if options.plot and not with_kernels:
+        msg = "--plot draws step 5, which --only leaves out"
+        raise UsageError(msg)
+    if options.html:
+        _report("")
+    if options.plot or (options.html and with_kernels):
+        plot = _plot()
+    for option, path in ("--plot", options.plot), ("--html", options.html):
+        if path is None:
+            continue
+        try:
+            if option == "--plot":
+                plot.form_of(path)
+            if os.path.isdir(path):
+                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+            if os.path.exists(path):
+                with open(path, "r+b"):
+                    pass
+            with tempfile.TemporaryFile(dir=os.path.dirname(path) or "."):
+                pass
+        except ValueError as error:
+            msg = f"--plot {error}"
+            raise UsageError(msg) from error
+        except OSError as error:
+            msg = f"{option} {path} can't be written: {error.strerror}"
+            raise UsageError(msg) from error
+
+
+def _write_files(options: argparse.Namespace, steps: list[Row], quick: bool) -> None:
+    about = _about(_report(""), quick) if options.plot or options.html else []
+    kernels = next((step["rows"] for step in steps if step["number"] == 5), None)
+    if options.plot:
+        plot = _plot()
+        _write(options.plot, plot.picture(kernels, ", ".join(about), plot.form_of(options.plot)))
+    if options.html:
+        from gilfree.page import page
+
+        picture = kernels and _plot().picture(kernels, "", "svg")
+        text = page("What the GIL costs, and what releasing it buys", about, steps, picture)
+        _write(options.html, text.encode())
+
+
+def _write(path: str, content: bytes) -> None:
+    """Write a file as a whole or not at all: what was there stays until all of it is written."""
+    target = Path(os.path.realpath(path))
+    with tempfile.NamedTemporaryFile(dir=target.parent, delete=False) as file:
+        try:
+            file.write(content)
+            file.flush()
+            mask = os.umask(0)
+            os.umask(mask)
+            os.chmod(file.name, target.stat().st_mode if target.exists() else 0o666 & ~mask)
+            os.replace(file.name, target)
+        except BaseException as error:
+            os.unlink(file.name)
+            if isinstance(error, OSError):
+                error.filename = path
+            raise
+
+
+def _about(report: Any, quick: bool) -> list[str]:
     level = gilfree.build_info()["isa_level"]
-    console.print(f"gilfree {gilfree.__version__}, loops compiled for {level}")
-    console.print(report.environment_line(environment()))
-    console.print(report.comparison_table(comparisons))
-    console.print(report.comparison_sentence(comparisons))
+    return [
+        f"gilfree {gilfree.__version__}, loops compiled for {level}{', quick' if quick else ''}",
+        report.environment_line(environment()),
+    ]
+
+
+def _run_step(step: Step, setting: Setting, source: str | None) -> tuple[list[Row], bool]:
+    """Measure one step, under a progress bar."""
+    with _progress(len(step.parts(setting))) as on_part:
+        try:
+            return findings(step, setting, on_part)
+        except (TypeError, ValueError) as error:
+            msg = f"can't run on {source}: {error}" if source else error
+            raise UsageError(msg) from error
 
 
 def _kernel_names(chosen: list[str] | None, data: NDArray[Any] | None) -> list[str]:
@@ -254,19 +370,6 @@ def _explain(options: argparse.Namespace) -> None:
     console.print(report.explanation(parts, console.width), soft_wrap=True)
 
 
-def _compare(name: str, data: NDArray[Any] | None, workers: int | None) -> Comparison:
-    """Compare one kernel, in as many rounds as fit into the budget."""
-    kernel: Callable[..., Any] = getattr(kernels, name)
-    args = workload(name, data)
-    start = time.perf_counter()
-    kernel(*args, workers=1)
-    seconds = time.perf_counter() - start
-    ways = 6  # held, released and processes, on one worker and on all
-    return compare(
-        kernel, *args, workers=workers, repeat=min(max(int(BUDGET / (ways * seconds)), 3), 15)
-    )
-
-
 def _load(path: str | None) -> NDArray[Any] | None:
     """Return the array in a .npy file, or say what is wrong with it."""
     if path is None:
@@ -299,6 +402,16 @@ def _report(otherwise: str = ", or use --json") -> Any:
         msg = f"this command needs {error.name}: pip install {error.name}{otherwise}"
         raise UsageError(msg) from error
     return report
+
+
+def _plot() -> Any:
+    """Return gilfree.plot, or say what it needs."""
+    try:
+        from gilfree import plot
+    except ModuleNotFoundError as error:
+        msg = f"a picture needs {error.name}: pip install {error.name}"
+        raise UsageError(msg) from error
+    return plot
 
 
 def _progress(total: int) -> AbstractContextManager[Callable[[str], object]]:

@@ -1,9 +1,10 @@
 """Run the work of one kernel in every way on 1, 2, 4 ... workers, beside the machine's limit.
 
 The ways are threads that run bytecode; the compiled loop on threads, with the GIL held and
-released; and an executor of the caller's, such as a process pool. The limit is what N independent processes reach that run the same kernel at once: they share no
-GIL, no pool and no memory, so whatever they lack to N times one process, the machine lacks. Many
-virtual CPUs share one core, and all share the memory.
+released; and an executor of the caller's, such as a process pool. The limit is what N independent
+processes reach that run the same kernel at once: they share no GIL, no pool and no memory, so
+whatever they lack to N times one process, the machine lacks. Many virtual CPUs share one core, and
+all share the memory.
 
 Every round runs each way once, in turn, and a speedup is the median of the ratios within the
 rounds. So a machine that slows down for a while slows down both sides of each ratio.
@@ -187,7 +188,7 @@ def compare(
     if workers is not None:
         most = whole_number("workers", workers, most=max(MOST_PROCESSES, most))
     repeat = whole_number("repeat", repeat)
-    counts = _worker_counts(most)
+    counts = worker_counts(most)
 
     call = functools.partial(kernel, *args, **kwargs)
     call(workers=1)  # complains of wrong arguments before a process is started
@@ -227,7 +228,7 @@ def _seconds(call: Callable[[], object], calls: int = 1) -> float:
     return (time.perf_counter() - start) / calls
 
 
-def _worker_counts(most: int) -> list[int]:
+def worker_counts(most: int) -> list[int]:
     """Return 1, 2, 4 ... and `most`."""
     return sorted({2**power for power in range(most.bit_length())} | {most})
 
@@ -235,12 +236,13 @@ def _worker_counts(most: int) -> list[int]:
 def _row(mode: Mode, workers: int, alone: Sequence[float], times: Sequence[float]) -> Row:
     work = workers if mode == "limit" else 1
     speedups = [work * one / many for one, many in zip(alone, times, strict=True)]
-    low, middle, high = _quartiles(times)
-    speedup_low, speedup, speedup_high = _quartiles(speedups)
+    low, middle, high = quartiles(times)
+    speedup_low, speedup, speedup_high = quartiles(speedups)
     return Row(mode, workers, middle, low, high, speedup, speedup_low, speedup_high)
 
 
-def _quartiles(values: Sequence[float]) -> list[float]:
+def quartiles(values: Sequence[float]) -> list[float]:
+    """Return the lower quartile, the median and the upper quartile."""
     return statistics.quantiles(values, method="inclusive") if len(values) > 1 else [*values] * 3
 
 

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import math
 import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
+from rich.console import Console, Group, RenderableType
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.syntax import Syntax
 from rich.table import Table
 from rich.text import Text
 
-from gilfree.compare import MODES, Comparison
 from gilfree.explain import Line, Part
 from gilfree.gil_report import readable_time
+from gilfree.story import NOTES, STORIES, Row
 from gilfree.survey import Entry, Survey
 
 
@@ -32,68 +31,25 @@ def environment_line(environment: dict[str, Any]) -> str:
     )
 
 
-def comparison_table(comparisons: Sequence[Comparison]) -> Table:
-    """Return one table of all kernels: times, speedups, and the machine's limit."""
-    table = Table(
-        box=SIMPLE_HEAD,
-        padding=(0, 1, 0, 0),
-        pad_edge=False,
-        caption="median ± half the interquartile range; speedup over one worker",
-        caption_justify="left",
-    )
-    table.add_column("kernel", no_wrap=True)
-    headings = "held\nms", "released\nms", "speedup\nheld", "speedup\nreleased", "machine\nlimit"
-    for heading in "workers", *headings:
-        table.add_column(heading, justify="right", no_wrap=True)
-    for comparison in comparisons:
-        for workers in comparison.workers:
-            rows = [comparison.row(mode, workers) for mode in MODES]
-            table.add_row(
-                comparison.kernel if workers == 1 else "",
-                str(workers),
-                *(
-                    _spread(row.seconds * 1e3, row.seconds_low * 1e3, row.seconds_high * 1e3)
-                    for row in rows[:2]
-                ),
-                *(
-                    "1" if workers == 1 else _spread(row.speedup, row.speedup_low, row.speedup_high)
-                    for row in rows
-                ),
-                end_section=workers == comparison.workers[-1],
-            )
-    return table
+# ---------------------------------------------------------------- the demo
 
 
-def _spread(middle: float, low: float, high: float) -> str:
-    """Return a median and half the interquartile range, to hundredths or three digits."""
-    digits = min(2, max(0, 2 - math.floor(math.log10(middle))))
-    return f"{middle:.{digits}f}±{(high - low) / 2:.{digits}f}"
-
-
-def comparison_sentence(comparisons: Sequence[Comparison]) -> str:
-    """Say what was seen with all workers, whatever it was."""
-    workers = comparisons[0].workers[-1]
-    if workers == 1:
-        return "One worker alone shows no speedup: let this process use more CPUs, or ask for more."
-    held, released, limit = (
-        [comparison.row(mode, workers).speedup for comparison in comparisons] for mode in MODES
-    )
-    reached = [100 * r / most for r, most in zip(released, limit, strict=True)]
-    seen = (
-        f"With the GIL released, {workers} workers were {_range(released, '.2f')} times as fast as "
-        f"one, {_range(reached, '.0f')}% of what {workers} independent processes reach here; "
-        f"with the GIL held, {_range(held, '.2f')} times."
-    )
-    if not comparisons[0].environment["gil_enabled"]:
-        return f"{seen} This Python has no GIL, so the held loops run at once as well."
-    if max(limit) < 1.2:
-        return f"{seen} The machine itself had next to nothing to give: is it busy with other work?"
-    return seen
-
-
-def _range(values: Sequence[float], form: str) -> str:
-    low, high = format(min(values), form), format(max(values), form)
-    return low if low == high else f"{low} to {high}"
+def step(number: int, title: str, rows: Sequence[Row], sentence: str) -> Group:
+    """Return the heading, the table and the sentence of one step of the demo."""
+    story = STORIES[number]
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    for index, (heading, _) in enumerate(story.columns):
+        left = index == 0 or heading == "verdict"
+        table.add_column(heading, justify="left" if left else "right", no_wrap=heading != "verdict")
+    for cells in story.cells(rows):
+        table.add_row(*cells)
+    parts: list[RenderableType] = [Text(f"\n{number}. {title}", style="bold")]
+    if rows:
+        parts.append(table)
+        if note := NOTES.get(number):
+            parts.append(Text(f"{note}\n", style="dim"))
+    parts.append(Text(sentence))
+    return Group(*parts)
 
 
 # ---------------------------------------------------------------- the survey

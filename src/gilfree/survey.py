@@ -100,7 +100,7 @@ def survey(
     for call in calls_of(libraries):
         if on_call is not None:
             on_call(call.name)
-        entries.append(_look(call))
+        entries.append(look(call))
     installed = [library for library in libraries if _installed(library)]
     return Survey(
         environment=environment(),
@@ -114,7 +114,8 @@ def _held(entry: Entry) -> float:
     return -1.0 if entry.report is None or entry.report.held is None else entry.report.held
 
 
-def _look(call: Call) -> Entry:
+def look(call: Call) -> Entry:
+    """Probe one call."""
     try:
         return Entry(call, probe_statement(call.statement, call.setup))
     except Exception as error:  # a library of another version: say so, and go on

@@ -1,0 +1,369 @@
+"""What the steps of the demo say: a table of text, and a sentence made of what was measured.
+
+A sentence never says what should have come out, only what did. Where that is not what one expects
+(one CPU, a loaded machine, no GIL), the sentence says so.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
+
+from gilfree.gil_report import readable_time
+
+Row: TypeAlias = dict[str, Any]
+
+# Speedups that are taken for none at all, and for something.
+NONE, SOME = 1.15, 1.2
+NOTHING = "Nothing was measured."
+BUSY = "Is the machine busy with other work?"
+ONE_CPU = "This process may use one CPU only, so nothing can run at the same time here."
+
+
+@dataclasses.dataclass(frozen=True)
+class Machine:
+    """What a sentence has to know of where it was measured."""
+
+    cpus: int
+    gil: bool
+
+
+@dataclasses.dataclass(frozen=True)
+class Story:
+    """How to show the rows of one step.
+
+    Attributes
+    ----------
+    columns : tuple of (str, callable)
+        The heading of each column, in one line or two, and the text of its cell in a row.
+    lines : callable
+        Split a row of the step into rows of the table.
+    sentence : callable
+        Say what the rows mean.
+    """
+
+    columns: tuple[tuple[str, Callable[[Row], str]], ...]
+    sentence: Callable[[Sequence[Row], Machine], str]
+    lines: Callable[[Row], list[Row]] = lambda row: [row]
+
+    def cells(self, rows: Sequence[Row]) -> list[list[str]]:
+        """Return the texts of the table."""
+        lines = [line for row in rows for line in self.lines(row)]
+        return [[cell(line) for _, cell in self.columns] for line in lines]
+
+
+def spread(middle: float, low: float, high: float) -> str:
+    """Return a median and half the interquartile range, to hundredths or three digits."""
+    digits = min(2, max(0, 2 - math.floor(math.log10(middle))))
+    return f"{middle:.{digits}f}±{(high - low) / 2:.{digits}f}"
+
+
+def _ms(row: Row, name: str = "seconds") -> str:
+    return spread(*(row[f"{name}{end}"] * 1e3 for end in ("", "_low", "_high")))
+
+
+def _speedup(row: Row) -> str:
+    return spread(row["speedup"], row["speedup_low"], row["speedup_high"])
+
+
+def _times(speedup: float) -> str:
+    """Return how a speedup is said."""
+    if speedup >= 1 / NONE:
+        return f"{speedup:.2f} times as fast as"
+    slower = 1 / speedup
+    return f"{slower:.{0 if slower > 10 else 1}f} times as slow as"
+
+
+def _range(values: Sequence[float], form: str) -> str:
+    low, high = format(min(values), form), format(max(values), form)
+    return low if low == high else f"{low} to {high}"
+
+
+def sentence(number: int, rows: Sequence[Row], machine: Machine) -> str:
+    """Say what the rows of a step mean."""
+    if not rows and number not in MAY_BE_EMPTY:
+        return NOTHING
+    return STORIES[number].sentence(rows, machine)
+
+
+# ---------------------------------------------------------------- 1 to 4
+
+
+def _bytecode(rows: Sequence[Row], machine: Machine) -> str:
+    if len(rows) < 2:
+        return ONE_CPU if machine.cpus == 1 else "One thread alone shows no speedup."
+    speedup, workers = rows[-1]["speedup"], rows[-1]["workers"]
+    seen = f"{workers} threads ran the same bytecode {_times(speedup)} one"
+    if machine.gil and speedup < SOME:
+        return f"{seen}: with the GIL, they take turns."
+    if machine.gil:
+        return f"{seen}, which the GIL does not allow: was the machine busy while one ran alone?"
+    if speedup < SOME:
+        return f"{seen}, though there is no GIL. {ONE_CPU if machine.cpus == 1 else BUSY}"
+    return f"{seen}: without a GIL, they run at once."
+
+
+WAYS = {
+    "held": "one counter, GIL held",
+    "released": "one counter, GIL released",
+    "private": "a counter each, GIL released",
+}
+
+
+def _counter(rows: Sequence[Row], machine: Machine) -> str:
+    held, released, private = rows
+    share = released["lost"] / released["updates"]
+    if released["lost"]:
+        seen = f"Without the lock, {share:.0%} of the updates were lost"
+        if share < 0.01:
+            seen = f"Without the lock, {released['lost']:,} updates were lost"
+    else:
+        seen = (
+            "No update was lost without the lock this time, for the threads hardly met: that is "
+            "luck, and no guarantee"
+        )
+    if held["lost"]:
+        seen += f"; with it, too, {held['lost'] / held['updates']:.0%}"
+        seen += ", since this Python has none" if not machine.gil else ""
+    else:
+        seen += "; with it, none"
+    faster = _times(private["speedup"])
+    return f"{seen}. A counter for each thread needs no lock, and was {faster} the GIL held."
+
+
+def _waiting(rows: Sequence[Row], _: Machine) -> str:
+    many = rows[-1]
+    seen = (
+        f"{many['requests']} requests at once were answered {_times(many['speedup'])} one after "
+        f"the other"
+    )
+    if many["speedup"] < many["requests"] / 2:
+        return f"{seen}, and could have been {many['requests']} times. {BUSY}"
+    return f"{seen}: who waits lets go of the GIL."
+
+
+def _processes(rows: Sequence[Row], machine: Machine) -> str:
+    start, *works = rows
+    sentence = f"To start {start['workers']} processes took {readable_time(start['start'])}."
+    for row in works:
+        amount = "next to nothing" if row["sent"] < 1e5 else f"{row['sent'] / 1e6:.0f} MB"
+        sentence += (
+            f" With {amount} to send, they were {_times(row['speedup'])} one thread that has the "
+            f"data already."
+        )
+    if works and max(row["speedup"] for row in works) < SOME:
+        sentence += " " + (ONE_CPU if machine.cpus == 1 else BUSY)
+    return sentence
+
+
+def _work_name(row: Row) -> str:
+    if row["work"] == "start":
+        return f"start {row['workers']} processes"
+    return str(row["work"])
+
+
+# ---------------------------------------------------------------- 5
+
+
+def way(row: Row, mode: str, workers: int) -> Row | None:
+    """Return the figures of one way to run a kernel, where it was run."""
+    for figures in row["rows"]:
+        if (figures["mode"], figures["workers"]) == (mode, workers):
+            return dict(figures)
+    return None
+
+
+def worker_counts(row: Row) -> list[int]:
+    """Return the numbers of workers that a kernel was run on."""
+    return sorted({figures["workers"] for figures in row["rows"]})
+
+
+def _kernel_lines(row: Row) -> list[Row]:
+    counts = worker_counts(row)
+    return [
+        {**row, "workers": n, "name": row["kernel"] if n == counts[:2][-1] else ""}
+        for n in counts
+        if n > 1 or len(counts) == 1
+    ]
+
+
+def _way_cell(mode: str, form: Callable[[Row], str] = _speedup) -> Callable[[Row], str]:
+    def cell(line: Row) -> str:
+        figures = way(line, mode, line["workers"])
+        return "" if figures is None else form(figures)
+
+    return cell
+
+
+def share(value: float | None) -> str:
+    """Return a share as text of at most four characters."""
+    return "–" if value is None else f"{value:.0%}"
+
+
+def _kernels(rows: Sequence[Row], machine: Machine) -> str:
+    many = worker_counts(rows[0])[-1]
+    if many == 1:
+        return ONE_CPU if machine.cpus == 1 else "One worker alone shows no speedup."
+    speedups = {
+        mode: [figures["speedup"] for row in rows if (figures := way(row, mode, many))]
+        for mode in ("held", "released", "limit")
+    }
+    released, held, limit = speedups["released"], speedups["held"], speedups["limit"]
+    shares = [own / possible for own, possible in zip(released, limit, strict=True)]
+    seen = (
+        f"With the GIL released, {many} workers were {_range(released, '.2f')} times as fast as "
+        f"one, {_range([100 * share for share in shares], '.0f')}% of what {many} independent "
+        f"processes reach here; with the GIL held, {_range(held, '.2f')} times."
+    )
+    if not machine.gil:
+        return f"{seen} This Python has no GIL, so the held loops run at once as well."
+    if max(limit) < SOME:
+        return f"{seen} The machine itself had next to nothing to give. {BUSY}"
+    return seen
+
+
+# ---------------------------------------------------------------- 6 and 7
+
+
+def _report_cell(name: str, form: Callable[[Any], str]) -> Callable[[Row], str]:
+    def cell(row: Row) -> str:
+        report = row["report"]
+        return "" if report is None or report[name] is None else form(report[name])
+
+    return cell
+
+
+def _summary(row: Row) -> str:
+    if row["report"] is None:
+        return f"could not be run: {row['error']}"
+    return str(row["report"]["verdict"].partition(":")[0])
+
+
+def _libraries(rows: Sequence[Row], _: Machine) -> str:
+    if not rows:
+        return "Neither NumPy, pandas nor numba has a call here that could be looked at."
+    held = {
+        row["library"]: row["report"]["held"]
+        for row in rows
+        if row["report"] and row["report"]["held"] is not None
+    }
+    low = [name for name, held_share in held.items() if held_share < 0.1]
+    others = [f"{name} for {share(value)}" for name, value in held.items() if name not in low]
+    seen = f"{_listed(low)} held the GIL for less than a tenth of the call" if low else ""
+    if others:
+        seen += f"{'; ' if seen else ''}{_listed(others)} of it"
+    return f"{seen or 'What was run could not be seen'}. `gilfree survey` looks at many more calls."
+
+
+def _listed(names: Sequence[str]) -> str:
+    return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
+
+
+def _without_gil(rows: Sequence[Row], machine: Machine) -> str:
+    if machine.gil:
+        return (
+            "This Python has a GIL. Run the demo by one without, python3.14t or python3.13t, and "
+            "this step shows what changes."
+        )
+    if len(rows) < 2:
+        return NOTHING
+    locked, free = rows
+    return (
+        f"On {free['workers']} threads and with the GIL switched on, bytecode was "
+        f"{locked['bytecode']:.2f} times and the held loop {locked['held']:.2f} times as fast as "
+        f"on one; without it, {free['bytecode']:.2f} and {free['held']:.2f} times. The counter "
+        f"that relied on the GIL lost {locked['lost'] / locked['updates']:.0%} of its updates "
+        f"with it, and {free['lost'] / free['updates']:.0%} without."
+    )
+
+
+STORIES: dict[int, Story] = {
+    1: Story(
+        (
+            ("threads", lambda row: str(row["workers"])),
+            ("ms", _ms),
+            ("speedup", _speedup),
+        ),
+        _bytecode,
+    ),
+    2: Story(
+        (
+            ("how", lambda row: WAYS[row["way"]]),
+            ("threads", lambda row: str(row["workers"])),
+            ("ms", _ms),
+            ("updates", lambda row: f"{row['updates']:,}"),
+            ("lost", lambda row: f"{row['lost']:,}"),
+        ),
+        _counter,
+    ),
+    3: Story(
+        (
+            ("threads", lambda row: str(row["threads"])),
+            ("requests", lambda row: str(row["requests"])),
+            ("answered after", lambda row: readable_time(row["delay"])),
+            ("ms", _ms),
+            ("speedup", _speedup),
+        ),
+        _waiting,
+    ),
+    4: Story(
+        (
+            ("what", _work_name),
+            ("MB sent", lambda row: f"{row['sent'] / 1e6:.1f}" if "sent" in row else ""),
+            ("one thread\nms", lambda row: f"{row['here'] * 1e3:.1f}" if "here" in row else ""),
+            (
+                "processes\nms",
+                lambda row: _ms(row) if "seconds" in row else f"{row['start'] * 1e3:.0f}",
+            ),
+            ("speedup", lambda row: _speedup(row) if "speedup" in row else ""),
+        ),
+        _processes,
+    ),
+    5: Story(
+        (
+            ("kernel", lambda line: line["name"]),
+            ("workers", lambda line: str(line["workers"])),
+            (
+                "Python\nthreads",
+                _way_cell("bytecode", lambda figures: f"{figures['speedup']:.2f}"),
+            ),
+            ("pro-\ncesses", _way_cell("executor", lambda figures: f"{figures['speedup']:.2f}")),
+            ("GIL\nheld", _way_cell("held")),
+            ("its\nshare", lambda line: share(line["held_share"])),
+            ("GIL\nreleased", _way_cell("released")),
+            ("its\nshare", lambda line: share(line["released_share"])),
+            ("machine\nlimit", _way_cell("limit")),
+        ),
+        _kernels,
+        _kernel_lines,
+    ),
+    6: Story(
+        (
+            ("library", lambda row: row["library"]),
+            ("call", lambda row: row["call"]),
+            ("held", _report_cell("held", share)),
+            ("speedup", _report_cell("speedup", "{:.2f}".format)),
+            ("limit", _report_cell("limit", "{:.2f}".format)),
+            ("verdict", _summary),
+        ),
+        _libraries,
+    ),
+    7: Story(
+        (
+            ("this Python", lambda row: "with its GIL on" if row["gil"] else "without a GIL"),
+            ("threads", lambda row: str(row["workers"])),
+            ("bytecode\nspeedup", lambda row: f"{row['bytecode']:.2f}"),
+            ("held loop\nspeedup", lambda row: f"{row['held']:.2f}"),
+            ("counter\nupdates lost", lambda row: f"{row['lost']:,}"),
+        ),
+        _without_gil,
+    ),
+}
+
+MAY_BE_EMPTY = 6, 7
+NOTES = {
+    5: "Speedup over one worker: median ± half the interquartile range; of processes, over "
+    "one thread of this one. Share: of one call, in which its thread has the GIL.",
+}
