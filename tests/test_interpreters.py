@@ -1,0 +1,75 @@
+"""Interpreters of other kinds: one without a GIL, and one beside another in the same process."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+import gilfree
+from gilfree.build import VARIABLE
+from gilfree.pool import gil_enabled
+
+
+@pytest.mark.skipif(gil_enabled(), reason="this Python has a GIL")
+@pytest.mark.parametrize("level", gilfree.build_info()["isa_levels"])
+def test_importing_everything_leaves_the_gil_off(run_script, level):
+    # A module that does not say that it needs no GIL switches it on, and warns.
+    out = run_script(f"""
+        import importlib, os, pkgutil, sys, warnings
+        warnings.simplefilter("error")
+        os.environ[{VARIABLE!r}] = {level!r}
+        before = sys._is_gil_enabled()
+        import gilfree
+        for module in pkgutil.iter_modules(gilfree.__path__, "gilfree."):
+            if module.name not in ("gilfree.__main__", "gilfree.plot"):  # matplotlib may need it
+                importlib.import_module(module.name)
+        print(before, sys._is_gil_enabled(), gilfree.build_info()["isa_level"])
+        print(*sorted(name for name in sys.modules if name.startswith("gilfree.")))
+    """)
+    gil, names = out.splitlines()
+    assert gil == f"False False {level}"
+    wanted = {"_cpu", "_flag", "_kernels", "_macros", "cli", "testing"}
+    if sys.platform != "win32":
+        wanted.add("_watch")
+    assert {f"gilfree.{name}" for name in wanted} <= set(names.split())
+
+
+# NumPy does not support subinterpreters. What counts is that nobody gets a module by halves.
+TRY_TO_IMPORT = """
+try:
+    import gilfree
+except ImportError as error:
+    print(error)
+else:
+    print("imported")
+"""
+
+NEW_INTERPRETER = """
+try:
+    import _interpreters
+    with_its_own_gil = _interpreters.create
+    with_the_same_gil = lambda: _interpreters.create("legacy")
+except ModuleNotFoundError:  # Python 3.11 and 3.12
+    import _xxsubinterpreters as _interpreters
+    with_its_own_gil = lambda: _interpreters.create(isolated=True)
+    with_the_same_gil = lambda: _interpreters.create(isolated=False)
+"""
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="one GIL for all interpreters until 3.12")
+def test_a_subinterpreter_with_a_gil_of_its_own_is_refused(run_script):
+    script = f"_interpreters.run_string(with_its_own_gil(), {TRY_TO_IMPORT!r})"
+    out = run_script(f"{NEW_INTERPRETER}\n{script}")
+    assert out == "module gilfree._cpu does not support loading in subinterpreters\n"
+
+
+def test_a_second_interpreter_is_refused_and_the_first_goes_on(run_script):
+    script = f"""
+import gilfree
+_interpreters.run_string(with_the_same_gil(), {TRY_TO_IMPORT!r})
+print(gilfree.sum_of_squares([3.0, 4.0]))
+"""
+    refusal, result = run_script(f"{NEW_INTERPRETER}\n{script}").splitlines()
+    assert "can only be loaded into one interpreter per process" in refusal
+    assert result == "25.0"
