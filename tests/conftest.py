@@ -23,6 +23,14 @@ settings.register_profile("patient", deadline=None, suppress_health_check=[Healt
 settings.load_profile("patient")
 
 
+def pytest_collection_modifyitems(items):
+    """Keep from many threads at once, under pytest-run-parallel, what a process runs anyway."""
+    alone = pytest.mark.thread_unsafe(reason="runs in a process of its own, and has a deadline")
+    for item in items:
+        if "run_script" in getattr(item, "fixturenames", ()):
+            item.add_marker(alone)
+
+
 @pytest.fixture
 def run_script(tmp_path):
     """Run Python source in a fresh interpreter that is killed when it hangs; return its output."""

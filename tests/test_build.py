@@ -14,6 +14,8 @@ import gilfree
 from gilfree import _kernels
 from gilfree.build import BASELINE, VARIABLE
 
+pytestmark = pytest.mark.thread_unsafe(reason="starts processes, which gain nothing from threads")
+
 LEVELS = gilfree.build_info()["isa_levels"]
 
 

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import json
 import os
-import pty
 import re
 import signal
 import subprocess
 import sys
 import time
 
+import needs
 import numpy as np
 import pytest
 
 from gilfree import build_info
+
+pytestmark = pytest.mark.thread_unsafe(reason="starts processes, which gain nothing from threads")
 
 
 def gilfree(*arguments, **how):
@@ -82,6 +84,7 @@ def test_demo_writes_a_picture_and_a_page(array, tmp_path):
     assert sorted(tmp_path.iterdir()) == sorted([array, picture, page])
 
 
+@needs.posix  # elsewhere the system has other words
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -203,6 +206,7 @@ def test_input_and_a_kernel_that_takes_no_array(array):
     assert "--input has no use" in done.stderr
 
 
+@needs.posix
 @pytest.mark.parametrize("arguments", [[], ["--json"], ["--only", "5", "--json"]])
 @pytest.mark.parametrize("seconds", [0.2, 4])
 def test_ctrl_c_shows_what_was_finished_and_exits_with_130(arguments, seconds):
@@ -238,6 +242,7 @@ def test_without_rich_one_line_says_what_to_install(tmp_path):
 
 def on_a_terminal(*arguments, **streams):
     """Run gilfree with the streams that are not named on a terminal; return what that shows."""
+    pty = pytest.importorskip("pty", reason="this system has no pseudo-terminals")
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
         [sys.executable, "-m", "gilfree", *map(str, arguments)],
@@ -276,6 +281,7 @@ def test_an_explanation_is_coloured_on_a_terminal():
 # ---------------------------------------------------------------- probe and survey
 
 
+@needs.probe
 def test_probe_prints_a_report():
     done = gilfree("probe", "-s", "import time", "-s", "seconds = 0.01", "time.sleep(seconds)")
     assert done.returncode == 0, done.stderr
@@ -284,6 +290,7 @@ def test_probe_prints_a_report():
     assert max(map(len, done.stdout.splitlines())) <= 80
 
 
+@needs.probe
 def test_probe_takes_statements_of_several_lines_and_modules_of_the_folder(tmp_path):
     (tmp_path / "mine.py").write_text("def work(): return 42")
     done = gilfree(
@@ -292,6 +299,7 @@ def test_probe_takes_statements_of_several_lines_and_modules_of_the_folder(tmp_p
     assert done.returncode == 0, done.stderr
 
 
+@needs.probe
 def test_probe_as_json_with_a_bound():
     holds = ["-s", "import ctypes; f = ctypes.PyDLL(None).usleep", "f(5000)"]
     done = gilfree("probe", "--json", "--workers", 1, *holds)
@@ -304,6 +312,7 @@ def test_probe_as_json_with_a_bound():
     assert gilfree("probe", "--max-held", 1, "--workers", 1, *holds).returncode == 0
 
 
+@needs.probe
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

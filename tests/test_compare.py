@@ -14,6 +14,8 @@ from gilfree import compare as compare_function
 from gilfree import kernels
 from gilfree.compare import Comparison, _row, worker_counts, workload
 
+pytestmark = pytest.mark.thread_unsafe(reason="measures, and so must have the CPUs for itself")
+
 
 @pytest.fixture(scope="module")
 def comparison():

@@ -5,12 +5,15 @@ from __future__ import annotations
 import contextlib
 import json
 
+import needs
 import numpy as np
 import pytest
 
 from gilfree import demo
 from gilfree.demo import STEPS, Setting, Step, findings
 from gilfree.pool import gil_enabled
+
+pytestmark = pytest.mark.thread_unsafe(reason="measures, and so must have the CPUs for itself")
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +64,7 @@ def test_what_is_sent_to_processes_is_weighed(setting):
     assert len(setting.processes._processes) == 2
 
 
+@needs.probe
 def test_a_kernel_runs_in_every_way(setting):
     small = Setting(quick=True, workers=2, kernels=["mandelbrot"])
     with contextlib.closing(small):
@@ -72,6 +76,7 @@ def test_a_kernel_runs_in_every_way(setting):
         assert row["released_share"] < 0.5 < row["held_share"]
 
 
+@needs.probe
 def test_libraries_that_are_there_are_looked_at(setting, monkeypatch):
     monkeypatch.setattr(demo, "CALLS", {"stdlib": "time.sleep"})
     (row,) = rows_of(6, setting)

@@ -23,10 +23,13 @@ import sysconfig
 from importlib.resources import files
 from pathlib import Path
 
+import needs
 import pytest
 
 import gilfree
 from gilfree import kernels
+
+pytestmark = pytest.mark.thread_unsafe(reason="starts processes, which gain nothing from threads")
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -65,6 +68,7 @@ def run(command, folder, environ):
     return done.returncode, done.stdout
 
 
+@needs.posix
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_a_page_can_be_followed(page, tmp_path):
     if "cythonize" in page.read_text() and shutil.which("cc") is None:

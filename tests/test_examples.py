@@ -7,9 +7,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import needs
 import pytest
 
 from gilfree.pool import gil_enabled
+
+pytestmark = pytest.mark.thread_unsafe(reason="starts processes, which gain nothing from threads")
 
 EXAMPLES = sorted((Path(__file__).parent.parent / "examples").glob("*.py"))
 
@@ -37,6 +40,7 @@ def test_they_are_numbered_and_all_listed_here():
     assert [example.name for example in EXAMPLES] == list(SHOWN)
 
 
+@needs.posix  # one presses Ctrl-C, one probes
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.name)
 def test_it_is_short_and_shows_what_it_says(example, tmp_path):
     source = example.read_text()

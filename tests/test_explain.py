@@ -11,6 +11,8 @@ import pytest
 
 from gilfree import _kernels, _macros, explain
 
+pytestmark = pytest.mark.thread_unsafe(reason="starts processes, which gain nothing from threads")
+
 
 @pytest.fixture(scope="module")
 def made_by_cython(tmp_path_factory):

@@ -7,6 +7,7 @@ import ctypes
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
+import needs
 import numpy as np
 import pytest
 from hypothesis import given
@@ -80,6 +81,7 @@ def test_any_buffer_of_doubles_will_do(way):
         (np.ones(6)[::2], (ValueError, BufferError), "contiguous"),
     ],
 )
+@pytest.mark.thread_unsafe(reason="counts references to arguments that threads would share")
 @pytest.mark.parametrize("way", WAYS)
 def test_anything_else_gets_an_error_and_is_let_go_of(way, x, error, words):
     before = sys.getrefcount(x)
@@ -105,6 +107,7 @@ def test_the_held_one_holds_and_the_others_let_go(lets_go):
     assert not lets_go(_kernels.empty_gil)
 
 
+@needs.probe
 @pytest.mark.skipif(not gil_enabled(), reason="this Python has no GIL to hold")
 def test_the_released_ones_hold_the_gil_for_next_to_none_of_the_call():
     x = np.zeros(60_000_000)
@@ -119,6 +122,7 @@ def test_many_threads_at_once():
             assert len(set(pool.map(way, [x] * 40))) == 1
 
 
+@needs.posix
 def test_ctrl_c_ends_an_interruptible_call_within_a_fifth_of_a_second(run_script):
     # Memory that was never written to is one page of zeros over and over, so four tebibytes of it
     # take no room; to read them takes any machine more than 30 s.

@@ -18,6 +18,7 @@ from gilfree.testing import GilWarning, assert_releases_gil, lets_go
 
 pytest.importorskip("gilfree._watch", reason="the sampler needs Linux or macOS")
 
+pytestmark = pytest.mark.thread_unsafe(reason="measures, and so must have the CPUs for itself")
 needs_gil = pytest.mark.skipif(not gil_enabled(), reason="this Python has no GIL to hold")
 hold = ctypes.PyDLL(None).usleep
 let_go = ctypes.CDLL(None).usleep

@@ -16,6 +16,7 @@ pytest.importorskip("gilfree._watch", reason="the sampler needs Linux or macOS")
 from gilfree._watch import Waiter, Watch
 from gilfree.pool import gil_enabled
 
+pytestmark = pytest.mark.thread_unsafe(reason="measures, and so must have the CPUs for itself")
 hold = ctypes.PyDLL(None).usleep  # sleeps with the GIL
 let_go = ctypes.CDLL(None).usleep  # sleeps without
 
