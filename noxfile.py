@@ -1,5 +1,6 @@
 """The checks of .ci/run, by name: ``nox -l`` lists them, ``nox -s lint`` runs one."""
 
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -16,13 +17,23 @@ def tests(session):
     session.run("python", "-m", "pytest", *session.posargs)
 
 
+@nox.session(python=["3.13t", "3.14t"])
+def parallel(session):
+    """Run each test that bears it from eight threads at once, on a Python without a GIL."""
+    session.install(".[test]", "pytest-run-parallel>=0.10")
+    # The rest run in the session `tests`.
+    many = "--parallel-threads=8", "--skip-thread-unsafe=1"
+    session.run("python", "-m", "pytest", *many, *session.posargs)
+
+
 @nox.session
 def lint(session):
-    """Run ruff and cython-lint."""
-    session.install("ruff", "cython-lint")
+    """Run ruff and cython-lint, and zizmor on the workflows."""
+    session.install("ruff", "cython-lint", "zizmor")
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
     session.run("cython-lint", "src", "benchmarks")
+    session.run("zizmor", "--offline", "--quiet", ".github")
 
 
 @nox.session
@@ -42,12 +53,33 @@ def benchmarks(session):
 @nox.session
 def package(session):
     """Build sdist and wheel, and run the tests against the wheel, away from the checkout."""
-    session.install("build")
     with tempfile.TemporaryDirectory() as folder:
-        session.run("python", "-m", "build", "--outdir", folder)
-        (wheel,) = Path(folder).glob("*.whl")
+        sdist, wheel = build(session, folder)
         session.install(f"{wheel}[test]")
-        for name in "tests", "benchmarks", "docs", "examples", "pyproject.toml", "README.md":
-            session.run("cp", "-r", name, folder, external=True)
-        session.chdir(folder)
-        session.run("python", "-m", "pytest")
+        test_within(session, sdist)
+
+
+@nox.session
+def release(session):
+    """Check what would be uploaded: its metadata, its files, and that the sdist is enough."""
+    with tempfile.TemporaryDirectory() as folder:
+        sdist, wheel = build(session, folder)
+        session.install("twine>=6.1", "check-wheel-contents>=0.6")
+        session.run("twine", "check", "--strict", str(sdist), str(wheel))
+        session.run("check-wheel-contents", "--config", "pyproject.toml", str(wheel))
+        session.install(f"{sdist}[test]")
+        test_within(session, sdist)
+
+
+def build(session, folder):
+    """Return the paths of a new sdist, and of the wheel that is made of it."""
+    session.install("build")
+    session.run("python", "-m", "build", "--outdir", folder)
+    return next(Path(folder).glob("*.tar.gz")), next(Path(folder).glob("*.whl"))
+
+
+def test_within(session, sdist):
+    """Run the tests that an sdist brings, from its own folder."""
+    shutil.unpack_archive(sdist, sdist.parent, filter="data")
+    session.chdir(sdist.parent / sdist.name.removesuffix(".tar.gz"))
+    session.run("python", "-m", "pytest")
