@@ -118,6 +118,14 @@ def test_no_command_is_the_demo():
     assert "demo" in done.stdout
 
 
+def test_what_lies_in_the_current_folder_is_not_run(tmp_path):
+    (tmp_path / "gilfree.py").write_text("raise SystemExit('this is not gilfree')")
+    command = [sys.executable, "-P", "-m", "gilfree", "demo", "--quick", "--json", "--workers", "1"]
+    command += ["--only", "5,7", "--kernel", "mandelbrot"]  # these start processes
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+
+
 def save(path, what):
     if what == "text":
         path.write_text("1, 2, 3")

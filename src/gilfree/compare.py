@@ -303,15 +303,14 @@ class _Processes:
         self._children: list[subprocess.Popen[bytes]] = []
 
     def __enter__(self) -> Self:
-        command = [sys.executable, "-c", "from gilfree.compare import _serve; _serve()"]
-        environ = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+        command = [sys.executable, "-P", "-c", "from gilfree.compare import _serve; _serve()"]
         try:
             for _ in range(self._count):
                 child = subprocess.Popen(
                     command,
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
-                    env=environ,
+                    env=same_imports(),
                     start_new_session=True,  # Ctrl-C is for us alone
                 )
                 self._children.append(child)
@@ -344,6 +343,15 @@ class _Processes:
             child.wait()
             _pipe(child.stdin).close()
             _pipe(child.stdout).close()
+
+
+def same_imports() -> dict[str, str]:
+    """Return the environment in which ``python -P`` imports what this process would import.
+
+    Without -P, that would be what happens to lie in the current folder.
+    """
+    path = (entry or os.getcwd() for entry in sys.path)
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(path)}
 
 
 def _pipe(stream: IO[bytes] | None) -> IO[bytes]:

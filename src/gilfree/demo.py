@@ -10,7 +10,6 @@ import contextlib
 import dataclasses
 import functools
 import json
-import os
 import pickle
 import socketserver
 import statistics
@@ -28,7 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gilfree import _kernels, bytecode, kernels
-from gilfree.compare import compare, quartiles, worker_counts, workload
+from gilfree.compare import compare, quartiles, same_imports, worker_counts, workload
 from gilfree.pool import gil_enabled, usable_cpus
 from gilfree.probe import look_passively
 from gilfree.survey import calls_of, look
@@ -333,11 +332,11 @@ def _libraries(_: Setting) -> list[str]:
 
 def _without_gil(setting: Setting, part: str) -> list[Row]:
     """Run steps 1, 2 and 5 once more, with the GIL switched on or off from the start."""
-    command = [sys.executable, "-X", f"gil={int(part == 'with a GIL')}", "-m", "gilfree", "demo"]
+    switch = f"gil={int(part == 'with a GIL')}"
+    command = [sys.executable, "-P", "-X", switch, "-m", "gilfree", "demo"]
     command += ["--only", "1,2,5", "--kernel", "mandelbrot", "--quick", "--json"]
     command += ["--workers", str(setting.workers)]
-    environ = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    done = subprocess.run(command, env=environ, capture_output=True, text=True, check=True)
+    done = subprocess.run(command, env=same_imports(), capture_output=True, text=True, check=True)
     steps = json.loads(done.stdout)["steps"]
     ways = {(row["mode"], row["workers"]): row for row in steps[2]["rows"][0]["rows"]}
     return [
