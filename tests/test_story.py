@@ -134,7 +134,7 @@ def test_the_sentence_follows_the_figures(number, rows, machine, words):
     assert words in sentence
     console = report.console()
     with console.capture() as text:
-        console.print(report.step(number, "Title", rows, sentence))
+        console.print(report.step(number, "Title", rows, sentence, 80))
     assert max(map(len, text.get().splitlines())) <= 80
 
 

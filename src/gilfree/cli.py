@@ -194,8 +194,6 @@ def _demo(options: argparse.Namespace) -> int:
     _check_files(options, with_kernels=any(step.number == 5 for step in steps))
     quick = options.quick or bool(os.environ.get("CI"))
     console: Any = None if report is None else report.console()
-    if report is not None:
-        console.print("\n".join(_about(report, quick)))
     done: list[dict[str, Any]] = []
     complete = True
     setting = Setting(quick, options.workers or usable_cpus(), names, data)
@@ -208,7 +206,10 @@ def _demo(options: argparse.Namespace) -> int:
                 {"number": step.number, "title": step.title, "rows": rows, "sentence": sentence}
             )
             if report is not None:
-                console.print(report.step(step.number, step.title, rows, sentence))
+                if len(done) == 1:
+                    console.print("\n".join(_about(report, quick)))
+                shown = report.step(step.number, step.title, rows, sentence, console.width)
+                console.print(shown)
             if not complete:
                 break
     if report is None:
