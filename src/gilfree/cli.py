@@ -295,11 +295,18 @@ def _about(report: Any, quick: bool) -> list[str]:
 
 def _run_step(step: Step, setting: Setting, source: str | None) -> tuple[list[Row], bool]:
     """Measure one step, under a progress bar."""
+    part = ""
     with _progress(len(step.parts(setting))) as on_part:
+
+        def remember(name: str) -> None:
+            nonlocal part
+            part = name
+            on_part(f"{step.number} {name}")
+
         try:
-            return findings(step, setting, on_part)
+            return findings(step, setting, remember)
         except (TypeError, ValueError) as error:
-            msg = f"can't run on {source}: {error}" if source else error
+            msg = f"{part} can't run on {source}: {error}" if source else error
             raise UsageError(msg) from error
 
 

@@ -102,7 +102,7 @@ def findings(
     rows: list[Row] = []
     try:
         for part in step.parts(setting):
-            on_part(f"{step.number} {part}")
+            on_part(part)
             rows += step.measure(setting, part)
     except KeyboardInterrupt:
         return rows, False
