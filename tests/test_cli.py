@@ -236,6 +236,31 @@ def test_without_rich_one_line_says_what_to_install(tmp_path):
     assert done.returncode == 0
 
 
+def test_without_matplotlib_one_line_says_what_to_install(tmp_path):
+    (tmp_path / "matplotlib.py").write_text("raise ModuleNotFoundError(name='matplotlib')")
+    environ = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    for option in ["--plot", "x.png"], ["--html", "x.html"]:
+        done = gilfree("demo", *option, env=environ, cwd=tmp_path)
+        assert done.returncode == 2
+        assert done.stderr == "gilfree: a picture needs matplotlib: pip install matplotlib\n"
+    done = gilfree("demo", "--only", "3", "--quick", "--html", "x.html", env=environ, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "<img" not in (tmp_path / "x.html").read_text()
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="this system has no full disk to offer")
+def test_a_file_that_cannot_be_written_is_named(tmp_path):
+    done = gilfree("demo", "--only", "3", "--quick", "--html", "/dev/full")
+    assert done.returncode == 1
+    assert done.stderr == "gilfree: can't write /dev/full: No space left on device\n"
+    assert os.path.exists("/dev/full")
+    assert not os.path.isfile("/dev/full")
+    folder = tmp_path / "read only"
+    folder.mkdir(mode=0o500)
+    done = gilfree("demo", "--only", "3", "--quick", "--html", folder / "x.html")
+    assert (done.returncode == 0) == os.access(folder, os.W_OK)  # root may
+
+
 def on_a_terminal(*arguments, **streams):
     """Run gilfree with the streams that are not named on a terminal; return what that shows."""
     ours, theirs = pty.openpty()

@@ -240,11 +240,11 @@ def _check_files(options: argparse.Namespace, with_kernels: bool) -> None:
                 plot.form_of(path)
             if os.path.isdir(path):
                 raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-            if os.path.exists(path):
-                with open(path, "r+b"):
+            if os.path.exists(path) and not os.access(path, os.W_OK):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+            if os.path.isfile(path) or not os.path.exists(path):
+                with tempfile.TemporaryFile(dir=os.path.dirname(os.path.realpath(path))):
                     pass
-            with tempfile.TemporaryFile(dir=os.path.dirname(path) or "."):
-                pass
         except ValueError as error:
             msg = f"--plot {error}"
             raise UsageError(msg) from error
@@ -269,20 +269,30 @@ def _write_files(options: argparse.Namespace, steps: list[Row], quick: bool) -> 
 
 def _write(path: str, content: bytes) -> None:
     """Write a file as a whole or not at all: what was there stays until all of it is written."""
-    target = Path(os.path.realpath(path))
-    with tempfile.NamedTemporaryFile(dir=target.parent, delete=False) as file:
-        try:
-            file.write(content)
-            file.flush()
-            mask = os.umask(0)
-            os.umask(mask)
-            os.chmod(file.name, target.stat().st_mode if target.exists() else 0o666 & ~mask)
-            os.replace(file.name, target)
-        except BaseException as error:
-            os.unlink(file.name)
-            if isinstance(error, OSError):
-                error.filename = path
-            raise
+    try:
+        if os.path.exists(path) and not os.path.isfile(path):  # a pipe, /dev/stdout
+            Path(path).write_bytes(content)
+            return
+        target = Path(os.path.realpath(path))  # of a link
+        with tempfile.NamedTemporaryFile(dir=target.parent, delete=False) as file:
+            try:
+                file.write(content)
+                file.flush()
+                os.chmod(file.name, target.stat().st_mode if target.exists() else _new_mode())
+                os.replace(file.name, target)
+            except BaseException:
+                os.unlink(file.name)
+                raise
+    except OSError as error:
+        error.filename = path
+        raise
+
+
+def _new_mode() -> int:
+    """Return the permissions of a new file."""
+    mask = os.umask(0)
+    os.umask(mask)
+    return 0o666 & ~mask
 
 
 def _about(report: Any, quick: bool) -> list[str]:
