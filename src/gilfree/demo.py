@@ -12,6 +12,7 @@ import functools
 import json
 import os
 import pickle
+import signal
 import socketserver
 import statistics
 import subprocess
@@ -77,8 +78,24 @@ class Setting:
     def processes(self) -> ProcessPoolExecutor:
         """A pool with a process for each worker, whose processes are ready."""
         pool = ProcessPoolExecutor(self.workers, get_context("spawn"))
-        list(pool.map(_be_ready, [0.05] * self.workers))
+        with _deaf_children():
+            ready = [pool.submit(_be_ready, 0.05) for _ in range(self.workers)]
+        for future in ready:
+            future.result()
         return pool
+
+
+@contextlib.contextmanager
+def _deaf_children() -> Iterator[None]:
+    """Have processes that start here ignore Ctrl-C, which a terminal sends to them as well."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _be_ready(seconds: float) -> None:
