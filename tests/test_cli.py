@@ -216,7 +216,7 @@ def test_input_and_a_kernel_that_takes_no_array(array):
 
 @needs.posix
 @pytest.mark.parametrize("arguments", [[], ["--json"], ["--only", "5", "--json"]])
-@pytest.mark.parametrize("seconds", [0.2, 4])
+@pytest.mark.parametrize("seconds", [0.2, 4, 9])
 def test_ctrl_c_shows_what_was_finished_and_exits_with_130(arguments, seconds):
     process = subprocess.Popen(
         [sys.executable, "-m", "gilfree", "demo", *arguments],
@@ -224,17 +224,19 @@ def test_ctrl_c_shows_what_was_finished_and_exits_with_130(arguments, seconds):
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, "CI": ""},
+        start_new_session=True,
     )
     time.sleep(seconds)
-    process.send_signal(signal.SIGINT)
+    os.killpg(process.pid, signal.SIGINT)  # to its children as well, as a terminal does
     out, err = process.communicate(timeout=30)
     if seconds == 0.2 and process.returncode < 0:
         return  # Python itself was still starting
     assert process.returncode == 130
     assert "Traceback" not in out + err
-    if seconds == 4 and arguments:
+    assert err in ("", "gilfree: interrupted; this is what was measured so far\n")
+    if seconds > 1 and arguments:
         assert json.loads(out)["complete"] is False
-    elif seconds == 4:
+    elif seconds > 1:
         assert "1. Only one thread at a time runs bytecode" in out
 
 
@@ -246,6 +248,31 @@ def test_without_rich_one_line_says_what_to_install(tmp_path):
     assert done.stderr == "gilfree: this command needs rich: pip install rich, or use --json\n"
     done = gilfree("demo", "--json", "--kernel", "polyval", "--workers", 1, env=environ)
     assert done.returncode == 0
+
+
+def test_without_matplotlib_one_line_says_what_to_install(tmp_path):
+    (tmp_path / "matplotlib.py").write_text("raise ModuleNotFoundError(name='matplotlib')")
+    environ = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    for option in ["--plot", "x.png"], ["--html", "x.html"]:
+        done = gilfree("demo", *option, env=environ, cwd=tmp_path)
+        assert done.returncode == 2
+        assert done.stderr == "gilfree: a picture needs matplotlib: pip install matplotlib\n"
+    done = gilfree("demo", "--only", "3", "--quick", "--html", "x.html", env=environ, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "<img" not in (tmp_path / "x.html").read_text()
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="this system has no full disk to offer")
+def test_a_file_that_cannot_be_written_is_named(tmp_path):
+    done = gilfree("demo", "--only", "3", "--quick", "--html", "/dev/full")
+    assert done.returncode == 1
+    assert done.stderr == "gilfree: can't write /dev/full: No space left on device\n"
+    assert os.path.exists("/dev/full")
+    assert not os.path.isfile("/dev/full")
+    folder = tmp_path / "read only"
+    folder.mkdir(mode=0o500)
+    done = gilfree("demo", "--only", "3", "--quick", "--html", folder / "x.html")
+    assert (done.returncode == 0) == os.access(folder, os.W_OK)  # root may
 
 
 def on_a_terminal(*arguments, **streams):

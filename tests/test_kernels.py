@@ -275,6 +275,15 @@ def test_large_strided_input_is_cut_into_the_same_chunks(rng):
     np.testing.assert_allclose(gilfree.sum_of_squares(x[:, 0, 5]), x[:, 0, 5] @ x[:, 0, 5])
 
 
+@pytest.mark.parametrize("size", [2**16 - 1, 2**16, 2**16 + 1, 5 * 2**16 - 7, 3_000_003])
+def test_a_sum_has_the_same_bits_in_any_layout(size, rng):
+    x = rng.normal(size=size)
+    expected = gilfree.sum_of_squares(x)
+    assert gilfree.sum_of_squares(np.repeat(x, 2)[::2]) == expected
+    assert gilfree.sum_of_squares(x.astype(x.dtype.newbyteorder())) == expected
+    assert gilfree.sum_of_squares(x[::-1].copy()[::-1], workers=3) == expected
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="the peak is read as Linux has it, in KiB")
 @pytest.mark.parametrize(
     ("call", "output"),

@@ -54,7 +54,7 @@ class Checker(HTMLParser):
         self.open, self.sources = [], []
 
     def handle_starttag(self, tag, attributes):
-        if tag not in ("meta", "img"):
+        if tag not in ("meta", "img", "br"):
             self.open.append(tag)
         self.sources += [value for name, value in attributes if name in ("src", "href")]
 

@@ -18,7 +18,7 @@ def test_a_step_shows_heading_table_and_sentence():
     row |= {"speedup": 1.85, "speedup_low": 1.8, "speedup_high": 1.9, "workers": 2}
     console = report.console()
     with console.capture() as text:
-        console.print(report.step(1, "Threads", [row], "It was so."))
+        console.print(report.step(1, "Threads", [row], "It was so.", 80))
     lines = [" ".join(line.split()) for line in text.get().splitlines()]
     assert lines[1] == "1. Threads"
     assert "threads ms speedup" in lines

@@ -87,7 +87,12 @@ def without_gil(gil, bytecode, held, lost):
         (2, counter(), TWO, "Without the lock, 3% of the updates were lost; with it, none. A"),
         (2, counter(released=2), TWO, "Without the lock, 2 updates were lost"),
         (2, counter(released=0), TWO, "luck, and no guarantee; with it, none."),
-        (2, counter(held=500), FREE, "with it, too, 50%, since this Python has none."),
+        (
+            2,
+            counter(held=500),
+            FREE,
+            "with it, too, 50% of the updates, since this Python has none.",
+        ),
         (2, counter(private=0.4), TWO, "2.5 times as slow as the GIL held"),
         (3, waiting(7.8), TWO, "8 requests at once were answered 7.80 times as fast as one after"),
         (3, waiting(2.0), TWO, "could have been 8 times. Is the machine busy"),
@@ -123,8 +128,8 @@ def without_gil(gil, bytecode, held, lost):
             [without_gil(True, 1.0, 1.01, 0), without_gil(False, 1.9, 1.95, 400)],
             FREE,
             "bytecode was 1.00 times and the held loop 1.01 times as fast as on one; without it, "
-            "1.90 and 1.95 times. The counter that relied on the GIL lost 0% of its updates with "
-            "it, and 40% without.",
+            "1.90 and 1.95 times. The counter that relied on the GIL lost no updates with it, and "
+            "40% of the updates without.",
         ),
         (7, [without_gil(True, 1.0, 1.0, 0)], FREE, "Nothing was measured"),
     ],
@@ -134,7 +139,7 @@ def test_the_sentence_follows_the_figures(number, rows, machine, words):
     assert words in sentence
     console = report.console()
     with console.capture() as text:
-        console.print(report.step(number, "Title", rows, sentence))
+        console.print(report.step(number, "Title", rows, sentence, 80))
     assert max(map(len, text.get().splitlines())) <= 80
 
 

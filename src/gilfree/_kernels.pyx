@@ -35,6 +35,8 @@ cdef enum:
     # can't use vector instructions on ``s += x[i]``. It can on LANES sums side by side; and the
     # order, and so every bit of the result, is the same on each CPU.
     LANES = 16
+    # sum_of_squares adds up so many numbers at a time; kernels.py copies as many, where it must.
+    SUMMED = 65536
     # sqeuclidean takes so many rows of Y side by side, since GCC unrolls a loop of up to 16 rounds
     # before it gets to vectorise it; so many such tiles, since it writes to a stretch of each row
     # of the result; and so many coordinates at a time, or the tiles would not fit in the cache.
@@ -49,8 +51,18 @@ cdef enum:
 # ---------------------------------------------------------------- sum_of_squares: a reduction
 
 cdef double _sum_of_squares(const real[::1] x) noexcept nogil:
+    # Block by block, so that the bits are the same when x comes in blocks.
+    cdef Py_ssize_t start = 0
+    cdef double total = 0
+    while start < x.shape[0]:
+        total += _add_squares(&x[start], min(SUMMED, x.shape[0] - start))
+        start += SUMMED
+    return total
+
+
+cdef double _add_squares(const real *x, Py_ssize_t size) noexcept nogil:
     cdef double[LANES] sums  # of float32, too
-    cdef Py_ssize_t i = 0, lane, size = x.shape[0]
+    cdef Py_ssize_t i = 0, lane
     cdef double total = 0
     for lane in range(LANES):
         sums[lane] = 0

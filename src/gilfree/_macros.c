@@ -30,38 +30,36 @@
 enum {
     /* Separate sums: the compiler may use vector instructions and need reorder no addition. */
     LANES = 16,
-    /* How many numbers, a multiple of LANES, before a look at Ctrl-C: some milliseconds. */
+    /* How many numbers are added up at a time, as in _kernels.pyx. */
+    BLOCK = 1 << 16,
+    /* How many numbers, in whole blocks, before a look at Ctrl-C: some milliseconds. */
     BETWEEN_LOOKS = 1 << 24,
 };
 
 /* ---------------------------------------------------------------- the loop: plain C, no Python */
 
-/* Add the squares of size numbers to sums. Only the last call's size may be no multiple of LANES. */
-static void
-add_squares(const double *x, Py_ssize_t size, double sums[LANES])
-{
-    double own[LANES]; /* x may overlap sums, for all the compiler knows, but not this */
-    Py_ssize_t i, lane;
-    memcpy(own, sums, sizeof(own));
-    for (i = 0; i + LANES <= size; i += LANES) {
-        for (lane = 0; lane < LANES; lane++) {
-            own[lane] += x[i + lane] * x[i + lane];
-        }
-    }
-    for (lane = 0; lane < size - i; lane++) {
-        own[lane] += x[i + lane] * x[i + lane];
-    }
-    memcpy(sums, own, sizeof(own));
-}
-
+/* Return total and the squares of size numbers. They are added up block by block, so that the
+   result is the same when they come in several calls: only the last may be no whole blocks. */
 static double
-total(const double sums[LANES])
+add_squares(double total, const double *x, Py_ssize_t size)
 {
-    double result = 0;
-    for (Py_ssize_t lane = 0; lane < LANES; lane++) {
-        result += sums[lane];
+    for (; size > 0; x += BLOCK, size -= BLOCK) {
+        double sums[LANES] = {0}, sum = 0;
+        Py_ssize_t i, lane, count = Py_MIN(size, BLOCK);
+        for (i = 0; i + LANES <= count; i += LANES) {
+            for (lane = 0; lane < LANES; lane++) {
+                sums[lane] += x[i + lane] * x[i + lane];
+            }
+        }
+        for (lane = 0; lane < count - i; lane++) {
+            sums[lane] += x[i + lane] * x[i + lane];
+        }
+        for (lane = 0; lane < LANES; lane++) {
+            sum += sums[lane];
+        }
+        total += sum;
     }
-    return result;
+    return total;
 }
 
 /* Get the memory of x, which must hold doubles in one row. Returns their number, or -1 with an
@@ -94,35 +92,35 @@ static PyObject *
 sum_of_squares_gil(PyObject *Py_UNUSED(module), PyObject *x)
 {
     Py_buffer view;
-    double sums[LANES] = {0};
+    double total = 0;
     Py_ssize_t size = take_doubles(x, &view);
     if (size < 0) {
         return NULL;
     }
-    add_squares(view.buf, size, sums);
+    total = add_squares(total, view.buf, size);
     PyBuffer_Release(&view);
-    return PyFloat_FromDouble(total(sums));
+    return PyFloat_FromDouble(total);
 }
 
 /* From BEGIN to END, other threads run Python. So between the two: no Py_INCREF or Py_DECREF, no
    Python object made, read or called, no exception set, and next to nothing that begins with Py
-   (PyMem_RawMalloc is allowed, PyMem_Malloc is not). C values of this thread (size, sums) are safe.
+   (PyMem_RawMalloc is allowed, PyMem_Malloc is not). C values of this thread (size, total) are safe.
    So is the memory that view.buf points to: the view keeps it in place. But other threads may
    write to it, and no lock stands in their way. */
 static PyObject *
 sum_of_squares_nogil(PyObject *Py_UNUSED(module), PyObject *x)
 {
     Py_buffer view;
-    double sums[LANES] = {0};
+    double total = 0;
     Py_ssize_t size = take_doubles(x, &view);
     if (size < 0) {
         return NULL;
     }
     Py_BEGIN_ALLOW_THREADS
-    add_squares(view.buf, size, sums);
+    total = add_squares(total, view.buf, size);
     Py_END_ALLOW_THREADS
     PyBuffer_Release(&view);
-    return PyFloat_FromDouble(total(sums));
+    return PyFloat_FromDouble(total);
 }
 
 /* A signal only leaves a note. Python's handler runs when the main thread next looks at it, with
@@ -133,7 +131,7 @@ static PyObject *
 sum_of_squares_interruptible(PyObject *Py_UNUSED(module), PyObject *x)
 {
     Py_buffer view;
-    double sums[LANES] = {0};
+    double total = 0;
     int interrupted = 0;
     Py_ssize_t size = take_doubles(x, &view);
     if (size < 0) {
@@ -142,14 +140,15 @@ sum_of_squares_interruptible(PyObject *Py_UNUSED(module), PyObject *x)
     Py_BEGIN_ALLOW_THREADS
     for (Py_ssize_t start = 0; start < size && !interrupted; start += BETWEEN_LOOKS) {
         Py_ssize_t rest = size - start;
-        add_squares((const double *)view.buf + start, Py_MIN(rest, BETWEEN_LOOKS), sums);
+        const double *part = (const double *)view.buf + start;
+        total = add_squares(total, part, Py_MIN(rest, BETWEEN_LOOKS));
         Py_BLOCK_THREADS
         interrupted = PyErr_CheckSignals(); /* -1, with KeyboardInterrupt set; in the main thread */
         Py_UNBLOCK_THREADS
     }
     Py_END_ALLOW_THREADS
     PyBuffer_Release(&view);
-    return interrupted ? NULL : PyFloat_FromDouble(total(sums));
+    return interrupted ? NULL : PyFloat_FromDouble(total);
 }
 
 /* ---------------------------------------------------------------- what the release itself costs */

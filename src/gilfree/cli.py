@@ -194,8 +194,6 @@ def _demo(options: argparse.Namespace) -> int:
     _check_files(options, with_kernels=any(step.number == 5 for step in steps))
     quick = options.quick or bool(os.environ.get("CI"))
     console: Any = None if report is None else report.console()
-    if report is not None:
-        console.print("\n".join(_about(report, quick)))
     done: list[dict[str, Any]] = []
     complete = True
     setting = Setting(quick, options.workers or usable_cpus(), names, data)
@@ -208,7 +206,10 @@ def _demo(options: argparse.Namespace) -> int:
                 {"number": step.number, "title": step.title, "rows": rows, "sentence": sentence}
             )
             if report is not None:
-                console.print(report.step(step.number, step.title, rows, sentence))
+                if len(done) == 1:
+                    console.print("\n".join(_about(report, quick)))
+                shown = report.step(step.number, step.title, rows, sentence, console.width)
+                console.print(shown)
             if not complete:
                 break
     if report is None:
@@ -239,11 +240,11 @@ def _check_files(options: argparse.Namespace, with_kernels: bool) -> None:
                 plot.form_of(path)
             if os.path.isdir(path):
                 raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-            if os.path.exists(path):
-                with open(path, "r+b"):
+            if os.path.exists(path) and not os.access(path, os.W_OK):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+            if os.path.isfile(path) or not os.path.exists(path):
+                with tempfile.TemporaryFile(dir=os.path.dirname(os.path.realpath(path))):
                     pass
-            with tempfile.TemporaryFile(dir=os.path.dirname(path) or "."):
-                pass
         except ValueError as error:
             msg = f"--plot {error}"
             raise UsageError(msg) from error
@@ -268,20 +269,30 @@ def _write_files(options: argparse.Namespace, steps: list[Row], quick: bool) -> 
 
 def _write(path: str, content: bytes) -> None:
     """Write a file as a whole or not at all: what was there stays until all of it is written."""
-    target = Path(os.path.realpath(path))
-    with tempfile.NamedTemporaryFile(dir=target.parent, delete=False) as file:
-        try:
-            file.write(content)
-            file.flush()
-            mask = os.umask(0)
-            os.umask(mask)
-            os.chmod(file.name, target.stat().st_mode if target.exists() else 0o666 & ~mask)
-            os.replace(file.name, target)
-        except BaseException as error:
-            os.unlink(file.name)
-            if isinstance(error, OSError):
-                error.filename = path
-            raise
+    try:
+        if os.path.exists(path) and not os.path.isfile(path):  # a pipe, /dev/stdout
+            Path(path).write_bytes(content)
+            return
+        target = Path(os.path.realpath(path))  # of a link
+        with tempfile.NamedTemporaryFile(dir=target.parent, delete=False) as file:
+            try:
+                file.write(content)
+                file.flush()
+                os.chmod(file.name, target.stat().st_mode if target.exists() else _new_mode())
+                os.replace(file.name, target)
+            except BaseException:
+                os.unlink(file.name)
+                raise
+    except OSError as error:
+        error.filename = path
+        raise
+
+
+def _new_mode() -> int:
+    """Return the permissions of a new file."""
+    mask = os.umask(0)
+    os.umask(mask)
+    return 0o666 & ~mask
 
 
 def _about(report: Any, quick: bool) -> list[str]:
@@ -294,11 +305,18 @@ def _about(report: Any, quick: bool) -> list[str]:
 
 def _run_step(step: Step, setting: Setting, source: str | None) -> tuple[list[Row], bool]:
     """Measure one step, under a progress bar."""
+    part = ""
     with _progress(len(step.parts(setting))) as on_part:
+
+        def remember(name: str) -> None:
+            nonlocal part
+            part = name
+            on_part(f"{step.number} {name}")
+
         try:
-            return findings(step, setting, on_part)
+            return findings(step, setting, remember)
         except (TypeError, ValueError) as error:
-            msg = f"can't run on {source}: {error}" if source else error
+            msg = f"{part} can't run on {source}: {error}" if source else error
             raise UsageError(msg) from error
 
 

@@ -11,6 +11,7 @@ import dataclasses
 import functools
 import json
 import pickle
+import signal
 import socketserver
 import statistics
 import subprocess
@@ -76,8 +77,24 @@ class Setting:
     def processes(self) -> ProcessPoolExecutor:
         """A pool with a process for each worker, whose processes are ready."""
         pool = ProcessPoolExecutor(self.workers, get_context("spawn"))
-        list(pool.map(_be_ready, [0.05] * self.workers))
+        with _deaf_children():
+            ready = [pool.submit(_be_ready, 0.05) for _ in range(self.workers)]
+        for future in ready:
+            future.result()
         return pool
+
+
+@contextlib.contextmanager
+def _deaf_children() -> Iterator[None]:
+    """Have processes that start here ignore Ctrl-C, which a terminal sends to them as well."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _be_ready(seconds: float) -> None:
@@ -101,7 +118,7 @@ def findings(
     rows: list[Row] = []
     try:
         for part in step.parts(setting):
-            on_part(f"{step.number} {part}")
+            on_part(part)
             rows += step.measure(setting, part)
     except KeyboardInterrupt:
         return rows, False
@@ -259,15 +276,15 @@ def _on_processes(setting: Setting, part: str) -> list[Row]:
 
 
 def _work(setting: Setting, name: str) -> tuple[Any, ...]:
-    """Return arguments for a kernel; a tenth of the usual work, if it is to be quick."""
+    """Return arguments for a kernel; a third of the usual work, if it is to be quick."""
     data = setting.data
     if data is None and setting.quick:
         if name == "mandelbrot":
-            return ((300, 400),)
+            return ((500, 700),)
         if name == "monte_carlo_pi":
-            return (3_000_000, 20)
-        rows = (1000, 16) if name == "sqeuclidean" else 1_000_000
-        data = np.random.default_rng(20).random(rows)
+            return (7_000_000, 20)
+        shape = (1700, 16) if name == "sqeuclidean" else (3_000_000,)
+        data = np.random.default_rng(20).random(shape)
     return workload(name, data)
 
 

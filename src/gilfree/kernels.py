@@ -11,7 +11,6 @@ import functools
 import itertools
 import math
 import operator
-import sys
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Executor
 from typing import Any, TypeAlias
@@ -44,10 +43,8 @@ PLAIN = int, float, np.float32, np.float64
 SHORTEST = SHARED / 2  # nanoseconds
 FEW = 16  # chunks; so many, or more, end at about the same time whatever their number
 LONGEST = 4e6  # nanoseconds
-# What is not contiguous is copied for the loop, so much at a time: 512 KiB. Only the chunks of
-# sum_of_squares are copied as a whole, since its bits depend on where they begin: 8 MiB.
+# What is not contiguous is copied for the loop, so much at a time: 512 KiB.
 BLOCK = 2**16  # elements
-LARGEST = 2**20  # elements
 
 
 def sum_of_squares(
@@ -92,16 +89,24 @@ def sum_of_squares(
         msg = f"x must be one-dimensional, not of shape {x.shape}"
         raise ValueError(msg)
     pool = Pool(workers, executor, work=x.size * 0.15)
-    chunks = ((nogil, dtype, x[piece]) for piece in _pieces(x.shape, cost=0.15, longest=LARGEST))
+    chunks = ((nogil, dtype, x[piece]) for piece in _pieces(x.shape, cost=0.15))
     partials: list[float] = []
     pool.run(_sum_of_squares, chunks, partials.append)
-    total: Real = dtype.type(functools.reduce(operator.add, partials, 0.0))  # sum() compensates
+    total: Real = dtype.type(_in_order(partials))
     return total
 
 
 def _sum_of_squares(nogil: bool, dtype: np.dtype[Any], x: NDArray[Any]) -> float:
     kernel = _kernels.sum_of_squares_nogil if nogil else _kernels.sum_of_squares_gil
-    return kernel(_contiguous(x, dtype))
+    if _is_ready(x, dtype):
+        return kernel(x)
+    # The loop adds up as many at a time, so the bits are the same.
+    blocks = (x[start : start + BLOCK] for start in range(0, x.size, BLOCK))
+    return _in_order(kernel(_contiguous(block, dtype)) for block in blocks)
+
+
+def _in_order(partials: Iterable[float]) -> float:
+    return functools.reduce(operator.add, partials, 0.0)  # sum() compensates for rounding
 
 
 def polyval(
@@ -568,9 +573,13 @@ def _contiguous(x: NDArray[Any], dtype: np.dtype[Any]) -> RealArray:
     return _aligned(x, dtype).reshape(-1)
 
 
+def _is_ready(x: NDArray[Any], dtype: np.dtype[Any]) -> bool:
+    return x.dtype == dtype and x.flags.c_contiguous and x.flags.aligned
+
+
 def _blocks(x: NDArray[Any], dtype: np.dtype[Any]) -> Iterable[RealArray]:
     """Return a chunk in parts that are small enough to be copied, if they must be."""
-    if x.dtype == dtype and x.flags.c_contiguous and x.flags.aligned:
+    if _is_ready(x, dtype):
         return (x.reshape(-1),)
     return (_contiguous(x[block], dtype) for block in _cut(x.shape, BLOCK))
 
@@ -609,7 +618,6 @@ def _pieces(
     shape: tuple[int, ...],
     cost: float,
     shortest: int = 1,
-    longest: int = sys.maxsize,
     alone: bool = False,
 ) -> Iterable[tuple[Any, ...]]:
     """Return the indices that cut an array of this shape into chunks, in C order.
@@ -619,15 +627,15 @@ def _pieces(
     shape : tuple of int
     cost : float
         What an element costs about, in nanoseconds on one core.
-    shortest, longest : int, optional
-        Elements that a chunk has at the least, and at the most about.
+    shortest : int, optional
+        Elements that a chunk has at the least.
     alone : bool, default: False
         Nobody shares the work, and where it is cut leaves no trace in the result.
     """
     size = math.prod(shape)
     if size * cost < 2 * SHORTEST and shape and size:
         return [(slice(0, shape[0]),)]
-    return _cut(shape, max(min(_length(size, cost, alone), longest), shortest))
+    return _cut(shape, max(_length(size, cost, alone), shortest))
 
 
 def _length(size: int, cost: float, alone: bool = False) -> int:

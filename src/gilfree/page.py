@@ -23,7 +23,7 @@ table { border-collapse: collapse; font-size: .92rem; font-variant-numeric: tabu
 th, td { padding: .25rem .8rem .25rem 0; text-align: right; white-space: nowrap }
 th { border-bottom: 1px solid var(--line); vertical-align: bottom; font-weight: 600 }
 th:first-child, td:first-child { text-align: left }
-td:last-child { padding-right: 0 }
+th:last-child, td:last-child { padding-right: 0 }
 .sentence { margin: .7rem 0 }
 img { width: 100%; background: #fff; margin-top: 1rem; border-radius: 4px }
 @media print {

@@ -50,7 +50,7 @@ def picture(rows: Sequence[Row], caption: str, form: str) -> bytes:
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(2.1 + 2.3 * columns, 0.9 + 2.75 * bands), layout="constrained")
         grid = figure.subplots(2 * bands, columns, squeeze=False, height_ratios=[1, 0.2] * bands)
-        top = max(figures["speedup"] for row in rows for figures in row["rows"])
+        top = max(figures["speedup_high"] for row in rows for figures in row["rows"])
         for number, row in enumerate(rows):
             band, column = divmod(number, columns)
             _speedups(grid[2 * band, column], row, top)

@@ -34,10 +34,15 @@ def environment_line(environment: dict[str, Any]) -> str:
 # ---------------------------------------------------------------- the demo
 
 
-def step(number: int, title: str, rows: Sequence[Row], sentence: str) -> Group:
+def step(number: int, title: str, rows: Sequence[Row], sentence: str, width: int) -> Group:
     """Return the heading, the table and the sentence of one step of the demo."""
+
+    def wrapped(text: str, style: str = "") -> Text:
+        return Text(textwrap.fill(text, width), style)
+
     story = STORIES[number]
-    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    space = 1 if len(story.columns) < 9 else 0  # or it would not fit in 80 columns
+    table = Table(box=SIMPLE_HEAD, padding=(0, space, 0, 0), show_edge=False)
     for index, (heading, _) in enumerate(story.columns):
         left = index == 0 or heading == "verdict"
         table.add_column(heading, justify="left" if left else "right", no_wrap=heading != "verdict")
@@ -45,11 +50,10 @@ def step(number: int, title: str, rows: Sequence[Row], sentence: str) -> Group:
         table.add_row(*cells)
     parts: list[RenderableType] = [Text(f"\n{number}. {title}", style="bold")]
     if rows:
-        parts.append(table)
-        if note := NOTES.get(number):
-            parts.append(Text(f"{note}\n", style="dim"))
-    parts.append(Text(sentence))
-    return Group(*parts)
+        parts += [table, Text()]
+    if rows and number in NOTES:
+        parts += [wrapped(NOTES[number], "dim"), Text()]
+    return Group(*parts, wrapped(sentence))
 
 
 # ---------------------------------------------------------------- the survey

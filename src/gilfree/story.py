@@ -114,23 +114,26 @@ WAYS = {
 
 def _counter(rows: Sequence[Row], machine: Machine) -> str:
     held, released, private = rows
-    share = released["lost"] / released["updates"]
     if released["lost"]:
-        seen = f"Without the lock, {share:.0%} of the updates were lost"
-        if share < 0.01:
-            seen = f"Without the lock, {released['lost']:,} updates were lost"
+        seen = f"Without the lock, {_lost(released)} were lost"
     else:
         seen = (
             "No update was lost without the lock this time, for the threads hardly met: that is "
             "luck, and no guarantee"
         )
     if held["lost"]:
-        seen += f"; with it, too, {held['lost'] / held['updates']:.0%}"
+        seen += f"; with it, too, {_lost(held)}"
         seen += ", since this Python has none" if not machine.gil else ""
     else:
         seen += "; with it, none"
     faster = _times(private["speedup"])
     return f"{seen}. A counter for each thread needs no lock, and was {faster} the GIL held."
+
+
+def _lost(row: Row) -> str:
+    """Return how many updates were lost: a share where that says something."""
+    share = row["lost"] / row["updates"]
+    return f"{share:.0%} of the updates" if share >= 0.01 else f"{row['lost'] or 'no'} updates"
 
 
 def _waiting(rows: Sequence[Row], _: Machine) -> str:
@@ -241,7 +244,7 @@ def _summary(row: Row) -> str:
     return str(row["report"]["verdict"].partition(":")[0])
 
 
-def _libraries(rows: Sequence[Row], _: Machine) -> str:
+def _libraries(rows: Sequence[Row], machine: Machine) -> str:
     if not rows:
         return "Neither NumPy, pandas nor numba has a call here that could be looked at."
     held = {
@@ -251,7 +254,8 @@ def _libraries(rows: Sequence[Row], _: Machine) -> str:
     }
     low = [name for name, held_share in held.items() if held_share < 0.1]
     others = [f"{name} for {share(value)}" for name, value in held.items() if name not in low]
-    seen = f"{_listed(low)} held the GIL for less than a tenth of the call" if low else ""
+    held_it = "held the GIL" if machine.gil else "kept its thread attached"
+    seen = f"{_listed(low)} {held_it} for less than a tenth of the call" if low else ""
     if others:
         seen += f"{'; ' if seen else ''}{_listed(others)} of it"
     return f"{seen or 'What was run could not be seen'}. `gilfree survey` looks at many more calls."
@@ -274,8 +278,7 @@ def _without_gil(rows: Sequence[Row], machine: Machine) -> str:
         f"On {free['workers']} threads and with the GIL switched on, bytecode was "
         f"{locked['bytecode']:.2f} times and the held loop {locked['held']:.2f} times as fast as "
         f"on one; without it, {free['bytecode']:.2f} and {free['held']:.2f} times. The counter "
-        f"that relied on the GIL lost {locked['lost'] / locked['updates']:.0%} of its updates "
-        f"with it, and {free['lost'] / free['updates']:.0%} without."
+        f"that relied on the GIL lost {_lost(locked)} with it, and {_lost(free)} without."
     )
 
 
