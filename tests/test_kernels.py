@@ -199,7 +199,7 @@ def test_nogil_picks_the_entry(name, nogil, monkeypatch):
 
     monkeypatch.setattr(kernels, "_kernels", Spy())
     CALLS[name](nogil=nogil)
-    assert picked - {"edges", "places"} == {"nogil" if nogil else "gil"}
+    assert picked - {"edges", "increasing", "places"} == {"nogil" if nogil else "gil"}
 
 
 # ---------------------------------------------------------------- dtypes, strides, edge cases
@@ -393,6 +393,17 @@ def test_histogram_of_ten_million_values(bins, rng):
 def test_histogram_of_extreme_values(x, bins):
     with np.errstate(all="ignore"):
         assert_numpys_histogram(x, bins)
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("low", [0.0, 1.0, -1e30])
+@pytest.mark.parametrize("give_range", [False, True])
+def test_more_bins_than_there_are_numbers_are_refused_as_numpy_does(dtype, low, give_range):
+    low = dtype(low)
+    high = np.nextafter(low, dtype(np.inf))
+    x = np.array([high, low])
+    for bins in 1, 2, 3:
+        assert_numpys_histogram(x, bins, (float(low), float(high)) if give_range else None)
 
 
 @pytest.mark.parametrize("range_", [(0.0, 5e-324), (0.0, 1e-310), (-5e-324, 5e-324)])

@@ -266,7 +266,9 @@ def _edges(
         # What NumPy does after all its checks, which take longer than the count of some thousands.
         edges: RealArray = np.empty(bins + 1, np.result_type(first, last, 1.0))
         _kernels.edges(first, last, edges)
-        return edges.astype(np.result_type(first, last, outer), copy=False)
+        edges = edges.astype(np.result_type(first, last, outer), copy=False)
+        if _kernels.increasing(edges):
+            return edges  # else there are more bins than numbers, which is for NumPy to refuse
     return np.histogram_bin_edges(outer, bins, range)
 
 
