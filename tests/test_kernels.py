@@ -155,7 +155,7 @@ def test_nogil_picks_the_entry(name, nogil, monkeypatch):
 
     monkeypatch.setattr(kernels, "_kernels", Spy())
     CALLS[name](nogil=nogil)
-    assert picked - {"edges", "places"} == {"nogil" if nogil else "gil"}
+    assert picked - {"edges", "increasing", "places"} == {"nogil" if nogil else "gil"}
 
 
 # ---------------------------------------------------------------- dtypes, strides, edge cases
@@ -294,6 +294,14 @@ def test_histogram_of_ten_million_values(bins, rng):
 def test_histogram_of_subnormal_ranges(range_):
     x = np.array([0.0, 5e-324, -5e-324, 1e-310, 5e-311])
     assert_numpys_histogram(x, 1, range_)
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("range_", [None, (1.0, 1.0 + 1e-6), (1.0, 1.0 + 1e-14)])
+@pytest.mark.parametrize("low", [0.0, 1.0])
+def test_histogram_of_more_bins_than_there_are_numbers(dtype, low, range_):
+    narrow = low + 8 * np.finfo(dtype).smallest_subnormal if low == 0 else low + 4e-7
+    assert_numpys_histogram(np.array([low, narrow], dtype), 100, range_)
 
 
 # ---------------------------------------------------------------- errors

@@ -14,7 +14,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from numpy.polynomial import polynomial
 from references import assert_numpys_histogram, native, plain_mandelbrot, plain_pi
@@ -226,6 +226,9 @@ def test_histogram_has_numpys_counts_and_edges(data, how, bins):
     x = data.draw(arrays(data.draw(shapes(size))))
     span = data.draw(st.none() | ranges(x))
     with np.errstate(all="ignore"):
+        with contextlib.suppress(ValueError):
+            # Where the edges overflow, NumPy warns, and its counts make no sense.
+            assume(np.isfinite(np.histogram_bin_edges(native(x), bins, span)).all())
         with small_chunks(how["shortest"], how["awake"]):
             assert_numpys_histogram(x, bins, span, like=native(x), **keywords(how))
         with contextlib.suppress(ValueError):  # as NumPy's; that has been compared

@@ -263,6 +263,14 @@ def edges(double first, double last, real[::1] out):
     out[bins] = last
 
 
+def increasing(const real[::1] edges):
+    cdef Py_ssize_t i
+    for i in range(edges.shape[0] - 1):
+        if not edges[i] < edges[i + 1]:
+            return False
+    return True
+
+
 def places(const double[::1] edges):
     # Bins per unit, and how far from its number that puts an edge, at most: NaN if it overflows.
     cdef Py_ssize_t i, bins = edges.shape[0] - 1
