@@ -373,6 +373,24 @@ def test_an_exit_amid_calls_and_probes_of_daemon_threads_is_quiet(tmp_path):
     assert not failed, f"{len(failed)} of {EXITS}: {failed[:3]}"
 
 
+# ---------------------------------------------------------------- all at once
+
+
+@linux
+def test_all_at_once_for_a_while_is_right_and_leaves_nothing_behind():
+    script = os.path.join(os.path.dirname(__file__), "soak.py")
+    done = subprocess.run(
+        [sys.executable, script, "--seconds", "3"],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=180,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "all right" in done.stdout
+
+
 # ---------------------------------------------------------------- memory
 
 
