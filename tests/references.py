@@ -21,7 +21,9 @@ def assert_numpys_histogram(x, *args, like=None, **how):
     try:
         expected = np.histogram(x if like is None else like, *args)
     except ValueError as error:
-        with pytest.raises(ValueError, match=re.escape(str(error))):
+        # Which zero is the least is a matter of their order, even in NumPy.
+        words = re.sub(r"(?<![\d.])(\\-)?0\\.0(?!\d)", r"-?0\.0", re.escape(str(error)))
+        with pytest.raises(ValueError, match=words):
             gilfree.histogram(x, *args, **how)
     else:
         for ours, numpys in zip(gilfree.histogram(x, *args, **how), expected, strict=True):
