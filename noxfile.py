@@ -8,6 +8,7 @@ import nox
 
 nox.options.default_venv_backend = "venv"
 nox.options.error_on_missing_interpreters = False
+nox.options.sessions = ["tests", "lint", "types", "benchmarks", "package"]  # those of minutes
 
 
 @nox.session(python=["3.11", "3.12", "3.13", "3.14", "3.13t", "3.14t"])
@@ -48,6 +49,29 @@ def benchmarks(session):
     """Run every benchmark once, without measuring."""
     session.install(".[bench]")
     session.run("python", "-m", "pytest", "benchmarks", "--benchmark-disable")
+
+
+@nox.session
+def properties(session):
+    """Run the property tests with a hundred times as many examples: ten minutes."""
+    session.install(".[test]")
+    arguments = ["tests/test_properties.py", "--hypothesis-profile=thorough", *session.posargs]
+    session.run("python", "-m", "pytest", *arguments)
+
+
+@nox.session
+def faults(session):
+    """Run the tests of what goes wrong outside, with a thousand exits amid calls: ten minutes."""
+    session.install(".[test]")
+    arguments = ["tests/test_faults.py", "-rP", *session.posargs]  # shows how late Ctrl-C was
+    session.run("python", "-m", "pytest", *arguments, env={"GILFREE_EXITS": "1000"})
+
+
+@nox.session
+def soak(session):
+    """Have eight threads call everything at once for ten minutes, or as posargs say."""
+    session.install(".[test]")
+    session.run("python", "tests/soak.py", *(session.posargs or ["--seconds", "600"]))
 
 
 @nox.session

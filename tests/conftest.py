@@ -21,6 +21,8 @@ if not gil_enabled():
 # A busy machine is no reason to fail.
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("patient")
+# Chosen by --hypothesis-profile: a hundred times as many examples.
+settings.register_profile("thorough", settings.get_profile("patient"), max_examples=10_000)
 
 
 def pytest_collection_modifyitems(items):

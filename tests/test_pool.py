@@ -305,6 +305,20 @@ def test_every_call_gets_its_helpers_at_whatever_moment_it_comes(run_script):
     assert out == "all\n"
 
 
+def test_the_pool_does_not_grow_where_threads_wake_late(run_script):
+    out = run_script("""
+        import sys, threading
+        from gilfree.pool import Pool
+        sys.setswitchinterval(1000)  # a helper gets its turn when the caller sleeps, not before
+        for _ in range(500):
+            seen = []
+            Pool(5).run(abs, [(-n,) for n in range(9)], seen.append)
+            assert seen == list(range(9))
+        print(threading.active_count())
+    """)
+    assert int(out) < 50
+
+
 def test_a_brief_call_wakes_nobody_unless_it_follows_another(run_script):
     out = run_script("""
         import threading, time

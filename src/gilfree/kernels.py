@@ -263,12 +263,13 @@ def _edges(
 ) -> RealArray:
     first, last = range or (outer if outer.size else (0.0, 0.0))
     if first < last and math.isfinite(last - first) and type(last - first) in PLAIN:
-        # What NumPy does after all its checks, which take longer than the count of some thousands.
+        # What NumPy does between its checks, which take longer than the count of some thousands.
         edges: RealArray = np.empty(bins + 1, np.result_type(first, last, 1.0))
         _kernels.edges(first, last, edges)
         edges = edges.astype(np.result_type(first, last, outer), copy=False)
         if _kernels.increasing(edges):
-            return edges  # else there are more bins than numbers, which is for NumPy to refuse
+            return edges
+    # NumPy says what is wrong, or makes the best of it.
     return np.histogram_bin_edges(outer, bins, range)
 
 

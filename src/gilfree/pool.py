@@ -46,7 +46,11 @@ PATIENCE = 50e-6  # seconds
 
 _INTERPRETER_POOL: Any = getattr(concurrent.futures, "InterpreterPoolExecutor", ())  # Python 3.14
 _shared: ThreadPoolExecutor | None = None
+# Helpers that are awake; those that were woken and have not come yet, one None each; and the jobs
+# that wait for them. Each is changed by one step that no other thread can come into.
 _awake: list[_Helper] = []
+_coming: list[None] = []
+_jobs: list[_Job] = []
 _last_brief = -math.inf  # when a brief call ended, on the clock of time.perf_counter
 
 
@@ -209,7 +213,6 @@ def _run_on_threads(
     errors: list[BaseException] = []
     lock = threading.Lock()  # entered as it is: a Condition's own ``with`` can be interrupted
     settled = threading.Condition(lock)
-    done = Flag()
     at_work, stopped, joined = 0, False, 0
 
     def do_next() -> bool:
@@ -248,18 +251,25 @@ def _run_on_threads(
         while do_next():
             join_in_order()
 
+    job = _Job(help_out)
     futures: list[Future[None]] = []
     try:
-        _recruit(futures, help_out, done, helpers, executor)
+        if executor is None:
+            _recruit(job, helpers)
+        else:
+            futures.extend(executor.submit(help_out) for _ in range(helpers))
         work()
     except BaseException:
         stopped = True
         raise
     finally:
         # Those that have not started need not; the others may be writing to the caller's array.
-        for future in futures:
-            future.cancel()
-        _wait_until(lambda: not at_work, done, lock, settled)
+        try:
+            _withdraw(job)
+            for future in futures:
+                future.cancel()
+        finally:
+            _wait_until(lambda: not at_work, job.done, lock, settled)
     if errors:
         raise errors[0]
     join_in_order()
@@ -284,24 +294,53 @@ def _wait_until(
         raise interruption
 
 
-def _recruit(
-    futures: list[Future[None]],
-    help_out: Callable[[], None],
-    done: Flag,
-    count: int,
-    executor: Executor | None,
-) -> None:
-    """Have `help_out` called so often; `futures` holds what was submitted, whatever happens."""
-    if executor is not None:
-        futures.extend(executor.submit(help_out) for _ in range(count))
-        return
+class _Job:
+    """What a call asks helpers for."""
+
+    def __init__(self, help_out: Callable[[], None]) -> None:
+        self.help_out = help_out
+        self.done = Flag()
+
+
+def _recruit(job: _Job, count: int) -> None:
+    """Have so many helpers of the shared pool do the job, unless it is withdrawn before."""
     # The shared pool takes no more work once the interpreter exits, or when the system has no
     # more threads to give. Then the caller does all of it alone.
     with contextlib.suppress(RuntimeError):
         for _ in range(count):
-            if not _wake(help_out, done):
-                helper = _Helper(help_out, done)
-                futures.append(_shared_pool().submit(helper.run))
+            if not _wake(job):
+                _jobs.append(job)
+                # One that was woken for a call that is over by now does as well as another. Where
+                # threads wake late, the pool would otherwise grow with every call.
+                while len(_jobs) > len(_coming):
+                    _send_for_helper()
+
+
+def _send_for_helper() -> None:
+    try:
+        _coming.append(None)
+        _shared_pool().submit(_come)
+    except BaseException:
+        _note_arrival()
+        raise
+
+
+def _note_arrival() -> None:
+    with contextlib.suppress(IndexError):  # a Ctrl-C while it was sent for: noted already
+        _coming.pop()
+
+
+def _come() -> None:
+    """Be a helper of the shared pool, if there is still a job."""
+    _note_arrival()
+    with contextlib.suppress(IndexError):  # the call is over
+        _Helper(_jobs.pop(0)).run()
+
+
+def _withdraw(job: _Job) -> None:
+    with contextlib.suppress(ValueError):  # none is left
+        while True:
+            _jobs.remove(job)
 
 
 def _all_sleep() -> bool:
@@ -314,12 +353,12 @@ def _note_brief_call() -> None:
     _last_brief = time.perf_counter()
 
 
-def _wake(help_out: Callable[[], None], done: Flag) -> bool:
+def _wake(job: _Job) -> bool:
     """Give the job to a helper that is still awake, if there is one."""
     while _awake:
         with contextlib.suppress(IndexError):  # another call was faster
             helper = _awake.pop()
-            helper.job = help_out, done
+            helper.job = job
             if helper.go.set():
                 return True
     return False
@@ -328,16 +367,16 @@ def _wake(help_out: Callable[[], None], done: Flag) -> bool:
 class _Helper:
     """A thread of the shared pool that stays awake for a moment after its work."""
 
-    def __init__(self, help_out: Callable[[], None], done: Flag) -> None:
-        self.job = help_out, done
+    def __init__(self, job: _Job) -> None:
+        self.job = job
         self.go = Flag()
 
     def run(self) -> None:
         awake = True
         while awake:
-            help_out, done = self.job
-            help_out()
-            del help_out, self.job  # and the arrays of a call that is about to return
+            done = self.job.done
+            self.job.help_out()
+            del self.job  # and the arrays of a call that is about to return
             _awake.append(self)
             awake = self.go.linger(done, LINGER)
         with contextlib.suppress(ValueError):  # a call found it there, and saw that it has left
@@ -376,7 +415,8 @@ def _shared_pool() -> ThreadPoolExecutor:
 def _forget_shared_pool() -> None:
     global _shared
     _shared = None
-    _awake.clear()
+    for everyone in _awake, _coming, _jobs:
+        everyone.clear()
 
 
 if hasattr(os, "register_at_fork"):  # a forked child has the pool, but none of its threads

@@ -1,0 +1,139 @@
+"""Everything at once, for as long as you like: ``python tests/soak.py --seconds 600``.
+
+Eight threads call random kernels in random ways (on the shared pool, on threads and on processes of
+their own, GIL held and released) and probe such calls, and compare each result with one made
+beforehand. They do so in rounds. After each, when nobody is at work, memory and threads are
+counted: resident memory as the kernel of the system has it, of this process and of the workers,
+once Python has collected its garbage and malloc has given back what it can. The median of the last
+third of the rounds may not be more than 16 MiB above the most of the first third, in which pools
+start and caches fill. Threads must be as many as at first, when all executors are closed, but for
+those of the shared pool, which stay.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import ctypes
+import gc
+import multiprocessing
+import pickle
+import random
+import statistics
+import sys
+import threading
+import time
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from pathlib import Path
+
+from mixed import CALLS, check, expected
+
+import gilfree
+
+THREADS = 8
+MOST_GROWTH = 16  # MiB
+
+
+def soak_once(rng, executors, deadline):
+    """Call until it is time; return how many calls and probes were made."""
+    calls = probes = 0
+    while time.monotonic() < deadline:
+        if rng.random() < 0.02:
+            check_probe(rng)
+            probes += 1
+        else:
+            check(rng, executors)
+            calls += 1
+    return calls, probes
+
+
+def check_probe(rng):
+    name = rng.choice(list(CALLS))
+    report = gilfree.probe(CALLS[name], workers=2, repeat=3)
+    assert pickle.dumps(report.result) == expected(name), name
+
+
+def trim():
+    """Give back all memory that can be."""
+    gc.collect()
+    with contextlib.suppress(AttributeError, OSError):  # where the C library is not glibc
+        ctypes.CDLL(None).malloc_trim(0)
+
+
+def resident(processes):
+    """Return the resident memory of this process and of the others, in MiB."""
+    sizes = 0
+    for process in "self", *processes:
+        lines = Path(f"/proc/{process}/status").read_text().splitlines()
+        (size,) = [line for line in lines if line.startswith("VmRSS")]
+        sizes += int(size.split()[1])
+    return sizes / 1024
+
+
+def threads():
+    """Return the names of the threads at hand, and how many the system knows of."""
+    names = [thread.name for thread in threading.enumerate()]
+    return names, len(list(Path("/proc/self/task").iterdir()))
+
+
+def settled_threads(others):
+    """Return the threads when those that have ended are gone: joined is not yet out of sight."""
+    deadline = time.monotonic() + 20
+    while True:
+        names, known = threads()
+        if known - len(names) == others or time.monotonic() > deadline:
+            return names, known
+        time.sleep(0.01)
+
+
+def in_pool(names):
+    return sum(name.startswith("gilfree_") for name in names)
+
+
+def run_rounds(seconds, rounds, executors, processes):
+    """Soak; return the memory after each round, and the numbers of calls and probes."""
+    memory, done = [], []
+    with ThreadPoolExecutor(THREADS, thread_name_prefix="soak") as callers:
+        for _ in range(rounds):
+            deadline = time.monotonic() + seconds / rounds
+            ways = [
+                callers.submit(soak_once, random.Random(), executors, deadline)
+                for _ in range(THREADS)
+            ]
+            done += [way.result() for way in ways]
+            trim()
+            for worker in [processes.submit(trim) for _ in range(8)]:
+                worker.result()
+            memory.append(resident(child.pid for child in multiprocessing.active_children()))
+    return memory, [sum(numbers) for numbers in zip(*done, strict=True)]
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seconds", type=float, default=600)
+    seconds = parser.parse_args().seconds
+    for name in CALLS:
+        expected(name)
+    names, known = threads()
+    others = known - len(names)  # of libraries, say
+    context = multiprocessing.get_context("spawn")
+    with ThreadPoolExecutor(3) as few, ProcessPoolExecutor(2, context) as processes:
+        rounds = max(5, min(int(seconds / 5), 60))
+        memory, (calls, probes) = run_rounds(
+            seconds, rounds, [None, None, few, processes], processes
+        )
+    after, known_after = settled_threads(others)
+    third = max(rounds // 3, 3)
+    growth = statistics.median(memory[-third:]) - max(memory[:third])
+    sys.stdout.write(
+        f"{calls} calls and {probes} probes in {seconds:.0f} s, all right\n"
+        f"resident memory after each round, MiB: {', '.join(f'{size:.0f}' for size in memory)}\n"
+        f"threads: {known} before, {known_after} after, {in_pool(after)} of them of the pool\n"
+    )
+    assert growth < MOST_GROWTH, f"grew by {growth:.1f} MiB"
+    assert len(after) - in_pool(after) == len(names) - in_pool(names), after
+    assert known_after - len(after) == others, (known, known_after, after)
+
+
+if __name__ == "__main__":
+    main()
