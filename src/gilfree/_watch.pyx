@@ -359,6 +359,7 @@ cdef class Watch:
         if self.shared == NULL:
             return
         self.stop()
+        self._tokens().pop(self._key(), None)  # of a begin() without start(), or after stop()
         if _lock(self.shared):
             _disown(self.shared)
 
