@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 import gilfree
-from gilfree import _kernels, _macros
+from gilfree import _kernels, _macros, pool
 from gilfree._flag import Flag
 from gilfree.pool import Pool, usable_cpus
 from gilfree.statement import statement
@@ -219,6 +219,14 @@ def cases_of_the_sampler():
 CASES = dict(cases())
 
 
+@pytest.fixture(autouse=True)
+def few_threads(monkeypatch):
+    """Have a shared pool of four threads: its 256 start bit by bit, and take 10 MB in all."""
+    monkeypatch.setattr(pool, "MOST_THREADS", 4)
+    monkeypatch.setattr(pool, "_shared", None)
+    pool._awake.clear()
+
+
 @pytest.mark.parametrize("name", CASES)
 def test_memory_stays_where_it_was(name):
     assert growth(CASES[name], CALLS) < MOST
@@ -226,4 +234,4 @@ def test_memory_stays_where_it_was(name):
 
 def test_a_leak_would_be_seen():
     leaked = []
-    assert growth(lambda: leaked.append(bytearray(500)), 5000) > MOST
+    assert growth(lambda: leaked.append(bytearray(2000)), 5000) > MOST
