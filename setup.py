@@ -41,8 +41,15 @@ class BuildExt(build_ext):
         super().copy_extensions_to_source()
 
 
+def from_cython(name: str, *include_dirs: str) -> list[Extension]:
+    """Return the extension that Cython makes of a .pyx, as a list of one."""
+    extension = Extension(f"gilfree.{name}", [f"src/gilfree/{name}.pyx"], list(include_dirs))
+    # Debuggers and sanitizers then name a line of the .pyx, not of the C that was made of it.
+    return cythonize([extension], emit_linenums=True)
+
+
 NUMPY = numpy.get_include()  # for bitgen.h alone
-extensions = cythonize([Extension("gilfree._kernels", ["src/gilfree/_kernels.pyx"], [NUMPY])])
+extensions = from_cython("_kernels", NUMPY)
 extensions += [
     Extension(
         f"gilfree.{level}._kernels",
@@ -53,12 +60,10 @@ extensions += [
     )
     for level in LEVELS
 ]
-extensions += cythonize(
-    [Extension(f"gilfree.{name}", [f"src/gilfree/{name}.pyx"]) for name in ("_cpu", "_flag")]
-)
+extensions += from_cython("_cpu") + from_cython("_flag")
 extensions += [Extension("gilfree._macros", ["src/gilfree/_macros.c"])]
 if os.name == "posix":  # the sampler is a POSIX thread
-    extensions += cythonize([Extension("gilfree._watch", ["src/gilfree/_watch.pyx"])])
+    extensions += from_cython("_watch")
 
 setup(
     cmdclass={"build_ext": BuildExt},

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pickle
 import sys
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -229,6 +230,46 @@ def test_unaligned_and_read_only_input(rng):
     np.testing.assert_array_equal(gilfree.histogram(x)[0], gilfree.histogram(aligned)[0])
     X, Y = x.reshape(-1, 4), aligned.reshape(-1, 4)
     np.testing.assert_array_equal(gilfree.sqeuclidean(X, X), gilfree.sqeuclidean(Y, Y))
+
+
+class Cluster(Executor):
+    """Hand on each array at an address where no double may lie, as Dask does when it can."""
+
+    def submit(self, fn, /, *args):
+        future = Future()
+        future.set_result(fn(*map(self.moved, args)))
+        return future
+
+    def moved(self, value):
+        if not isinstance(value, np.ndarray):
+            return value
+        raw = np.empty(value.nbytes + 1, np.uint8)
+        moved = np.frombuffer(raw[1:], value.dtype).reshape(value.shape)
+        moved[...] = value
+        assert not moved.flags.aligned or moved.dtype.itemsize == 1
+        return moved
+
+
+@pytest.mark.parametrize("name", CALLS)
+@pytest.mark.parametrize("nogil", [True, False])
+def test_a_loop_gets_aligned_arrays_whatever_a_cluster_makes_of_them(name, nogil, monkeypatch):
+    seen = []
+
+    def spy(entry):
+        def call(*arguments):
+            arrays = [each for each in arguments if isinstance(each, np.ndarray)]
+            seen.extend(array.flags.aligned for array in arrays)
+            return entry(*arguments)
+
+        return call
+
+    expected = pickle.dumps(CALLS[name](nogil=nogil))
+    loops = {entry: getattr(_kernels, entry) for entry in dir(_kernels)}
+    looked_at = {entry: spy(loop) if "gil" in entry else loop for entry, loop in loops.items()}
+    monkeypatch.setattr(kernels, "_kernels", SimpleNamespace(**looked_at))
+    assert pickle.dumps(CALLS[name](nogil=nogil, executor=Cluster())) == expected
+    assert all(seen)
+    assert seen or name == "monte_carlo_pi"  # which takes none
 
 
 def test_empty_input_gives_what_numpy_gives():

@@ -15,7 +15,7 @@ from cpython.mem cimport PyMem_RawFree, PyMem_RawMalloc, PyMem_RawRealloc
 from cpython.object cimport PyObject
 from cpython.pystate cimport PyThreadState, PyThreadState_Get
 from libc.stdint cimport int64_t, uint64_t
-from libc.string cimport memset
+from libc.string cimport memcpy, memset
 
 from threading import get_ident
 from typing import NamedTuple
@@ -47,6 +47,9 @@ cdef extern from *:
     #define GILFREE_KNOWS_PYTHON 0
     #define gilfree_has_gil(thread) 0
     #endif
+
+    #define gilfree_load(place) __atomic_load_n(place, __ATOMIC_ACQUIRE)
+    #define gilfree_store(place, value) __atomic_store_n(place, value, __ATOMIC_RELEASE)
 
     static int64_t gilfree_now(void) {
         struct timespec now;
@@ -95,6 +98,9 @@ cdef extern from *:
         pass
     const bint GILFREE_KNOWS_PYTHON
     bint gilfree_has_gil(PyThreadState *state) noexcept nogil
+    # For what one thread writes while another looks, and neither has the mutex, nor both the GIL.
+    int64_t gilfree_load(const int64_t *place) noexcept nogil
+    void gilfree_store(int64_t *place, int64_t value) noexcept nogil
     int64_t gilfree_now() noexcept nogil
     void gilfree_sleep(int64_t nanoseconds) noexcept nogil
     int64_t gilfree_spin(int64_t until) noexcept nogil
@@ -131,7 +137,7 @@ cdef struct Change:
 cdef struct Target:
     unsigned long thread
     PyThreadState *state  # NULL once the thread has ended
-    bint open             # between begin and end
+    int64_t open          # between begin and end; atomic, for the thread closes it unlocked
     bint sampled          # in this window
     bint has_gil          # at the last sample
     int64_t begun         # of this window
@@ -150,13 +156,14 @@ cdef struct Target:
 
 
 cdef struct Shared:
-    # What the sampler shares with Python's threads. ``mutex`` guards all that changes.
+    # What the sampler shares with Python's threads. ``mutex`` guards all that changes but what is
+    # atomic.
     pthread_mutex_t mutex
     int64_t interval
     int process           # a forked child has this memory, but no sampler to unlock the mutex
     int owners            # the Watch and its Tokens; the last one frees the memory
     bint stop
-    bint settled          # the sampler has found itself a CPU
+    int64_t settled       # the sampler has found itself a CPU; atomic
     Py_ssize_t targets
     Py_ssize_t capacity
     Target **target
@@ -230,13 +237,14 @@ cdef void *_sample(void *argument) noexcept nogil:
         if sleeps:
             sleeps -= 1
             gilfree_sleep(due - gilfree_now())
-            shared.settled = shared.settled or sleeps == 0
+            if sleeps == 0:
+                gilfree_store(&shared.settled, True)
         elif gilfree_spin(due) > due + LATE:
             sleeps = modesty
             modesty *= 4
         pthread_mutex_lock(&shared.mutex)
         for i in range(shared.targets):
-            if shared.target[i].open:
+            if gilfree_load(&shared.target[i].open):
                 _observe(
                     shared, shared.target[i], gilfree_now(), gilfree_has_gil(shared.target[i].state)
                 )
@@ -256,9 +264,11 @@ cdef bint _lock(Shared *shared) noexcept:
 cdef void _disown(Shared *shared) noexcept:
     """Unlock the mutex; if nobody else owns the memory any more, free it."""
     cdef Py_ssize_t i
+    cdef bint owned
     shared.owners -= 1
+    owned = shared.owners > 0
     pthread_mutex_unlock(&shared.mutex)
-    if shared.owners:
+    if owned:  # from here on, another thread may free it at any time
         return
     for i in range(shared.targets):
         PyMem_RawFree(shared.target[i].change)
@@ -281,8 +291,8 @@ cdef class Token:
 
     def __dealloc__(self):
         if self.shared != NULL and _lock(self.shared):
-            if self.target.open:
-                self.target.open = False
+            if gilfree_load(&self.target.open):
+                gilfree_store(&self.target.open, False)
                 _close(self.target, gilfree_now())
             self.target.state = NULL
             _disown(self.shared)
@@ -349,6 +359,7 @@ cdef class Watch:
         if self.shared == NULL:
             return
         self.stop()
+        self._tokens().pop(self._key(), None)  # of a begin() without start(), or after stop()
         if _lock(self.shared):
             _disown(self.shared)
 
@@ -364,13 +375,14 @@ cdef class Watch:
         cdef int64_t deadline = gilfree_now() + 50_000_000
         if self.running:
             raise RuntimeError("this Watch is running already")
-        self.shared.stop = self.shared.settled = False
+        self.shared.stop = False
+        gilfree_store(&self.shared.settled, False)
         if gilfree_start(&self.thread, _sample, self.shared):
             raise RuntimeError("the system has no thread to give for the sampler")
         self.running = True
         with nogil:
             # Busy, not asleep: so the sampler wakes up on another CPU.
-            while not self.shared.settled and gilfree_now() < deadline:
+            while not gilfree_load(&self.shared.settled) and gilfree_now() < deadline:
                 gilfree_spin(gilfree_now() + 1000)
 
     cpdef stop(self):
@@ -400,7 +412,7 @@ cdef class Watch:
         cdef Target *target = token.target
         if not _lock(self.shared):
             return
-        target.open = True
+        gilfree_store(&target.open, True)
         target.sampled = target.has_gil = False
         target.begun = target.last = gilfree_now()
         pthread_mutex_unlock(&self.shared.mutex)
@@ -413,8 +425,8 @@ cdef class Watch:
         if token is None:
             return
         # The sampler looks no more as of now, even if this thread has to wait for the mutex.
-        was_open = token.target.open
-        token.target.open = False
+        was_open = gilfree_load(&token.target.open)
+        gilfree_store(&token.target.open, False)
         now = gilfree_now()
         if not _lock(self.shared):
             return
@@ -471,15 +483,13 @@ cdef class Watch:
         -------
         list of Seen
         """
-        cdef Py_ssize_t i
+        cdef Py_ssize_t i = 0
         cdef Target target
         cdef int64_t known
         seen = []
-        for i in range(self.shared.targets):
-            if not _lock(self.shared):
-                break
-            target = self.shared.target[i][0]
-            pthread_mutex_unlock(&self.shared.mutex)
+        # Python's objects are made unlocked: to make one may free a Token, which locks.
+        while self._copy(i, &target, NULL):
+            i += 1
             known = target.held + target.released
             seen.append(Seen(
                 thread=target.thread,
@@ -492,6 +502,21 @@ cdef class Watch:
             ))
         return seen
 
+    cdef bint _copy(self, Py_ssize_t number, Target *target, Change *change) noexcept:
+        """Copy what is known of one thread, and its changes if asked; tell whether there is one."""
+        cdef bint known
+        cdef Py_ssize_t kept
+        if not _lock(self.shared):
+            return False
+        known = 0 <= number < self.shared.targets
+        if known:
+            target[0] = self.shared.target[number][0]
+            if change != NULL:
+                kept = min(target.changes, self.shared.capacity)
+                memcpy(change, target.change, kept * sizeof(Change))
+        pthread_mutex_unlock(&self.shared.mutex)
+        return known
+
     def changes(self, Py_ssize_t number):
         """Return when the thread seen() has at `number` took the GIL, and when it let go.
 
@@ -502,17 +527,23 @@ cdef class Watch:
         lost : int
             How many later ones were not kept.
         """
-        cdef Py_ssize_t i, kept
-        cdef Target *target
-        if not 0 <= number < self.shared.targets:
-            raise IndexError(f"number must be from 0 to {self.shared.targets - 1}, not {number}")
-        target = self.shared.target[number]
-        # Changes are only ever added, so those that are there now stay as they are.
-        kept = min(target.changes, self.shared.capacity)
-        return (
-            [(target.change[i].time / 1e9, target.change[i].has_gil) for i in range(kept)],
-            max(target.changes - self.shared.capacity, 0),
-        )
+        cdef Py_ssize_t i, capacity = self.shared.capacity
+        cdef Target target
+        cdef Change *change = <Change *> PyMem_RawMalloc(capacity * sizeof(Change))
+        if change == NULL:
+            raise MemoryError
+        try:
+            if not self._copy(number, &target, change):
+                raise IndexError(f"number must be from 0 to {len(self.seen()) - 1}, not {number}")
+            return (
+                [
+                    (change[i].time / 1e9, change[i].has_gil)
+                    for i in range(min(target.changes, capacity))
+                ],
+                max(target.changes - capacity, 0),
+            )
+        finally:
+            PyMem_RawFree(change)
 
 
 cdef class Waiter:
@@ -521,36 +552,42 @@ cdef class Waiter:
     Run `wait` in a thread, and `begin` and `end` around the call in another.
     """
 
-    cdef int64_t begun, ended, longest
-    cdef bint stopped
-    cdef readonly Py_ssize_t asked  # how often, so far
+    cdef int64_t begun, ended, stopped, times_asked  # atomic
+    cdef int64_t longest
 
     def wait(self):
         """Ask for the GIL, again and again, until `stop`."""
-        cdef int64_t since, until
+        cdef int64_t since, until, begun, ended
         gilfree_wake_on_time()
-        while not self.stopped:
+        while not gilfree_load(&self.stopped):
             with nogil:
                 gilfree_sleep(50_000)
                 since = gilfree_now()
-                self.asked += 1
+                gilfree_store(&self.times_asked, self.times_asked + 1)
             until = gilfree_now()
-            if self.begun:
-                if self.ended:
-                    until = min(until, self.ended)
-                self.longest = max(self.longest, until - max(since, self.begun))
+            begun = gilfree_load(&self.begun)
+            if begun:
+                ended = gilfree_load(&self.ended)
+                if ended:
+                    until = min(until, ended)
+                self.longest = max(self.longest, until - max(since, begun))
 
     def begin(self):
         """Say that the calls begin."""
-        self.begun = gilfree_now()
+        gilfree_store(&self.begun, gilfree_now())
 
     def end(self):
         """Say that the calls have ended."""
-        self.ended = gilfree_now()
+        gilfree_store(&self.ended, gilfree_now())
 
     def stop(self):
         """Let `wait` return."""
-        self.stopped = True
+        gilfree_store(&self.stopped, True)
+
+    @property
+    def asked(self):
+        """How often the GIL was asked for, so far."""
+        return gilfree_load(&self.times_asked)
 
     @property
     def longest_wait(self):

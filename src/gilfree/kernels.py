@@ -172,6 +172,7 @@ def _polyval(nogil: bool, x: NDArray[Any], c: RealArray, out: RealArray | None) 
     kernel = _kernels.polyval_nogil if nogil else _kernels.polyval_gil
     if out is None:
         out = np.empty(x.shape, c.dtype)
+    c = _aligned(c, c.dtype)
     flat, start = out.reshape(-1), 0
     for block in _blocks(x, c.dtype):
         kernel(block, c, flat[start : start + block.size])
@@ -299,6 +300,7 @@ def _histogram(
     drift: float,
 ) -> NDArray[np.intp]:
     kernel = _kernels.histogram_nogil if nogil else _kernels.histogram_gil
+    edges = edges if edges.flags.aligned else edges.copy()
     # The loop takes several rows of counts, where they fit in the cache, and one bin more.
     counts = np.zeros((4 if edges.size < 1000 else 1, edges.size), np.intp)
     for block in _blocks(x, dtype):
@@ -388,7 +390,7 @@ def _sqeuclidean(nogil: bool, X: RealArray, Y: RealArray, out: RealArray | None)
     kernel = _kernels.sqeuclidean_nogil if nogil else _kernels.sqeuclidean_gil
     if out is None:
         out = np.empty((len(X), len(Y)), X.dtype)
-    kernel(X, Y, out)
+    kernel(_aligned(X, X.dtype), _aligned(Y, Y.dtype), out)
     return out
 
 
@@ -588,6 +590,7 @@ def _blocks(x: NDArray[Any], dtype: np.dtype[Any]) -> Iterable[RealArray]:
 
 
 def _aligned(x: NDArray[Any], dtype: np.dtype[Any]) -> RealArray:
+    """Return `x` as the loops want it: what came by way of a cluster may begin at any address."""
     x = np.asarray(x, dtype)
     return x if x.flags.aligned else x.copy()
 

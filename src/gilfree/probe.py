@@ -308,9 +308,10 @@ def _speed(call: Callable[[], Any], seconds: float, workers: int) -> _Speed:
     calls = _times(seconds)  # of each worker
     least, most = ROUNDS
     rounds = min(max(least, int(ROUNDS_SECONDS / (2 * calls * workers * seconds))), most)
-    counts = np.empty(20_000, np.int32)
 
     def known() -> None:
+        # An array for each call: threads that write to the same one slow each other down.
+        counts = np.empty(20_000, np.int32)
         _kernels.mandelbrot_nogil(0, 200, -0.5, 0.5, 1e-3, 1e-3, 500, counts)
 
     with ThreadPoolExecutor(workers, thread_name_prefix="gilfree-probe") as pool:

@@ -1,0 +1,47 @@
+"""What the sanitizers must report, or they would not report anything else either.
+
+``python on_purpose.py race`` is for ThreadSanitizer, ``overflow`` for AddressSanitizer and
+``misaligned`` for UndefinedBehaviorSanitizer: each of them tells the line of _kernels.pyx.
+"""
+
+from __future__ import annotations
+
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+
+import numpy as np
+
+from gilfree import _kernels
+
+
+def race() -> None:
+    """Add to one counter from two threads, neither of which has the GIL.
+
+    The calls have to overlap: if one got the GIL only after the other had returned, it came later,
+    and that is in order.
+    """
+    counter = np.zeros(1, np.int64)
+    together = Barrier(2, timeout=60)
+
+    def count(_: int) -> None:
+        together.wait()
+        _kernels.count_nogil(counter, 50_000_000)
+
+    with ThreadPoolExecutor(2) as threads:
+        list(threads.map(count, range(2)))
+
+
+def overflow() -> None:
+    """Pass arrays that do not fit each other to a loop that believes they do."""
+    _kernels.polyval_nogil(np.ones(1000), np.ones(2), np.empty(500))
+
+
+def misaligned() -> None:
+    """Pass doubles that do not begin at a multiple of eight."""
+    doubles = np.zeros(81, np.uint8)[1:].view(np.float64)
+    _kernels.sum_of_squares_nogil(doubles)
+
+
+if __name__ == "__main__":
+    {"race": race, "overflow": overflow, "misaligned": misaligned}[sys.argv[1]]()

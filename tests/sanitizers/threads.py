@@ -1,0 +1,343 @@
+"""All that gilfree's compiled code does from several threads at once. No sanitizer may report any.
+
+``nox -s tsan`` runs this against a build with ThreadSanitizer, once for each build of the loops.
+Two accesses are reported if no lock puts them in order. The GIL is such a lock: of two calls that
+do not overlap, one gets it after the other. So threads begin together, and each calls many times.
+"""
+
+from __future__ import annotations
+
+import array
+import faulthandler
+import functools
+import sys
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from calls import CALLS
+
+import gilfree
+from gilfree import _kernels, _macros
+from gilfree._flag import Flag
+from gilfree._watch import Waiter, Watch
+from gilfree.pool import BRIEF, LINGER, Pool
+
+HANG = 120  # seconds for one part; the slowest took 20 on a busy machine
+
+
+def at_once(*calls: Callable[[], Any]) -> list[Any]:
+    """Have each call made by a thread of its own, after all are there; return their results."""
+    barrier = threading.Barrier(len(calls), timeout=HANG)
+
+    def call_with_others(call: Callable[[], Any]) -> Any:
+        barrier.wait()
+        return call()
+
+    with ThreadPoolExecutor(len(calls)) as threads:
+        return list(threads.map(call_with_others, calls))
+
+
+def same(ours: Any, theirs: Any) -> bool:
+    """Compare results, of which some are tuples of arrays."""
+    if isinstance(ours, tuple):
+        return all(map(np.array_equal, ours, theirs))
+    return np.array_equal(ours, theirs)
+
+
+# ---------------------------------------------------------------- the loops
+
+
+def kernels_on_shared_threads() -> None:
+    for call in CALLS.values():
+        expected = call(workers=1)
+        for nogil in True, False:
+            assert same(call(workers=3, nogil=nogil), expected)
+
+
+def kernels_called_at_once() -> None:
+    for call in CALLS.values():
+        first, *rest = at_once(*[functools.partial(call, workers=2)] * 3)
+        assert all(same(first, other) for other in rest)
+
+
+def calls_of_each_loop(dtype: type, suffix: str) -> list[Callable[[], Any]]:
+    """Return a call of each entry point that ends so; each writes to an array of its own."""
+    x = np.sin(np.arange(30_000)).astype(dtype)
+    matrix, edges = x.reshape(-1, 5), np.linspace(-0.5, 0.5, 11)
+    picture = -2.0, 1.0, 0.03, 0.03, 99
+    arguments: dict[str, Callable[[], tuple[Any, ...]]] = {
+        "sum_of_squares": lambda: (x,),
+        "polyval": lambda: (x, x[:6], np.empty_like(x)),
+        "minmax": lambda: (x, np.empty(2, dtype)),
+        "histogram": lambda: (x, edges, *_kernels.places(edges), np.zeros((4, 11), np.intp)),
+        "sqeuclidean": lambda: (matrix[:150], matrix, np.empty((150, len(matrix)), dtype)),
+        "mandelbrot": lambda: (0, 80, *picture, np.empty(4000, np.int32)),
+        "monte_carlo_pi": lambda: (np.random.PCG64(1), 30_000),
+        "empty": lambda: (),
+    }
+
+    def call(name: str) -> None:
+        for _ in range(10):
+            getattr(_kernels, f"{name}_{suffix}")(*arguments[name]())
+
+    return [functools.partial(call, name) for name in arguments]
+
+
+def every_release_at_once() -> None:
+    """Call each loop from two threads that have let go of the GIL, and from one that has it."""
+    for dtype in np.float32, np.float64:
+        released, held = (calls_of_each_loop(dtype, suffix) for suffix in ("nogil", "gil"))
+        for one, other in zip(released, held, strict=True):
+            at_once(one, one, other)
+
+
+def counts_that_are_right() -> None:
+    """Count as on_purpose.py does, but right: under the GIL, and each thread for itself."""
+    counter = np.zeros(1, np.int64)
+    at_once(*[lambda: _kernels.count_gil(counter, 10_000)] * 3)
+    assert counter[0] == 30_000
+    assert at_once(*[lambda: _kernels.count_private_nogil(10_000)] * 3) == [10_000] * 3
+
+
+def macros_at_once() -> None:
+    x = array.array("d", np.sin(np.arange(100_000.0)))
+    ways = (
+        _macros.sum_of_squares_gil,
+        _macros.sum_of_squares_nogil,
+        _macros.sum_of_squares_interruptible,
+    )
+    calls = [functools.partial(way, x) for way in ways * 2]
+    for _ in range(30):
+        assert len(set(at_once(*calls))) == 1
+    for _ in range(30):
+        at_once(_macros.empty_nogil, _macros.empty_gil, _macros.empty_nogil)
+
+
+# ---------------------------------------------------------------- the pool and its flags
+
+
+def fill(number: int, piece: np.ndarray[Any, Any]) -> None:
+    """Write to a piece of an array that the caller reads when all is done."""
+    _kernels.polyval_nogil(np.full(piece.size, float(number)), np.ones(2), piece)
+
+
+def pool_of_threads(executor: ThreadPoolExecutor | None, workers: int) -> None:
+    out = np.zeros((40, 500))
+    Pool(workers, executor).fill(fill, enumerate(out))
+    assert (out == np.arange(1.0, 41.0)[:, None]).all()
+
+
+def calls_in_a_row() -> None:
+    """Helpers that are awake are used again, go to sleep, and are woken."""
+    for workers in 2, 3:
+        for _ in range(100):
+            pool_of_threads(None, workers)
+        time.sleep(20 * LINGER)
+        pool_of_threads(None, workers)
+
+
+def brief_calls_in_a_row() -> None:
+    met = set()
+    for _ in range(1000):
+        out = np.zeros((4, 2000))
+        Pool(2, work=BRIEF / 2).fill(
+            lambda *chunk: (fill(*chunk), met.add(threading.get_ident())), enumerate(out)
+        )
+        assert (out == np.arange(1.0, 5.0)[:, None]).all()
+    assert len(met) > 1
+
+
+def nested_calls() -> None:
+    def nest(depth: int) -> float:
+        if depth == 0:
+            return gilfree.sum_of_squares(np.ones(1000), workers=2)
+        results: list[float] = []
+        Pool(3).run(nest, [(depth - 1,)] * 3, results.append)
+        return sum(results)
+
+    assert at_once(*[lambda: nest(4)] * 2) == [81_000.0] * 2
+
+
+class Boom(Exception):
+    """What a chunk raises here."""
+
+
+def fill_or_fail(bad: int, number: int, piece: np.ndarray[Any, Any]) -> None:
+    if number == bad:
+        raise Boom
+    fill(number, piece)
+
+
+def exceptions_in_chunks() -> None:
+    """When the exception arrives, no thread may be writing to the array any more."""
+    for bad in [0, 1, 7, 39] * 20:
+        out = np.zeros((40, 500))
+        try:
+            Pool(3).fill(functools.partial(fill_or_fail, bad), enumerate(out))
+        except Boom:
+            _kernels.minmax_nogil(out.reshape(-1), np.empty(2))
+        else:
+            raise AssertionError("nothing was raised")
+
+
+def cancelled_helpers() -> None:
+    """Keep the executor busy, so that no helper starts before the caller has done all."""
+    blocked = threading.Event()
+    with ThreadPoolExecutor(1) as executor:
+        executor.submit(blocked.wait, 60)
+        for _ in range(20):
+            pool_of_threads(executor, 4)
+        blocked.set()
+        pool_of_threads(executor, 4)
+
+
+def executor_of_the_caller() -> None:
+    with ThreadPoolExecutor(2) as executor:
+        at_once(*[lambda: pool_of_threads(executor, 3)] * 3)
+
+
+def send(there: Flag, back: Flag, data: np.ndarray[Any, Any]) -> None:
+    _kernels.polyval_nogil(np.ones(100), np.ones(1), data)
+    there.set()
+    while not back.wait(1e-3):
+        pass
+
+
+def receive(there: Flag, back: Flag, data: np.ndarray[Any, Any]) -> None:
+    while not there.wait(1e-3):
+        pass
+    assert _kernels.sum_of_squares_nogil(data) == 100
+    Flag().linger(back, 1e-6)
+
+
+def flags() -> None:
+    """Write before a flag is set; the thread that waited for it has to see that."""
+    for _ in range(200):
+        both = Flag(), Flag(), np.zeros(100)
+        at_once(functools.partial(send, *both), functools.partial(receive, *both))
+
+
+# ---------------------------------------------------------------- the sampler
+
+
+def watched_threads() -> None:
+    """Threads open and close windows, and others ask what was seen, while the sampler looks."""
+    with Watch(interval=2e-6, capacity=50) as watch:
+
+        def be_watched() -> None:
+            for _ in range(300):
+                watch.begin()
+                _kernels.count_private_nogil(2000)
+                watch.end()
+            watch.begin()  # it ends while it is watched
+
+        def ask() -> None:
+            for _ in range(300):
+                for number in range(len(watch.seen())):
+                    watch.changes(number)
+                time.sleep(1e-5)
+
+        def begin_again() -> None:
+            for _ in range(100):
+                watch.begin()
+                watch.forget()
+                watch.end()
+
+        for _ in range(3):
+            at_once(be_watched, be_watched, begin_again, ask)
+        seen = watch.seen()
+    assert len(seen) == 9
+    assert sum(each.samples for each in seen) > 1000
+
+
+def samplers_that_come_and_go() -> None:
+    """Stop a Watch, start it again, and free it while its tokens still lie in a thread."""
+
+    def stopped_and_started() -> None:
+        watch = Watch(interval=1e-5)
+        for _ in range(5):
+            with watch:
+                watch.begin()
+                _kernels.count_private_nogil(10_000)
+            watch.end()
+
+    def left_to_others() -> None:
+        with Watch(interval=1e-5) as watch:
+            others = [threading.Thread(target=watch.begin) for _ in range(3)]
+            for thread in others:
+                thread.start()
+            for thread in others:
+                thread.join()
+
+    for _ in range(5):
+        at_once(stopped_and_started, stopped_and_started, left_to_others)
+
+
+def waiter() -> None:
+    waiter = Waiter()
+
+    def work() -> None:
+        try:
+            while not waiter.asked:
+                time.sleep(1e-4)
+            waiter.begin()
+            enough = waiter.asked + 50
+            while waiter.asked < enough:
+                _kernels.count_private_nogil(10_000)
+            waiter.end()
+        finally:
+            waiter.stop()
+
+    at_once(waiter.wait, work)
+    assert waiter.longest_wait > 0
+
+
+def probe() -> None:
+    """All of the above as the probe uses it."""
+    report = gilfree.probe(_kernels.count_private_nogil, 300_000, workers=2)
+    assert report.samples > 0
+    assert report.held is not None
+
+
+PARTS = (
+    kernels_on_shared_threads,
+    kernels_called_at_once,
+    every_release_at_once,
+    counts_that_are_right,
+    macros_at_once,
+    calls_in_a_row,
+    brief_calls_in_a_row,
+    nested_calls,
+    exceptions_in_chunks,
+    cancelled_helpers,
+    executor_of_the_caller,
+    flags,
+    watched_threads,
+    samplers_that_come_and_go,
+    waiter,
+    probe,
+)
+
+
+def main() -> None:
+    """Run the parts named on the command line, or all."""
+    wanted = sys.argv[1:] or [part.__name__ for part in PARTS]
+    for part in PARTS:
+        if part.__name__ in wanted:
+            faulthandler.dump_traceback_later(HANG, exit=True)
+            start = time.monotonic()
+            part()
+            print(f"{part.__name__}: {time.monotonic() - start:.1f} s", flush=True)
+    print(f"{len(wanted)} parts, loops for {gilfree.build_info()['isa_level']}")
+
+
+if __name__ == "__main__":
+    main()

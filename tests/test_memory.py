@@ -1,0 +1,237 @@
+"""Calls over and over, right ones and wrong ones, leave the memory in use where it was.
+
+GILFREE_CALLS sets how many of each; ``nox -s memory`` takes 100,000, which shows a leak of 11 bytes
+a call. `probe` and `compare` take a second a call, so the parts of them that hold memory are here
+instead: the sampler, the waiter and the statements.
+"""
+
+from __future__ import annotations
+
+import array
+import contextlib
+import gc
+import os
+import threading
+
+import numpy as np
+import pytest
+
+import gilfree
+from gilfree import _kernels, _macros, pool
+from gilfree._flag import Flag
+from gilfree.pool import Pool, usable_cpus
+from gilfree.statement import statement
+
+STATM = "/proc/self/statm"
+pytestmark = pytest.mark.skipif(not os.path.exists(STATM), reason="this system has no /proc")
+
+CALLS = int(os.environ.get("GILFREE_CALLS", "5000"))
+MOST = 2**20  # bytes that the memory in use may grow by
+X = np.sin(np.arange(50.0))
+POINTS = X.reshape(-1, 2)
+FLOATS = X.astype(np.float32)
+STRIDED = np.sin(np.arange(100.0))[::2]
+COUNTER = np.zeros(1, np.int64)
+EDGES = np.linspace(-1.0, 1.0, 11)
+
+
+def in_use():
+    """Return the bytes of memory that this process has in use."""
+    gc.collect()
+    with open(STATM) as statm:
+        return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def growth(call, calls):
+    """Return by how much memory grows in so many calls, after some to warm up.
+
+    The allocators keep what was freed, in pools that fill up bit by bit: so a growth counts only if
+    it is there again, each time.
+    """
+    for _ in range(min(calls, 2000)):
+        call()
+    least = float("inf")
+    for _ in range(3):
+        before = in_use()
+        for _ in range(calls):
+            call()
+        least = min(least, in_use() - before)
+        if least < MOST:
+            break
+    return least
+
+
+def wrong(call, *arguments, error=(TypeError, ValueError), **options):
+    """Return a call that raises."""
+
+    def call_and_catch():
+        with contextlib.suppress(error):
+            call(*arguments, **options)
+            pytest.fail("nothing was raised")
+
+    return call_and_catch
+
+
+def fail(_):
+    raise ZeroDivisionError
+
+
+def run_pool(task=abs, workers=2):
+    Pool(workers).run(task, [(1,), (2,), (3,)], lambda _: None)
+
+
+def run_statement(source="x + 1", setup="x = 1"):
+    return statement(source, setup)()
+
+
+KERNELS = {
+    "sum_of_squares": (lambda **how: gilfree.sum_of_squares(X, **how), [["no number"]], [POINTS]),
+    "polyval": (
+        lambda **how: gilfree.polyval(X, [1.0, 2.0], **how),
+        [X, []],
+        [X, [1j]],
+        [X, [1.0], np.empty(3)],
+        [X, [1.0], X],
+    ),
+    "histogram": (
+        lambda **how: gilfree.histogram(X, 5, **how),
+        [X, 0],
+        [X, 2.5],
+        [[np.nan]],
+        [X, 5, (1, 0)],
+        [X, 5, (0, np.inf)],
+    ),
+    "sqeuclidean": (
+        lambda **how: gilfree.sqeuclidean(POINTS, POINTS, **how),
+        [X, POINTS],
+        [POINTS, POINTS[:, :1]],
+        [POINTS, POINTS, np.empty((25, 25), np.float32)],
+    ),
+    "mandelbrot": (
+        lambda **how: gilfree.mandelbrot((5, 6), max_iterations=9, **how),
+        [(5, -1)],
+        [(5, "6")],
+        [(5, 6), (0, 1, 0, np.nan)],
+        [(5, 6), (0, 1, 0, 1), 0],
+    ),
+    "monte_carlo_pi": (
+        lambda **how: gilfree.monte_carlo_pi(9, 1, **how),
+        [0],
+        [1.5],
+        [9, "no seed"],
+    ),
+}
+# The entry points to the loops, with what they refuse, which is found while views are held.
+ENTRIES = {
+    "sum_of_squares": ((X,), (POINTS,)),
+    "polyval": ((X, X[:3], np.empty(50)), (X, FLOATS, np.empty(50))),
+    "minmax": ((X, np.empty(2)), (X, FLOATS)),
+    "histogram": (
+        (X, EDGES, 5.0, 1e-9, np.zeros((4, 11), np.intp)),
+        (X, EDGES, 5.0, 1e-9, np.zeros((4, 11), np.int32)),
+    ),
+    "sqeuclidean": ((POINTS, POINTS, np.empty((25, 25))), (POINTS, POINTS, X)),
+    "mandelbrot": (
+        (0, 5, 0.0, 0.0, 0.1, 0.1, 9, np.empty(30, np.int32)),
+        (0, 5, 0.0, 0.0, 0.1, 0.1, 9, np.empty(30, np.int64)),
+    ),
+    "monte_carlo_pi": ((np.random.PCG64(1), 9), (np.random.RandomState(1), 9)),
+    "count": ((COUNTER, 9), (np.zeros(0, np.int64), 9)),
+    "empty": ((), None),
+}
+
+
+def cases():
+    """Yield names, and what to call."""
+    for name, (call, *bad) in KERNELS.items():
+        yield name, call
+        yield f"{name} held", lambda call=call: call(nogil=False)
+        yield f"{name} wrong workers", wrong(call, workers=0)
+        yield f"{name} wrong executor", wrong(call, executor="none")
+        for number, arguments in enumerate(bad):
+            yield f"{name} wrong {number}", wrong(getattr(gilfree, name), *arguments)
+    for name, (good, bad) in ENTRIES.items():
+        for suffix in "gil", "nogil":
+            entry = getattr(_kernels, f"{name}_{suffix}")
+            yield f"_{entry.__name__}", lambda entry=entry, good=good: entry(*good)
+            if bad is not None:
+                errors = TypeError, ValueError, AttributeError
+                yield f"_{entry.__name__} wrong", wrong(entry, *bad, error=errors)
+    yield "sum_of_squares copied", lambda: gilfree.sum_of_squares(STRIDED)
+    yield "polyval copied", lambda: gilfree.polyval(STRIDED, FLOATS[:2])
+    yield "_edges", lambda: _kernels.edges(0.0, 1.0, np.empty(9))
+    yield "_places", lambda: _kernels.places(EDGES)
+    yield "_count_private_nogil", lambda: _kernels.count_private_nogil(9)
+    for way in "gil", "nogil", "interruptible":
+        by_hand = getattr(_macros, f"sum_of_squares_{way}")
+        doubles = array.array("d", X)
+        yield f"macros {way}", lambda by_hand=by_hand, doubles=doubles: by_hand(doubles)
+        for number, bad in enumerate(([1.0], POINTS, FLOATS, STRIDED, b"bytes")):
+            yield f"macros {way} wrong {number}", wrong(by_hand, bad, error=Exception)
+    yield "macros empty", _macros.empty_nogil
+    yield "build_info", gilfree.build_info
+    yield "usable_cpus", usable_cpus
+    yield "statement", run_statement
+    yield "statement wrong", wrong(run_statement, "1 +", error=SyntaxError)
+    yield "statement that raises", wrong(run_statement, "y", error=NameError)
+    yield "setup that raises", wrong(run_statement, "1", "y", error=NameError)
+    yield "pool", run_pool
+    yield "pool that raises", wrong(run_pool, fail, error=ZeroDivisionError)
+    yield "flag", lambda: (Flag().set(), Flag().linger(Flag(), 0.0))
+    if gil_can_be_watched():
+        yield from cases_of_the_sampler()
+
+
+def gil_can_be_watched():
+    try:
+        from gilfree import _watch  # noqa: F401
+    except ImportError:
+        return False
+    return True
+
+
+def cases_of_the_sampler():
+    from gilfree._watch import Waiter, Watch
+
+    def window():
+        watch.begin()
+        watch.end()
+        watch.seen(), watch.changes(0), watch.forget()
+
+    def watch_and_thread():
+        """Leave a Token to a thread that ends, and one to this thread, by a Watch never started."""
+        other = Watch(capacity=10)
+        other.begin()
+        thread = threading.Thread(target=other.begin)
+        thread.start()
+        thread.join()
+
+    watch = Watch(capacity=10)
+    watch.begin()
+    yield "window", window
+    yield "changes wrong", wrong(watch.changes, 7, error=IndexError)
+    yield "watch", lambda: Watch(capacity=10)
+    yield "watch wrong", wrong(Watch, 0)
+    yield "watch and thread", watch_and_thread
+    yield "waiter", lambda: (waiter := Waiter(), waiter.begin(), waiter.stop(), waiter.wait())
+
+
+CASES = dict(cases())
+
+
+@pytest.fixture(autouse=True)
+def few_threads(monkeypatch):
+    """Have a shared pool of four threads: its 256 start bit by bit, and take 10 MB in all."""
+    monkeypatch.setattr(pool, "MOST_THREADS", 4)
+    monkeypatch.setattr(pool, "_shared", None)
+    pool._awake.clear()
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_memory_stays_where_it_was(name):
+    assert growth(CASES[name], CALLS) < MOST
+
+
+def test_a_leak_would_be_seen():
+    leaked = []
+    assert growth(lambda: leaked.append(bytearray(2000)), 5000) > MOST
