@@ -92,15 +92,22 @@ def test_demo_writes_a_picture_and_a_page(array, tmp_path):
         (["--plot", "nowhere/x.png"], "--plot nowhere/x.png can't be written: No such file"),
         (["--html", "."], "--html . can't be written: Is a directory"),
         (["--html", "x.npy/x.html"], "can't be written: Not a directory"),
-        (["--only", "1", "--plot", "x.png"], "--plot draws step 5, which --only leaves out"),
-        (["--only", "1,8"], "must name steps from 1 to 7, as in 3,5, not '8'"),
+        (["--only", "1", "--plot", "x.png"], "--plot is for step 5, which --only leaves out"),
+        (["--only", "1", "--kernel", "polyval"], "--kernel is for step 5, which"),
+        (["--plot", "x.svg", "--html", "x.svg"], "--plot and --html must name two files"),
+        (["--html", "link.html"], "--html link.html can't be written: No such file"),
+        (["--workers", "5000"], "--workers: must be at most"),
+        (["--only", "1,8"], "must name steps from 1 to 7, as in 3,5, not '1,8'"),
         (["--only", ""], "must name steps from 1 to 7, as in 3,5, not ''"),
     ],
 )
 def test_a_wrong_file_is_named_before_anything_is_measured(array, arguments, words):
     pytest.importorskip("matplotlib")
+    link = array.parent / "link.html"
+    link.symlink_to("nowhere/x.html")
     start = time.perf_counter()
     done = gilfree("demo", *arguments, cwd=array.parent)
+    link.unlink()
     assert time.perf_counter() - start < 10  # the demo takes longer
     assert done.returncode == 2
     assert done.stdout == ""
@@ -233,7 +240,7 @@ def test_ctrl_c_shows_what_was_finished_and_exits_with_130(arguments, seconds):
         return  # Python itself was still starting
     assert process.returncode == 130
     assert "Traceback" not in out + err
-    assert err in ("", "gilfree: interrupted; this is what was measured so far\n")
+    assert err in ("", "gilfree: interrupted: so much was measured so far\n")
     if seconds > 1 and arguments:
         assert json.loads(out)["complete"] is False
     elif seconds > 1:

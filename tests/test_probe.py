@@ -306,6 +306,11 @@ REPORT = GilReport(
         ),
         ({"speedup": None, "workers": 1}, "released; speedup not measured"),
         (
+            {"speedup": 0.3, "limit": 2.6},
+            "released; the machine was too busy to tell whether it scales: "
+            "2 threads are 0.30 times as fast as one",
+        ),
+        (
             {"held": 1.0, "longest_hold": 0.02, "longest_stall": 0.02},
             "holds the GIL in C: another thread waits for up to 20 ms, "
             "and more threads bring no speedup",

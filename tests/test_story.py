@@ -47,10 +47,10 @@ def processes(*works):
     ]
 
 
-def kernel(held, released, limit, workers=2, **more):
+def kernel(held, released, limit, workers=2, seconds=0.1, **more):
     ways = {"bytecode": 1.0, "held": held, "released": released, "executor": 0.1, "limit": limit}
     rows = [
-        figures(0.1, speedup if n > 1 else 1.0, mode=mode, workers=n)
+        figures(seconds, speedup if n > 1 else 1.0, mode=mode, workers=n)
         for mode, speedup in ways.items()
         for n in range(1, workers + 1)
     ]
@@ -77,23 +77,28 @@ def without_gil(gil, bytecode, held, lost):
     ("number", "rows", "machine", "words"),
     [
         (1, bytecode(1.0, 0.97), TWO, "0.97 times as fast as one: with the GIL, they take turns."),
-        (1, bytecode(1.0, 0.5), TWO, "2.0 times as slow as one: with the GIL"),
+        (
+            1,
+            bytecode(1.0, 0.5),
+            TWO,
+            "2.0 times slower than one: with the GIL they take turns, and to hand",
+        ),
         (1, bytecode(1.0, 1.6), TWO, "1.60 times as fast as one, which the GIL does not allow"),
         (1, bytecode(1.0, 1.9), FREE, "1.90 times as fast as one: without a GIL, they run at once"),
         (1, bytecode(1.0, 1.0), FREE, "though there is no GIL. Is the machine busy"),
         (1, bytecode(1.0), ONE, "one CPU only"),
         (1, bytecode(1.0), TWO, "One thread alone shows no speedup"),
         (1, [], TWO, "Nothing was measured"),
-        (2, counter(), TWO, "Without the lock, 3% of the updates were lost; with it, none. A"),
+        (2, counter(), TWO, "Without the lock, 3% of the updates were lost; with it, none can be"),
         (2, counter(released=2), TWO, "Without the lock, 2 updates were lost"),
-        (2, counter(released=0), TWO, "luck, and no guarantee; with it, none."),
+        (2, counter(released=0), TWO, "luck, and no guarantee; with it, none can be lost."),
         (
             2,
             counter(held=500),
             FREE,
             "with it, too, 50% of the updates, since this Python has none.",
         ),
-        (2, counter(private=0.4), TWO, "2.5 times as slow as the GIL held"),
+        (2, counter(private=0.4), TWO, "2.5 times slower than one counter with the GIL held"),
         (3, waiting(7.8), TWO, "8 requests at once were answered 7.80 times as fast as one after"),
         (3, waiting(2.0), TWO, "could have been 8 times. Is the machine busy"),
         (4, processes(), TWO, "To start 2 processes took 310 ms."),
@@ -101,11 +106,15 @@ def without_gil(gil, bytecode, held, lost):
             4,
             processes((8e7, 0.02), (900, 1.9)),
             TWO,
-            "With 80 MB to send, they were 50 times as slow as one thread that has the data "
+            "With 80 MB to send, they were 50 times slower than one thread that has the data "
             "already. With next to nothing to send, they were 1.90 times as fast as one thread",
         ),
         (4, processes((900, 0.9)), ONE, "one CPU only"),
-        (4, processes((900, 0.9)), TWO, "Is the machine busy"),
+        (4, processes((900, 0.9)), TWO, "gained nothing, even without anything to send. Is the"),
+        (5, [kernel(1.0, 1.9, 1.9), kernel(1.7, 1.7, 1.9)], TWO, "can be: the machine was busy"),
+        (5, [kernel(1.0, 1.9, 1.9), kernel(1.0, 1.9, 3.0)], TWO, "can be: the machine was busy"),
+        (5, [kernel(1.0, 0.8, 1.9)], TWO, "can be: the machine was busy"),
+        (5, [kernel(1.0, 1.0, 1.9, seconds=1e-4)], TWO, "A call of 100 µs is too little work"),
         (
             5,
             [kernel(0.98, 1.8, 2.0), kernel(1.0, 1.9, 1.9)],

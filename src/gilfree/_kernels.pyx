@@ -148,6 +148,8 @@ cdef void _minmax(const real[::1] x, real[::1] out) noexcept nogil:
     for lane in range(LANES):
         out[0] = low[lane] if low[lane] < out[0] else out[0]
         out[1] = high[lane] if high[lane] > out[1] else out[1]
+    # Of the zeros, -0.0 and 0.0, which come out depends on their places; 0.0 does not.
+    out[0], out[1] = out[0] + 0, out[1] + 0
     for lane in range(LANES):
         if nans[lane]:
             out[0] = NAN
@@ -338,12 +340,12 @@ cdef void _add_distances(
             lane = j + tile * ROWS
             count = min(ROWS, width - tile * ROWS)
             if rows == 2 and count == ROWS:
-                _add_tile(points, tiles[tile], depth, start, &out[i, lane], &out[i + 1, lane])
+                _add_tile(points, tiles[tile], depth, start > 0, &out[i, lane], &out[i + 1, lane])
                 continue
             for row in range(rows):
                 for k in range(count):
                     edge[row][k] = out[i + row, lane + k]
-            _add_tile(points, tiles[tile], depth, start, edge[0], edge[1])
+            _add_tile(points, tiles[tile], depth, start > 0, edge[0], edge[1])
             for row in range(rows):
                 for k in range(count):
                     out[i + row, lane + k] = edge[row][k]

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import errno
 import io
 import json
 import os
 import sys
-import tempfile
 import zipfile
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
@@ -20,9 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 import gilfree
-from gilfree import story
-from gilfree.compare import environment
-from gilfree.demo import STEPS, Setting, Step, findings
+from gilfree import files, kernels, story
+from gilfree.compare import MOST_PROCESSES, environment, workload
+from gilfree.demo import STEPS, Setting, findings
 from gilfree.explain import explain
 from gilfree.gil_report import GilReport
 from gilfree.pool import gil_enabled, usable_cpus
@@ -86,7 +84,7 @@ def _parser() -> argparse.ArgumentParser:
         help="less work and fewer rounds: under 20 seconds (the default where CI is set)",
     )
     demo.add_argument("--only", type=_steps, metavar="N,N", help="only these steps, such as 3,5")
-    demo.add_argument("--workers", type=_workers, metavar="N", help="the most workers to try")
+    demo.add_argument("--workers", type=_few_workers, metavar="N", help="the most workers to try")
     demo.add_argument(
         "--kernel",
         action="append",
@@ -175,12 +173,20 @@ def _workers(text: str) -> int:
     return number
 
 
+def _few_workers(text: str) -> int:
+    number, most = _workers(text), max(MOST_PROCESSES, usable_cpus())
+    if number > most:
+        msg = f"must be at most {most}, since each comes with a process, not {text!r}"
+        raise argparse.ArgumentTypeError(msg)
+    return number
+
+
 def _steps(text: str) -> list[int]:
     known = [str(step.number) for step in STEPS]
     numbers = [number.strip() for number in text.split(",")]
     unknown = [number for number in numbers if number not in known]
     if unknown:
-        msg = f"must name steps from 1 to {known[-1]}, as in 3,5, not {unknown[0]!r}"
+        msg = f"must name steps from 1 to {known[-1]}, as in 3,5, not {text!r}"
         raise argparse.ArgumentTypeError(msg)
     return sorted({int(number) for number in numbers})
 
@@ -191,15 +197,22 @@ def _demo(options: argparse.Namespace) -> int:
     names = _kernel_names(options.kernel, data)
     only = options.only or ([5] if options.kernel or options.input else None)
     steps = [step for step in STEPS if only is None or step.number in only]
-    _check_files(options, with_kernels=any(step.number == 5 for step in steps))
+    with_kernels = any(step.number == 5 for step in steps)
+    for option in "plot", "kernel", "input":
+        if getattr(options, option) and not with_kernels:
+            msg = f"--{option} is for step 5, which --only leaves out"
+            raise UsageError(msg)
+    _check_files(options, with_kernels)
     quick = options.quick or bool(os.environ.get("CI"))
     console: Any = None if report is None else report.console()
     done: list[dict[str, Any]] = []
     complete = True
     setting = Setting(quick, options.workers or usable_cpus(), names, data)
+    _check_input(options.input, setting)
     with contextlib.closing(setting):
         for step in steps:
-            rows, complete = _run_step(step, setting, options.input)
+            with _progress(len(step.parts(setting))) as on_part:
+                rows, complete = findings(step, setting, on_part)
             machine = story.Machine(usable_cpus(), gil_enabled())
             sentence = story.sentence(step.number, rows, machine)
             done.append(
@@ -217,7 +230,9 @@ def _demo(options: argparse.Namespace) -> int:
         print(json.dumps(result, indent=2))
     if not complete:
         sys.stdout.flush()
-        print("gilfree: interrupted; this is what was measured so far", file=sys.stderr)
+        unwritten = " and ".join(filter(None, [options.plot, options.html]))
+        unwritten = unwritten and f"; {unwritten} was not written"
+        print(f"gilfree: interrupted: so much was measured so far{unwritten}", file=sys.stderr)
         return 130
     _write_files(options, done, quick)
     return 0
@@ -225,74 +240,41 @@ def _demo(options: argparse.Namespace) -> int:
 
 def _check_files(options: argparse.Namespace, with_kernels: bool) -> None:
     """Say what is wrong with a file to write, before anything is measured."""
-    if options.plot and not with_kernels:
-        msg = "--plot draws step 5, which --only leaves out"
-        raise UsageError(msg)
-    if options.html:
-        _report("")
-    if options.plot or (options.html and with_kernels):
-        plot = _plot()
     for option, path in ("--plot", options.plot), ("--html", options.html):
         if path is None:
             continue
         try:
-            if option == "--plot":
-                plot.form_of(path)
-            if os.path.isdir(path):
-                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-            if os.path.exists(path) and not os.access(path, os.W_OK):
-                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
-            if os.path.isfile(path) or not os.path.exists(path):
-                with tempfile.TemporaryFile(dir=os.path.dirname(os.path.realpath(path))):
-                    pass
-        except ValueError as error:
-            msg = f"--plot {error}"
-            raise UsageError(msg) from error
+            files.check(path)
         except OSError as error:
             msg = f"{option} {path} can't be written: {error.strerror}"
             raise UsageError(msg) from error
+    if options.html:
+        _report("")
+        if options.plot and os.path.realpath(options.plot) == os.path.realpath(options.html):
+            msg = "--plot and --html must name two files"
+            raise UsageError(msg)
+    if options.plot:
+        try:
+            _plot().form_of(options.plot)
+        except ValueError as error:
+            msg = f"--plot {error}"
+            raise UsageError(msg) from error
+    elif options.html and with_kernels:
+        _plot()
 
 
 def _write_files(options: argparse.Namespace, steps: list[Row], quick: bool) -> None:
     about = _about(_report(""), quick) if options.plot or options.html else []
-    kernels = next((step["rows"] for step in steps if step["number"] == 5), None)
+    rows = next((step["rows"] for step in steps if step["number"] == 5), None)
     if options.plot:
         plot = _plot()
-        _write(options.plot, plot.picture(kernels, ", ".join(about), plot.form_of(options.plot)))
+        files.write(options.plot, plot.picture(rows, ", ".join(about), plot.form_of(options.plot)))
     if options.html:
         from gilfree.page import page
 
-        picture = kernels and _plot().picture(kernels, "", "svg")
+        picture = rows and _plot().picture(rows, "", "svg")
         text = page("What the GIL costs, and what releasing it buys", about, steps, picture)
-        _write(options.html, text.encode())
-
-
-def _write(path: str, content: bytes) -> None:
-    """Write a file as a whole or not at all: what was there stays until all of it is written."""
-    try:
-        if os.path.exists(path) and not os.path.isfile(path):  # a pipe, /dev/stdout
-            Path(path).write_bytes(content)
-            return
-        target = Path(os.path.realpath(path))  # of a link
-        with tempfile.NamedTemporaryFile(dir=target.parent, delete=False) as file:
-            try:
-                file.write(content)
-                file.flush()
-                os.chmod(file.name, target.stat().st_mode if target.exists() else _new_mode())
-                os.replace(file.name, target)
-            except BaseException:
-                os.unlink(file.name)
-                raise
-    except OSError as error:
-        error.filename = path
-        raise
-
-
-def _new_mode() -> int:
-    """Return the permissions of a new file."""
-    mask = os.umask(0)
-    os.umask(mask)
-    return 0o666 & ~mask
+        files.write(options.html, text.encode())
 
 
 def _about(report: Any, quick: bool) -> list[str]:
@@ -303,20 +285,13 @@ def _about(report: Any, quick: bool) -> list[str]:
     ]
 
 
-def _run_step(step: Step, setting: Setting, source: str | None) -> tuple[list[Row], bool]:
-    """Measure one step, under a progress bar."""
-    part = ""
-    with _progress(len(step.parts(setting))) as on_part:
-
-        def remember(name: str) -> None:
-            nonlocal part
-            part = name
-            on_part(f"{step.number} {name}")
-
+def _check_input(source: str | None, setting: Setting) -> None:
+    """Run each kernel once, so that input which one of them refuses is named before the others."""
+    for name in setting.kernels if source else ():
         try:
-            return findings(step, setting, remember)
+            getattr(kernels, name)(*workload(name, setting.data), workers=1)
         except (TypeError, ValueError) as error:
-            msg = f"{part} can't run on {source}: {error}" if source else error
+            msg = f"{name} can't run on {source}: {error}"
             raise UsageError(msg) from error
 
 

@@ -13,6 +13,7 @@ RELEASED, HELD = 0.1, 0.9  # at most, at least this share of the call
 MULTITHREADED = 1.2  # CPUs that one call keeps busy
 SCALES = 0.7  # of what the machine can give
 SLOWED = 0.7  # a speedup below this: worse than one call after the other
+IMPOSSIBLE = 1.25  # a limit above so many times the workers: the calls in turn were disturbed
 NO_ROOM = 1.25  # a limit below this: the machine had no second CPU to give
 WAITS = 0.75  # CPU time at once over CPU time in turn and times workers: less, and calls wait
 
@@ -109,6 +110,8 @@ class GilReport:
             return "already multithreaded"
         if cpu is None or speedup is None or limit is None or busy is None:
             return "speedup not measured"
+        if limit > IMPOSSIBLE * (self.workers or 1):
+            return "the machine was too busy to tell whether it scales"
         if speedup > NO_ROOM and speedup - 1 >= SCALES * (limit - 1):
             return "scales"
         if speedup < SLOWED:  # the GIL or a lock taken too often, pages, shared cache lines

@@ -38,7 +38,7 @@ def step(number: int, title: str, rows: Sequence[Row], sentence: str, width: int
     """Return the heading, the table and the sentence of one step of the demo."""
 
     def wrapped(text: str, style: str = "") -> Text:
-        return Text(textwrap.fill(text, width), style)
+        return Text(textwrap.fill(text, min(width, 100)), style)
 
     story = STORIES[number]
     space = 1 if len(story.columns) < 9 else 0  # or it would not fit in 80 columns

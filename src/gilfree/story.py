@@ -19,6 +19,8 @@ Row: TypeAlias = dict[str, Any]
 NONE, SOME = 1.15, 1.2
 NOTHING = "Nothing was measured."
 BUSY = "Is the machine busy with other work?"
+DOUBT = "the machine was busy with other work, so measure again."
+LITTLE = 1e-3  # seconds
 ONE_CPU = "This process may use one CPU only, so nothing can run at the same time here."
 
 
@@ -73,7 +75,7 @@ def _times(speedup: float) -> str:
     if speedup >= 1 / NONE:
         return f"{speedup:.2f} times as fast as"
     slower = 1 / speedup
-    return f"{slower:.{0 if slower > 10 else 1}f} times as slow as"
+    return f"{slower:.{0 if slower > 10 else 1}f} times slower than"
 
 
 def _range(values: Sequence[float], form: str) -> str:
@@ -96,6 +98,8 @@ def _bytecode(rows: Sequence[Row], machine: Machine) -> str:
         return ONE_CPU if machine.cpus == 1 else "One thread alone shows no speedup."
     speedup, workers = rows[-1]["speedup"], rows[-1]["workers"]
     seen = f"{workers} threads ran the same bytecode {_times(speedup)} one"
+    if machine.gil and speedup < 1 / SOME:
+        return f"{seen}: with the GIL they take turns, and to hand it over takes time. {BUSY}"
     if machine.gil and speedup < SOME:
         return f"{seen}: with the GIL, they take turns."
     if machine.gil:
@@ -118,16 +122,19 @@ def _counter(rows: Sequence[Row], machine: Machine) -> str:
         seen = f"Without the lock, {_lost(released)} were lost"
     else:
         seen = (
-            "No update was lost without the lock this time, for the threads hardly met: that is "
-            "luck, and no guarantee"
+            "Without the lock, no update was lost this time, since the threads hardly met: that "
+            "is luck, and no guarantee"
         )
     if held["lost"]:
         seen += f"; with it, too, {_lost(held)}"
         seen += ", since this Python has none" if not machine.gil else ""
     else:
-        seen += "; with it, none"
+        seen += "; with it, none can be lost"
     faster = _times(private["speedup"])
-    return f"{seen}. A counter for each thread needs no lock, and was {faster} the GIL held."
+    return (
+        f"{seen}. A counter for each thread needs no lock, and was {faster} one counter with the "
+        f"GIL held."
+    )
 
 
 def _lost(row: Row) -> str:
@@ -157,7 +164,8 @@ def _processes(rows: Sequence[Row], machine: Machine) -> str:
             f"data already."
         )
     if works and max(row["speedup"] for row in works) < SOME:
-        sentence += " " + (ONE_CPU if machine.cpus == 1 else BUSY)
+        sentence += " Processes gained nothing, even without anything to send. "
+        sentence += ONE_CPU if machine.cpus == 1 else BUSY
     return sentence
 
 
@@ -222,8 +230,13 @@ def _kernels(rows: Sequence[Row], machine: Machine) -> str:
     )
     if not machine.gil:
         return f"{seen} This Python has no GIL, so the held loops run at once as well."
+    slowest = max(figures["seconds"] for row in rows if (figures := way(row, "released", 1)))
+    if slowest < LITTLE:
+        return f"{seen} A call of {readable_time(slowest)} is too little work to share."
     if max(limit) < SOME:
         return f"{seen} The machine itself had next to nothing to give. {BUSY}"
+    if max(held) > SOME or max(limit) > many * SOME or max(shares) > SOME or min(shares) < 1 / 2:
+        return f"{seen} Not all of this can be: {DOUBT}"
     return seen
 
 
