@@ -16,6 +16,7 @@ import pytest
 # So often does an interpreter exit amid calls; `nox -s faults` asks for more.
 EXITS = int(os.environ.get("GILFREE_EXITS", "25"))
 
+pytestmark = pytest.mark.thread_unsafe(reason="runs in a process of its own, and has a deadline")
 forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
 linux = pytest.mark.skipif(sys.platform != "linux", reason="as Linux limits and shows memory")
 

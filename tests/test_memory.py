@@ -23,7 +23,10 @@ from gilfree.pool import Pool, usable_cpus
 from gilfree.statement import statement
 
 STATM = "/proc/self/statm"
-pytestmark = pytest.mark.skipif(not os.path.exists(STATM), reason="this system has no /proc")
+pytestmark = [
+    pytest.mark.skipif(not os.path.exists(STATM), reason="this system has no /proc"),
+    pytest.mark.thread_unsafe(reason="looks at the memory of the whole process"),
+]
 
 CALLS = int(os.environ.get("GILFREE_CALLS", "5000"))
 MOST = 2**20  # bytes that the memory in use may grow by

@@ -22,6 +22,7 @@ from references import assert_numpys_histogram, native, plain_mandelbrot, plain_
 import gilfree
 from gilfree import kernels, pool
 
+pytestmark = pytest.mark.thread_unsafe(reason="makes chunks small for all threads of the process")
 SEEDS = st.integers(0, 2**32 - 1)
 
 
@@ -47,7 +48,6 @@ def small_chunks(shortest, awake=False):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(kernels, "SHORTEST", shortest)
         patch.setattr(kernels, "LONGEST", 2 * shortest)
-        patch.setattr(kernels, "LARGEST", 150)
         patch.setattr(kernels, "BLOCK", 7)
         patch.setattr(pool, "SHARED", 0)
         patch.setattr(pool, "BRIEF", math.inf if awake else 0)
