@@ -45,6 +45,7 @@ FEW = 16  # chunks; so many, or more, end at about the same time whatever their 
 LONGEST = 4e6  # nanoseconds
 # What is not contiguous is copied for the loop, so much at a time: 512 KiB.
 BLOCK = 2**16  # elements
+SUMMED = 2**16  # elements that the loop of sum_of_squares adds up at a time: its bits depend on it
 
 
 def sum_of_squares(
@@ -100,8 +101,7 @@ def _sum_of_squares(nogil: bool, dtype: np.dtype[Any], x: NDArray[Any]) -> float
     kernel = _kernels.sum_of_squares_nogil if nogil else _kernels.sum_of_squares_gil
     if _is_ready(x, dtype):
         return kernel(x)
-    # The loop adds up as many at a time, so the bits are the same.
-    blocks = (x[start : start + BLOCK] for start in range(0, x.size, BLOCK))
+    blocks = (x[start : start + SUMMED] for start in range(0, x.size, SUMMED))
     return _in_order(kernel(_contiguous(block, dtype)) for block in blocks)
 
 
