@@ -305,18 +305,24 @@ def test_every_call_gets_its_helpers_at_whatever_moment_it_comes(run_script):
     assert out == "all\n"
 
 
-def test_the_pool_does_not_grow_where_threads_wake_late(run_script):
-    out = run_script("""
-        import sys, threading
-        from gilfree.pool import Pool
-        sys.setswitchinterval(1000)  # a helper gets its turn when the caller sleeps, not before
-        for _ in range(500):
-            seen = []
-            Pool(5).run(abs, [(-n,) for n in range(9)], seen.append)
-            assert seen == list(range(9))
-        print(threading.active_count())
-    """)
-    assert int(out) < 50
+def test_calls_that_end_before_their_helpers_come_send_for_no_more_of_them(monkeypatch):
+    # The thread that is on its way is not idle for the executor, which would start another.
+    sent_for = []
+
+    class Late:
+        def submit(self, helper):
+            sent_for.append(helper)
+
+    monkeypatch.setattr(pool, "_shared_pool", Late)
+    for waiting in "_awake", "_coming", "_jobs":
+        monkeypatch.setattr(pool, waiting, [])
+    for _ in range(100):
+        assert collect(Pool(5), abs, chunks(9)) == list(range(9))
+    assert len(sent_for) == 4
+    assert pool._jobs == []
+    for helper in sent_for:  # too late: there is nothing to do
+        helper()
+    assert pool._coming == []
 
 
 def test_a_brief_call_wakes_nobody_unless_it_follows_another(run_script):
