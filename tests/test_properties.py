@@ -42,12 +42,12 @@ EXECUTORS = {"none": None, "threads": ThreadPoolExecutor(2), "copies": Pickling(
 
 
 @contextlib.contextmanager
-def small_chunks(shortest, awake=False, block=7):
+def small_chunks(shortest, awake=False):
     """Have chunks cost so many nanoseconds, and every call worth sharing."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(kernels, "SHORTEST", shortest)
         patch.setattr(kernels, "LONGEST", 2 * shortest)
-        patch.setattr(kernels, "BLOCK", block)
+        patch.setattr(kernels, "BLOCK", 7)
         patch.setattr(pool, "SHARED", 0)
         patch.setattr(pool, "BRIEF", math.inf if awake else 0)
         yield
@@ -73,9 +73,7 @@ def keywords(how):
 
 def run(function, *args, how, **further):
     """Call as `how` says, and on one worker; return the result if both are the same bits."""
-    # sum_of_squares has its block from the loop, which is compiled.
-    block = kernels.BLOCK if function is gilfree.sum_of_squares else 7
-    with small_chunks(how["shortest"], how["awake"], block):
+    with small_chunks(how["shortest"], how["awake"]):
         alone = function(*args, workers=1)
         result = function(*args, **further, **keywords(how))
     assert pickle.dumps(result) == pickle.dumps(alone)
