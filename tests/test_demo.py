@@ -58,7 +58,7 @@ def test_a_counter_that_is_not_shared_loses_nothing(setting):
 def test_what_is_sent_to_processes_is_weighed(setting):
     start, squares, pi = rows_of(4, setting)
     assert start["start"] > 0
-    size = 8 * 3_000_000
+    size = 8 * 2_000_000
     assert size < squares["sent"] < 1.1 * size
     assert 0 < pi["sent"] < 100_000
     assert len(setting.processes._processes) == 2

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import statistics
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
@@ -233,7 +234,7 @@ def _kernels(rows: Sequence[Row], machine: Machine) -> str:
     slowest = max(figures["seconds"] for row in rows if (figures := way(row, "released", 1)))
     if slowest < LITTLE:
         return f"{seen} A call of {readable_time(slowest)} is too little work to share."
-    if max(limit) < SOME:
+    if statistics.median(limit) < SOME:
         return f"{seen} The machine itself had next to nothing to give. {BUSY}"
     if max(held) > SOME or max(limit) > many * SOME or max(shares) > SOME or min(shares) < 1 / 2:
         return f"{seen} Not all of this can be: {DOUBT}"
