@@ -105,12 +105,10 @@ def test_a_wrong_file_is_named_before_anything_is_measured(array, arguments, wor
     pytest.importorskip("matplotlib")
     link = array.parent / "link.html"
     link.symlink_to("nowhere/x.html")
-    start = time.perf_counter()
     done = gilfree("demo", *arguments, cwd=array.parent)
     link.unlink()
-    assert time.perf_counter() - start < 10  # the demo takes longer
     assert done.returncode == 2
-    assert done.stdout == ""
+    assert done.stdout == ""  # the first step would have been printed
     assert words in done.stderr
     assert len(done.stderr.splitlines()) == 1
     assert list(array.parent.iterdir()) == [array]
