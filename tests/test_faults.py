@@ -15,6 +15,8 @@ import pytest
 
 from gilfree.pool import gil_enabled
 
+pytestmark = pytest.mark.thread_unsafe(reason="runs in a process of its own, and has a deadline")
+
 # So often does an interpreter exit amid calls; `nox -s faults` asks for more.
 EXITS = int(os.environ.get("GILFREE_EXITS", "25"))
 

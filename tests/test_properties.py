@@ -25,6 +25,9 @@ from gilfree import kernels, pool
 SEEDS = st.integers(0, 2**32 - 1)
 
 
+pytestmark = pytest.mark.thread_unsafe(reason="makes chunks small for all threads of the process")
+
+
 class Pickling(Executor):
     """Runs what it gets at once and in this thread, but on copies, as another process would."""
 
