@@ -12,6 +12,7 @@ from test_story import kernel, library
 from gilfree.page import page
 
 plot = pytest.importorskip("gilfree.plot", reason="matplotlib is not installed")
+pytestmark = pytest.mark.thread_unsafe(reason="matplotlib's settings are those of the process")
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 4, 6])
