@@ -309,16 +309,15 @@ def _kernel(setting: Setting, name: str) -> list[Row]:
     row = comparison.to_dict()
     del row["environment"]
     for way in "held", "released":
-        row[f"{way}_share"] = _held_share(
-            functools.partial(kernel, *args, workers=1, nogil=way == "released")
-        )
+        call = functools.partial(kernel, *args, workers=1, nogil=way == "released")
+        row[f"{way}_share"] = _held_share(call, within=0.05 if setting.quick else 0.01)
     return [row]
 
 
-def _held_share(call: Callable[[], Any]) -> float | None:
+def _held_share(call: Callable[[], Any], within: float) -> float | None:
     """Return the share of a call in which its thread holds the GIL, where that can be seen."""
     try:
-        return look_passively(call).held
+        return look_passively(call, sure=lambda _, uncertainty: uncertainty <= within).held
     except RuntimeError:
         return None
 
