@@ -12,6 +12,7 @@ from test_story import kernel, library
 from gilfree.page import page
 
 plot = pytest.importorskip("gilfree.plot", reason="matplotlib is not installed")
+Figure = plot.Figure
 pytestmark = pytest.mark.thread_unsafe(reason="matplotlib's settings are those of the process")
 
 
@@ -29,6 +30,15 @@ def test_the_same_rows_are_the_same_file():
     rows = [kernel(1.0, 1.9, 2.0, held_share=None)]
     assert plot.picture(rows, "", "svg") == plot.picture(rows, "", "svg")
     assert plot.picture(rows, "", "png").startswith(b"\x89PNG")
+
+
+def test_no_curve_is_cut_off():
+    row = kernel(1.0, 1.9, 2.0)
+    top = max(figures["speedup_high"] for figures in row["rows"])
+    panel = Figure().subplots()
+    plot._speedups(panel, row, top)
+    assert panel.get_ylim()[0] <= 0
+    assert panel.get_ylim()[1] >= top
 
 
 def test_ways_differ_in_more_than_colour():
