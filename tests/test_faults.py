@@ -30,8 +30,10 @@ linux = pytest.mark.skipif(sys.platform != "linux", reason="as Linux limits and 
 def test_a_worker_process_killed_amid_a_call_is_named(run_script):
     run_script(
         """
-        import multiprocessing, os, signal, threading, time, gilfree
+        import multiprocessing, os, signal, sys, threading, gilfree
         from concurrent.futures import BrokenExecutor, ProcessPoolExecutor
+
+        sys.setswitchinterval(1e-6)  # the executor ends its futures while the call gives up
 
         def new():
             return ProcessPoolExecutor(2, multiprocessing.get_context("spawn"))

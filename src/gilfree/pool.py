@@ -23,7 +23,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from concurrent.futures import BrokenExecutor, Executor, Future, ThreadPoolExecutor
 from typing import Any, TypeVar
 
 from numpy.typing import NDArray
@@ -399,9 +399,14 @@ def _run_elsewhere(
             futures.append(executor.submit(task, *chunk))
         while futures:
             join(futures.popleft().result())
-    finally:
+    except BrokenExecutor:
+        # It ends all its futures itself. In Python 3.11.7, one that is cancelled meanwhile stops
+        # it at that, and its other processes never end.
+        raise
+    except BaseException:
         for future in futures:
             future.cancel()
+        raise
 
 
 def _shared_pool() -> ThreadPoolExecutor:
