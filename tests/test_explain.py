@@ -131,16 +131,24 @@ def test_no_line_of_cython_is_cut_in_two_at_80_columns(parts_of):
             assert len(line.text) <= 72, line
 
 
-@pytest.mark.parametrize("name", ["sum_of_squares", "monte_carlo_pi"])
-def test_the_command_prints_plain_text_of_80_columns(name):
-    pytest.importorskip("Cython")
-    done = subprocess.run(
-        [sys.executable, "-m", "gilfree", "explain", name],
+def run_explain(*arguments):
+    return subprocess.run(
+        [sys.executable, "-m", "gilfree", "explain", *arguments],
         capture_output=True,
         text=True,
         timeout=120,
         check=True,
     )
+
+
+def test_the_command_without_a_name_lists_them():
+    assert run_explain().stdout.split() == explain.names()
+
+
+@pytest.mark.parametrize("name", ["sum_of_squares", "monte_carlo_pi"])
+def test_the_command_prints_plain_text_of_80_columns(name):
+    pytest.importorskip("Cython")
+    done = run_explain(name)
     assert done.stderr == ""
     assert "\x1b" not in done.stdout
     lines = done.stdout.splitlines()

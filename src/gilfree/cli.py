@@ -21,7 +21,7 @@ import gilfree
 from gilfree import files, kernels, story
 from gilfree.compare import MOST_PROCESSES, environment, workload
 from gilfree.demo import STEPS, Setting, findings
-from gilfree.explain import explain
+from gilfree.explain import explain, names
 from gilfree.gil_report import GilReport
 from gilfree.pool import gil_enabled, usable_cpus
 from gilfree.statement import probe_statement, show_own_traceback
@@ -145,7 +145,7 @@ def _parser() -> argparse.ArgumentParser:
         "Cython makes of the released one, and the same with CPython's macros.",
     )
     explain.add_argument(
-        "name", metavar="NAME", nargs="?", default="", help="a kernel; without it, all are listed"
+        "name", metavar="NAME", nargs="?", help="a kernel; without it, all are listed"
     )
     explain.set_defaults(run=_explain)
     return parser
@@ -352,6 +352,9 @@ def _survey(options: argparse.Namespace) -> None:
 
 
 def _explain(options: argparse.Namespace) -> None:
+    if options.name is None:
+        print("\n".join(names()))
+        return
     report = _report("")
     try:
         with _progress(1) as step:
