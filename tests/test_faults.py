@@ -325,6 +325,8 @@ def test_a_child_forked_amid_calls_can_call(run_script):
                 assert os.waitpid(child, 0)[1] == 0
         finally:
             stop.set()
+            for caller in callers:  # at exit, an executor of one's own takes no more work
+                caller.join()
         """,
         timeout=180,
     )
