@@ -70,7 +70,9 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="gilfree", description=(gilfree.__doc__ or "").split("\n")[0])
     parser.add_argument("--version", action="version", version=f"gilfree {gilfree.__version__}")
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    commands = parser.add_subparsers(
+        title="commands", description="By default, demo.", metavar="COMMAND", required=True
+    )
     demo = commands.add_parser(
         "demo",
         help="what is said about the GIL, measured on this machine",
