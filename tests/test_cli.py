@@ -233,7 +233,11 @@ def test_ctrl_c_shows_what_was_finished_and_exits_with_130(arguments, seconds):
     )
     time.sleep(seconds)
     os.killpg(process.pid, signal.SIGINT)  # to its children as well, as a terminal does
-    out, err = process.communicate(timeout=30)
+    try:
+        out, err = process.communicate(timeout=30)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        raise
     if seconds == 0.2 and process.returncode < 0:
         return  # Python itself was still starting
     assert process.returncode == 130

@@ -224,10 +224,8 @@ CASES = dict(cases())
 
 @pytest.fixture(autouse=True)
 def few_threads(monkeypatch):
-    """Have a shared pool of four threads: its 256 start bit by bit, and take 10 MB in all."""
+    """Let the shared pool start four threads: its 256 come bit by bit, and take 10 MB in all."""
     monkeypatch.setattr(pool, "MOST_THREADS", 4)
-    monkeypatch.setattr(pool, "_shared", None)
-    pool._awake.clear()
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -9,6 +9,7 @@ import time
 import traceback
 import weakref
 from concurrent.futures import ThreadPoolExecutor
+from queue import SimpleQueue
 
 import needs
 import numpy as np
@@ -254,6 +255,22 @@ def test_many_threads_may_call_at_once(run_script):
     """)
 
 
+@pytest.mark.parametrize("kind", [ThreadPoolExecutor, OneByOne])
+def test_the_main_thread_asks_no_executor_for_ctrl_c_might_cut_it_short(kind):
+    asked_by = set()
+
+    class Mine(kind):
+        def submit(self, task, *args):
+            asked_by.add(threading.get_ident())
+            return super().submit(task, *args)
+
+    with Mine() as executor:
+        for _ in range(20):
+            assert collect(Pool(3, executor), abs, chunks(9)) == list(range(9))
+    assert asked_by
+    assert threading.main_thread().ident not in asked_by
+
+
 # ---------------------------------------------------------------- helpers that stay awake
 
 
@@ -306,22 +323,19 @@ def test_every_call_gets_its_helpers_at_whatever_moment_it_comes(run_script):
 
 
 def test_calls_that_end_before_their_helpers_come_send_for_no_more_of_them(monkeypatch):
-    # The thread that is on its way is not idle for the executor, which would start another.
-    sent_for = []
-
-    class Late:
-        def submit(self, helper):
-            sent_for.append(helper)
-
-    monkeypatch.setattr(pool, "_shared_pool", Late)
-    for waiting in "_awake", "_coming", "_jobs":
-        monkeypatch.setattr(pool, waiting, [])
+    calls = SimpleQueue()
+    monkeypatch.setattr(pool, "_calls", calls)
+    for threads in "_jobs", "_coming", "_awake":
+        monkeypatch.setattr(pool, threads, [])
+    monkeypatch.setattr(pool, "_sleeping", [None] * 100)  # and they go on sleeping
     for _ in range(100):
         assert collect(Pool(5), abs, chunks(9)) == list(range(9))
-    assert len(sent_for) == 4
+    assert calls.qsize() == 4
     assert pool._jobs == []
-    for helper in sent_for:  # too late: there is nothing to do
-        helper()
+    threading.Thread(target=pool._serve, daemon=True).start()
+    deadline = time.monotonic() + 20
+    while pool._coming and time.monotonic() < deadline:  # too late: there is nothing to do
+        time.sleep(0.001)
     assert pool._coming == []
 
 

@@ -8,10 +8,17 @@ waited for. So calls may be nested as deep as you like.
 The slow part is to wake a thread that sleeps. So a helper of the pool that all calls share stays
 awake for a moment after its work, and the next call finds it there. A brief call wakes nobody,
 unless it follows another one at once: then those that come after it find a helper awake.
+
+Ctrl-C is an exception at any step of the main thread's Python, also between the step that takes a
+lock and the one that sees to its release. ``Thread.start``, ``Condition`` and the executors of the
+standard library have such gaps: one that is cut short there may never work again. So the main
+thread calls none of them. It uses locks and queues that are written in C, and leaves executors to
+a helper.
 """
 
 from __future__ import annotations
 
+import _thread
 import concurrent.futures
 import contextlib
 import itertools
@@ -24,7 +31,8 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import BrokenExecutor, Executor, Future, ThreadPoolExecutor
-from typing import Any, TypeVar
+from queue import SimpleQueue
+from typing import Any, Generic, TypeVar
 
 from numpy.typing import NDArray
 
@@ -45,12 +53,16 @@ LINGER = 200e-6  # seconds
 PATIENCE = 50e-6  # seconds
 
 _INTERPRETER_POOL: Any = getattr(concurrent.futures, "InterpreterPoolExecutor", ())  # Python 3.14
-_shared: ThreadPoolExecutor | None = None
-# Helpers that are awake; those that were woken and have not come yet, one None each; and the jobs
-# that wait for them. Each is changed by one step that no other thread can come into.
-_awake: list[_Helper] = []
-_coming: list[None] = []
+# A thread of the shared pool waits for a None from `_calls`, and then looks for one of `_jobs`. The
+# others count, with one None each: the threads that were started, those that sleep and were not
+# called, and those that were called and have not come yet. And the helpers that are awake. Each is
+# changed by one step that no other thread can come into.
+_calls: SimpleQueue[None] = SimpleQueue()
 _jobs: list[_Job] = []
+_started: list[None] = []
+_sleeping: list[None] = []
+_coming: list[None] = []
+_awake: list[_Helper] = []
 _last_brief = -math.inf  # when a brief call ended, on the clock of time.perf_counter
 
 
@@ -208,90 +220,132 @@ def _run_on_threads(
     executor: Executor | None,
 ) -> None:
     """Run the chunks on the calling thread and on helpers of the executor."""
-    numbered = enumerate(chunks)
-    results: dict[int, Result] = {}
-    errors: list[BaseException] = []
-    lock = threading.Lock()  # entered as it is: a Condition's own ``with`` can be interrupted
-    settled = threading.Condition(lock)
-    at_work, stopped, joined = 0, False, 0
-
-    def do_next() -> bool:
-        with lock:
-            numbered_chunk = None if stopped else next(numbered, None)
-        if numbered_chunk is None:
-            return False
-        number, chunk = numbered_chunk
-        results[number] = task(*chunk)
-        return True
-
-    def help_out() -> None:
-        nonlocal at_work, stopped
-        with lock:
-            at_work += 1
-        try:
-            while do_next():
-                pass
-        except BaseException as error:
-            errors.append(error)
-            stopped = True
-        finally:
-            with lock:
-                at_work -= 1
-                settled.notify_all()
+    call = _Call(task, chunks)
+    job = _Job(call.help_out)
+    joined = 0
 
     def join_in_order() -> None:
         nonlocal joined
-        while joined in results:
-            join(results.pop(joined))
+        while joined in call.results:
+            join(call.results.pop(joined))
             joined += 1
 
     # A function of its own, for in CPython 3.13.0 a Ctrl-C at the end of a loop's round passes by
     # the handlers of a ``try`` that the loop ends.
     def work() -> None:
-        while do_next():
+        while call.do_next():
             join_in_order()
 
-    job = _Job(help_out)
-    futures: list[Future[None]] = []
+    def finish() -> None:
+        call.close()
+        _withdraw(job)
+        call.wait(job.done)
+
     try:
         if executor is None:
-            _recruit(job, helpers)
+            with contextlib.suppress(RuntimeError):  # no more threads: the caller works alone
+                _recruit(job, helpers)
+            work()
         else:
-            futures.extend(executor.submit(help_out) for _ in range(helpers))
-        work()
-    except BaseException:
-        stopped = True
-        raise
+            asked = _ask(executor, call, helpers)
+            work()
+            asked.acquire()
     finally:
-        # Those that have not started need not; the others may be writing to the caller's array.
-        try:
-            _withdraw(job)
-            for future in futures:
-                future.cancel()
-        finally:
-            _wait_until(lambda: not at_work, job.done, lock, settled)
-    if errors:
-        raise errors[0]
+        interruption: BaseException | None = None
+        while True:  # whatever interrupts: helpers may be writing to the caller's array
+            try:
+                finish()
+            except BaseException as error:
+                interruption = error
+            else:
+                break
+        if interruption is not None:
+            raise interruption
+    if call.errors:
+        raise call.errors[0]
     join_in_order()
 
 
-def _wait_until(
-    true: Callable[[], bool], flag: Flag, lock: threading.Lock, condition: threading.Condition
-) -> None:
-    """Wait, awake at first, whatever interrupts: what does is raised when the wait is over."""
-    interruption: BaseException | None = None
-    while True:
+class _Call(Generic[Result]):
+    """The chunks of a call, their results, and how many helpers are at work on them."""
+
+    def __init__(self, task: Callable[..., Result], chunks: Iterator[tuple[Any, ...]]) -> None:
+        self._task = task
+        self._chunks = enumerate(chunks)
+        self._lock = threading.Lock()
+        self._at_work = 0
+        self._busy = threading.Lock()  # taken as long as a helper is at work
+        self._closed = False
+        self.results: dict[int, Result] = {}
+        self.errors: list[BaseException] = []
+
+    def do_next(self) -> bool:
+        """Run the next chunk, if there is one left."""
+        with self._lock:
+            numbered_chunk = next(self._chunks, None)
+        if numbered_chunk is None:
+            return False
+        number, chunk = numbered_chunk
+        self.results[number] = self._task(*chunk)
+        return True
+
+    def help_out(self) -> None:
+        """Run chunks until none is left; what goes wrong is among the errors."""
+        with self._lock:
+            if self._closed:
+                return
+            self._at_work += 1
+            if self._at_work == 1:
+                self._busy.acquire()
         try:
-            while not true() and flag.wait(PATIENCE):
+            while self.do_next():
                 pass
-            with lock:
-                condition.wait_for(true)
         except BaseException as error:
-            interruption = error
-        else:
-            break
-    if interruption is not None:
-        raise interruption
+            self.fail(error)
+        finally:
+            with self._lock:
+                self._at_work -= 1
+                if not self._at_work:
+                    self._busy.release()
+
+    def fail(self, error: BaseException) -> None:
+        """Note an error, and let no further chunk begin."""
+        self.errors.append(error)
+        self._chunks = enumerate(())
+
+    def close(self) -> None:
+        """Let no further chunk begin, and no further helper."""
+        with self._lock:
+            self._closed = True
+        self._chunks = enumerate(())
+
+    def wait(self, seen: Flag) -> None:
+        """Wait until no helper of a closed call is at work: awake at first."""
+        while self._at_work and seen.wait(PATIENCE):
+            pass
+        while self._at_work:
+            self._busy.acquire()
+
+
+def _ask(executor: Executor, call: _Call[Any], helpers: int) -> _thread.LockType:
+    """Have an executor help with a call; return a lock that is released when it was asked."""
+    asked = threading.Lock()
+    asked.acquire()
+
+    def ask() -> None:
+        try:
+            for _ in range(helpers):
+                executor.submit(call.help_out)
+        except BaseException as error:
+            call.fail(error)
+        finally:
+            asked.release()
+
+    if threading.get_ident() == threading.main_thread().ident:
+        _recruit(_Job(ask), 1)
+    else:
+        ask()
+    return asked
 
 
 class _Job:
@@ -303,38 +357,59 @@ class _Job:
 
 
 def _recruit(job: _Job, count: int) -> None:
-    """Have so many helpers of the shared pool do the job, unless it is withdrawn before."""
-    # The shared pool takes no more work once the interpreter exits, or when the system has no
-    # more threads to give. Then the caller does all of it alone.
-    with contextlib.suppress(RuntimeError):
-        for _ in range(count):
-            if not _wake(job):
-                _jobs.append(job)
-                # One that was woken for a call that is over by now does as well as another. Where
-                # threads wake late, the pool would otherwise grow with every call.
-                while len(_jobs) > len(_coming):
-                    _send_for_helper()
+    """Have so many helpers of the shared pool do the job, unless it is withdrawn before.
+
+    RuntimeError says that the system has no more threads to give, or that the interpreter exits.
+    """
+    if sys.is_finalizing():
+        msg = "no thread can help while the interpreter exits"
+        raise RuntimeError(msg)
+    for _ in range(count):
+        if not _wake(job):
+            _jobs.append(job)
+            # One that was called for a call that is over by now does as well as another. Where
+            # threads wake late, the pool would otherwise grow with every call.
+            while len(_jobs) > len(_coming):
+                _send_for_helper()
 
 
 def _send_for_helper() -> None:
     try:
         _coming.append(None)
-        _shared_pool().submit(_come)
+        if not _took_one(_sleeping) and len(_started) < MOST_THREADS:
+            _thread.start_new_thread(_start_thread, ())
+            _started.append(None)
+        _calls.put(None)
     except BaseException:
-        _note_arrival()
+        _took_one(_coming)
         raise
 
 
-def _note_arrival() -> None:
-    with contextlib.suppress(IndexError):  # a Ctrl-C while it was sent for: noted already
-        _coming.pop()
+def _took_one(count: list[None]) -> bool:
+    try:
+        count.pop()
+    except IndexError:  # a Ctrl-C between two steps: counted already
+        return False
+    return True
 
 
-def _come() -> None:
-    """Be a helper of the shared pool, if there is still a job."""
-    _note_arrival()
-    with contextlib.suppress(IndexError):  # the call is over
-        _Helper(_jobs.pop(0)).run()
+def _start_thread() -> None:
+    """Start a thread of the shared pool, from a thread that is not the main one."""
+    try:
+        name = f"gilfree_{len(_started)}"
+        threading.Thread(target=_serve, name=name, daemon=True).start()
+    except RuntimeError:  # the system has no more threads to give than this one
+        _serve()
+
+
+def _serve() -> None:
+    """Be a helper whenever one is called for, if there is still a job."""
+    while True:
+        _calls.get()
+        _took_one(_coming)
+        with contextlib.suppress(IndexError):  # the call is over
+            _Helper(_jobs.pop(0)).run()
+        _sleeping.append(None)
 
 
 def _withdraw(job: _Job) -> None:
@@ -390,39 +465,48 @@ def _run_elsewhere(
     workers: int,
     executor: Executor,
 ) -> None:
-    """Run the chunks as tasks of an executor, so many at a time."""
-    futures: deque[Future[Result]] = deque()
+    """Run the chunks as tasks of an executor, so many at a time; a helper deals with it."""
+    results: SimpleQueue[tuple[Result] | None] = SimpleQueue()
+    errors: list[BaseException] = []
+    stopped = False
+
+    def send_and_receive() -> None:
+        futures: deque[Future[Result]] = deque()
+        try:
+            for chunk in chunks:
+                if len(futures) == workers:
+                    results.put((futures.popleft().result(),))
+                if stopped:
+                    break
+                futures.append(executor.submit(task, *chunk))
+            while futures and not stopped:
+                results.put((futures.popleft().result(),))
+        except BaseException as error:
+            errors.append(error)
+        finally:
+            # A broken executor ends its futures itself. In Python 3.11.7, one that is cancelled
+            # meanwhile stops it at that, and its other processes never end.
+            if not (errors and isinstance(errors[0], BrokenExecutor)):
+                for future in futures:
+                    future.cancel()
+            results.put(None)
+
+    _recruit(_Job(send_and_receive), 1)
     try:
-        for chunk in chunks:
-            if len(futures) == workers:
-                join(futures.popleft().result())
-            futures.append(executor.submit(task, *chunk))
-        while futures:
-            join(futures.popleft().result())
-    except BrokenExecutor:
-        # It ends all its futures itself. In Python 3.11.7, one that is cancelled meanwhile stops
-        # it at that, and its other processes never end.
-        raise
-    except BaseException:
-        for future in futures:
-            future.cancel()
-        raise
+        while (result := results.get()) is not None:
+            join(*result)
+    finally:
+        stopped = True
+    if errors:
+        raise errors[0]
 
 
-def _shared_pool() -> ThreadPoolExecutor:
-    # Two threads may both find None; the pool that is then lost has its threads end by themselves.
-    global _shared
-    if _shared is None:
-        _shared = ThreadPoolExecutor(MOST_THREADS, thread_name_prefix="gilfree")
-    return _shared
-
-
-def _forget_shared_pool() -> None:
-    global _shared
-    _shared = None
-    for everyone in _awake, _coming, _jobs:
+def _forget_threads() -> None:
+    global _calls
+    _calls = SimpleQueue()
+    for everyone in _jobs, _started, _sleeping, _coming, _awake:
         everyone.clear()
 
 
 if hasattr(os, "register_at_fork"):  # a forked child has the pool, but none of its threads
-    os.register_at_fork(after_in_child=_forget_shared_pool)
+    os.register_at_fork(after_in_child=_forget_threads)
