@@ -12,8 +12,8 @@ unless it follows another one at once: then those that come after it find a help
 Ctrl-C is an exception at any step of the main thread's Python, also between the step that takes a
 lock and the one that sees to its release. ``Thread.start``, ``Condition`` and the executors of the
 standard library have such gaps: one that is cut short there may never work again. So the main
-thread calls none of them. It uses locks and queues that are written in C, and leaves executors to
-a helper.
+thread calls none of them for work on threads. It uses locks and queues that are written in C, and
+has a helper ask the executor of a caller.
 """
 
 from __future__ import annotations
@@ -377,7 +377,7 @@ def _send_for_helper() -> None:
     try:
         _coming.append(None)
         if not _took_one(_sleeping) and len(_started) < MOST_THREADS:
-            _thread.start_new_thread(_start_thread, ())
+            _thread.start_new_thread(_start_thread, (len(_started),))
             _started.append(None)
         _calls.put(None)
     except BaseException:
@@ -393,10 +393,10 @@ def _took_one(count: list[None]) -> bool:
     return True
 
 
-def _start_thread() -> None:
+def _start_thread(number: int) -> None:
     """Start a thread of the shared pool, from a thread that is not the main one."""
     try:
-        name = f"gilfree_{len(_started)}"
+        name = f"gilfree_{number}"
         threading.Thread(target=_serve, name=name, daemon=True).start()
     except RuntimeError:  # the system has no more threads to give than this one
         _serve()
@@ -465,40 +465,23 @@ def _run_elsewhere(
     workers: int,
     executor: Executor,
 ) -> None:
-    """Run the chunks as tasks of an executor, so many at a time; a helper deals with it."""
-    results: SimpleQueue[tuple[Result] | None] = SimpleQueue()
-    errors: list[BaseException] = []
-    stopped = False
-
-    def send_and_receive() -> None:
-        futures: deque[Future[Result]] = deque()
-        try:
-            for chunk in chunks:
-                if len(futures) == workers:
-                    results.put((futures.popleft().result(),))
-                if stopped:
-                    break
-                futures.append(executor.submit(task, *chunk))
-            while futures and not stopped:
-                results.put((futures.popleft().result(),))
-        except BaseException as error:
-            errors.append(error)
-        finally:
-            # A broken executor ends its futures itself. In Python 3.11.7, one that is cancelled
-            # meanwhile stops it at that, and its other processes never end.
-            if not (errors and isinstance(errors[0], BrokenExecutor)):
-                for future in futures:
-                    future.cancel()
-            results.put(None)
-
-    _recruit(_Job(send_and_receive), 1)
+    """Run the chunks as tasks of an executor, so many at a time."""
+    futures: deque[Future[Result]] = deque()
     try:
-        while (result := results.get()) is not None:
-            join(*result)
-    finally:
-        stopped = True
-    if errors:
-        raise errors[0]
+        for chunk in chunks:
+            if len(futures) == workers:
+                join(futures.popleft().result())
+            futures.append(executor.submit(task, *chunk))
+        while futures:
+            join(futures.popleft().result())
+    except BrokenExecutor:
+        # It ends all its futures itself. In Python 3.11.7, one that is cancelled meanwhile stops
+        # it at that, and its other processes never end.
+        raise
+    except BaseException:
+        for future in futures:
+            future.cancel()
+        raise
 
 
 def _forget_threads() -> None:
