@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
+import contextvars
+import gc
 import os
 import threading
 import time
@@ -17,6 +20,7 @@ import pytest
 
 import gilfree
 from gilfree import pool
+from gilfree._flag import insist
 from gilfree.pool import Pool, gil_enabled
 
 
@@ -172,6 +176,48 @@ def test_no_task_is_under_way_when_the_exception_arrives():
     assert running == []
 
 
+@pytest.mark.parametrize("executor", [None, ThreadPoolExecutor])
+def test_an_exception_keeps_no_array_once_it_is_handled(executor):
+    class Argument:
+        pass
+
+    def task(number, _):
+        time.sleep(0.001)
+        if number:
+            raise Boom
+
+    gone = []
+    gc.disable()
+    try:
+        for _ in range(10):
+            argument = Argument()
+            gone.append(weakref.ref(argument))
+            with contextlib.suppress(Boom):
+                Pool(3, executor and executor(2)).run(task, [(n, argument) for n in range(5)], bool)
+            del argument
+        deadline = time.monotonic() + 20
+        while any(ref() for ref in gone) and time.monotonic() < deadline:
+            time.sleep(0.001)  # a helper may be on its way out
+            if not gil_enabled():  # what a thread has made dies when that thread next runs Python
+                collect(Pool(4), time.sleep, [(0.001,)] * 8)
+        assert [ref() for ref in gone] == [None] * 10
+    finally:
+        gc.enable()
+
+
+def test_what_insists_goes_through_and_tells_what_came_in_between():
+    tries = []
+
+    def action():
+        tries.append(len(tries))
+        if len(tries) < 5:
+            raise KeyboardInterrupt(tries[-1])
+
+    assert insist(action).args == (3,)
+    assert len(tries) == 5
+    assert insist(action) is None
+
+
 # ---------------------------------------------------------------- what could hang
 
 
@@ -210,6 +256,79 @@ def test_no_task_is_under_way_when_ctrl_c_arrives_however_often(run_script):
                     pass
             at_work.clear()
     """)
+
+
+def test_a_call_near_the_limit_of_recursion_raises(run_script):
+    run_script("""
+        import sys
+        from gilfree.pool import Pool
+
+        def pad(count, call):
+            return call() if not count else pad(count - 1, call)
+
+        def deeper():
+            Pool(2).run(abs, [(n,) for n in range(9)], bool)
+            pad(8, deeper)
+
+        sys.setrecursionlimit(300)
+        for offset in range(10):
+            try:
+                pad(offset, deeper)
+            except RecursionError:
+                pass
+            else:
+                raise SystemExit("no limit?")
+        Pool(2).run(abs, [(n,) for n in range(9)], bool)
+    """)
+
+
+def test_an_executor_that_can_not_be_asked_now_is_not_waited_for(run_script):
+    run_script("""
+        import threading
+        from concurrent.futures import ThreadPoolExecutor
+        from gilfree import pool
+        from gilfree.pool import Pool
+
+        lock, go_on = threading.RLock(), threading.Event()
+
+        class Locked(ThreadPoolExecutor):
+            def submit(self, *args):
+                with lock:
+                    return super().submit(*args)
+
+        def call(executor):
+            seen = []
+            Pool(3, executor).run(abs, [(-n,) for n in range(9)], seen.append)
+            assert seen == list(range(9))
+
+        with Locked(2) as executor:
+            with lock:
+                call(executor)
+            call(executor)
+        # All threads of the shared pool are busy with the calls of others.
+        pool.MOST_THREADS = 2
+        for _ in range(2):
+            busy = Pool(5).run
+            threading.Thread(target=busy, args=(go_on.wait, [()] * 5, bool)).start()
+        with ThreadPoolExecutor(2) as executor:
+            call(executor)
+        go_on.set()
+    """)
+
+
+def test_an_executor_is_asked_in_the_context_of_the_caller():
+    variable = contextvars.ContextVar("variable")
+    seen = []
+
+    class Mine(ThreadPoolExecutor):
+        def submit(self, *args):
+            seen.append(variable.get(None))
+            return super().submit(*args)
+
+    variable.set("the caller's")
+    with Mine(2) as executor:
+        collect(Pool(3, executor), abs, chunks(9))
+    assert set(seen) == {"the caller's"}
 
 
 def test_nested_calls_on_a_subclass_of_the_thread_pool(run_script):

@@ -1,4 +1,6 @@
-"""Types of a flag that a thread waits for without the GIL and without sleep."""
+"""Types of what the pool needs to have compiled."""
+
+from collections.abc import Callable
 
 class Flag:
     """Set by one thread; seen, and lowered again, by the one other that waits for it."""
@@ -9,3 +11,9 @@ class Flag:
         """Return whether the flag is set within so many seconds."""
     def linger(self, done: Flag, timeout: float) -> bool:
         """Release the GIL, set `done`, and `wait`; leave this flag for good if it is not set."""
+
+def insist(action: Callable[[], object]) -> BaseException | None:
+    """Call `action` until it goes through, and return the last exception that kept it from that.
+
+    Nothing comes in between: a loop in Python has moments that no ``try`` covers.
+    """

@@ -1,8 +1,9 @@
 # cython: language_level=3, freethreading_compatible=True
-"""A flag that one thread sets and another waits for: without the GIL, and without sleep.
+"""What the pool needs to have compiled: a flag, and a call that goes through whatever interrupts.
 
-To wake a thread that sleeps takes a system some 35 µs, and at times milliseconds. One that looks
-at a flag over and over sees it at once; but it keeps a CPU busy, so this is for moments only.
+A `Flag` is set by one thread and awaited by another, without the GIL and without sleep. To wake a
+thread that sleeps takes a system some 35 µs, and at times milliseconds. One that looks at a flag
+over and over sees it at once; but it keeps a CPU busy, so this is for moments only.
 """
 
 cdef extern from *:
@@ -84,3 +85,14 @@ cdef bint _wait(long *state, double timeout) noexcept nogil:
             gilfree_pause()
         gilfree_give_way()
     return False
+
+
+def insist(action):
+    # In Python, Ctrl-C could come between the handler and the next round.
+    interruption = None
+    while True:
+        try:
+            action()
+            return interruption
+        except BaseException as error:
+            interruption = error

@@ -21,6 +21,7 @@ from __future__ import annotations
 import _thread
 import concurrent.futures
 import contextlib
+import contextvars
 import itertools
 import math
 import operator
@@ -31,12 +32,12 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import BrokenExecutor, Executor, Future, ThreadPoolExecutor
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import Any, Generic, TypeVar
 
 from numpy.typing import NDArray
 
-from gilfree._flag import Flag
+from gilfree._flag import Flag, insist
 
 Result = TypeVar("Result")
 
@@ -51,6 +52,9 @@ BRIEF = 1e6  # nanoseconds
 LINGER = 200e-6  # seconds
 # How long the caller stays awake, in wait of its helpers.
 PATIENCE = 50e-6  # seconds
+# How long a call whose work is done waits to hear that an executor was asked for help: for ever, if
+# the caller holds a lock that ``submit`` takes, or if all threads of the shared pool are busy.
+ASKED_WITHIN = 1.0  # seconds
 
 _INTERPRETER_POOL: Any = getattr(concurrent.futures, "InterpreterPoolExecutor", ())  # Python 3.14
 # A thread of the shared pool waits for a None from `_calls`, and then looks for one of `_jobs`. The
@@ -220,8 +224,9 @@ def _run_on_threads(
     executor: Executor | None,
 ) -> None:
     """Run the chunks on the calling thread and on helpers of the executor."""
+    _reserve_frames()
     call = _Call(task, chunks)
-    job = _Job(call.help_out)
+    asking = None if executor is None else _Asking(executor, call, helpers)
     joined = 0
 
     def join_in_order() -> None:
@@ -238,38 +243,59 @@ def _run_on_threads(
 
     def finish() -> None:
         call.close()
-        _withdraw(job)
-        call.wait(job.done)
+        _withdraw(call)
+        if asking is not None:
+            _withdraw(asking)
+        call.wait()
 
     try:
-        if executor is None:
+        if asking is None:
             with contextlib.suppress(RuntimeError):  # no more threads: the caller works alone
-                _recruit(job, helpers)
+                _recruit(call, helpers)
             work()
         else:
-            asked = _ask(executor, call, helpers)
+            asking.begin()
             work()
-            asked.acquire()
+            asking.wait()
+    finally:  # helpers may be writing to the caller's array
+        interruption = insist(finish)
+        errors, call.errors = call.errors, []
+        # What is raised keeps the frames it comes through. If one of them kept it, too, the arrays
+        # of the call would stay until the garbage collector comes round.
+        try:
+            if interruption is not None:
+                raise interruption
+        finally:
+            del interruption
+    try:
+        if errors:
+            raise errors[0]
     finally:
-        interruption: BaseException | None = None
-        while True:  # whatever interrupts: helpers may be writing to the caller's array
-            try:
-                finish()
-            except BaseException as error:
-                interruption = error
-            else:
-                break
-        if interruption is not None:
-            raise interruption
-    if call.errors:
-        raise call.errors[0]
+        del errors
     join_in_order()
 
 
-class _Call(Generic[Result]):
+def _reserve_frames(count: int = 20) -> None:
+    """Raise RecursionError now, if need be, and not when helpers are at work."""
+    if count:
+        _reserve_frames(count - 1)
+
+
+class _Job:
+    """What helpers are asked to do; `done` is set by one of them that has done it."""
+
+    def __init__(self) -> None:
+        self.done = Flag()
+
+    def help_out(self) -> None:
+        raise NotImplementedError
+
+
+class _Call(_Job, Generic[Result]):
     """The chunks of a call, their results, and how many helpers are at work on them."""
 
     def __init__(self, task: Callable[..., Result], chunks: Iterator[tuple[Any, ...]]) -> None:
+        super().__init__()
         self._task = task
         self._chunks = enumerate(chunks)
         self._lock = threading.Lock()
@@ -319,41 +345,50 @@ class _Call(Generic[Result]):
             self._closed = True
         self._chunks = enumerate(())
 
-    def wait(self, seen: Flag) -> None:
+    def wait(self) -> None:
         """Wait until no helper of a closed call is at work: awake at first."""
-        while self._at_work and seen.wait(PATIENCE):
+        while self._at_work and self.done.wait(PATIENCE):
             pass
         while self._at_work:
             self._busy.acquire()
 
 
-def _ask(executor: Executor, call: _Call[Any], helpers: int) -> _thread.LockType:
-    """Have an executor help with a call; return a lock that is released when it was asked."""
-    asked = threading.Lock()
-    asked.acquire()
+class _Asking(_Job):
+    """To ask an executor of threads for help with a call."""
 
-    def ask() -> None:
+    def __init__(self, executor: Executor, call: _Call[Any], helpers: int) -> None:
+        super().__init__()
+        self._executor = executor
+        self._call = call
+        self._helpers = helpers
+        self._context = contextvars.copy_context()
+        self._asked: SimpleQueue[None] = SimpleQueue()
+
+    def begin(self) -> None:
+        """Have a helper ask, where a Ctrl-C could cut it short here."""
+        if threading.get_ident() == threading.main_thread().ident:
+            with contextlib.suppress(RuntimeError):  # there is no thread to be had
+                _recruit(self, 1)
+                return
+            _withdraw(self)
+        self.help_out()
+
+    def help_out(self) -> None:
         try:
-            for _ in range(helpers):
-                executor.submit(call.help_out)
+            self._context.run(self._ask)
         except BaseException as error:
-            call.fail(error)
+            self._call.fail(error)
         finally:
-            asked.release()
+            self._asked.put(None)
 
-    if threading.get_ident() == threading.main_thread().ident:
-        _recruit(_Job(ask), 1)
-    else:
-        ask()
-    return asked
+    def _ask(self) -> None:
+        for _ in range(self._helpers):
+            self._executor.submit(self._call.help_out)
 
-
-class _Job:
-    """What a call asks helpers for."""
-
-    def __init__(self, help_out: Callable[[], None]) -> None:
-        self.help_out = help_out
-        self.done = Flag()
+    def wait(self) -> None:
+        """Wait until the executor was asked, so that an error of it is known; but not for ever."""
+        with contextlib.suppress(Empty):
+            self._asked.get(timeout=ASKED_WITHIN)
 
 
 def _recruit(job: _Job, count: int) -> None:
@@ -381,7 +416,7 @@ def _send_for_helper() -> None:
             _started.append(None)
         _calls.put(None)
     except BaseException:
-        _took_one(_coming)
+        del _coming[-1:]
         raise
 
 
