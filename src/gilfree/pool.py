@@ -96,8 +96,9 @@ class Pool:
         by default all of them, and the executor decides.
     executor : concurrent.futures.Executor, optional
         Who helps. By default threads that all calls share. It is the caller's, and is never shut
-        down here. Of other executors than ``ThreadPoolExecutor``, only ``submit`` is used, and
-        ``result`` and ``cancel`` of the futures; they get picklable tasks and arguments.
+        down here. A ``ThreadPoolExecutor`` is asked from another thread, in the caller's context,
+        if the main thread calls. Of others, only ``submit`` is used, and ``result`` and ``cancel``
+        of the futures; they get picklable tasks and arguments.
     work : float, optional
         What the work will cost about, in nanoseconds on one core. By default enough to be shared.
 
