@@ -461,6 +461,9 @@ check_small_calls()
 
 
 @linux
+@pytest.mark.skipif(
+    "libasan" in os.environ.get("LD_PRELOAD", ""), reason="AddressSanitizer itself needs the room"
+)
 def test_without_room_for_a_thread_the_caller_works_alone(run_script):
     run_script(f"""{LIMIT}
 import threading
