@@ -20,6 +20,8 @@ pytestmark = pytest.mark.thread_unsafe(reason="runs in a process of its own, and
 # So often does an interpreter exit amid calls; `nox -s faults` asks for more.
 EXITS = int(os.environ.get("GILFREE_EXITS", "25"))
 
+SANITIZED = "libasan" in os.environ.get("LD_PRELOAD", "")  # and so several times as slow
+
 forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
 linux = pytest.mark.skipif(sys.platform != "linux", reason="as Linux limits and shows memory")
 
@@ -276,7 +278,7 @@ def test_ctrl_c_at_any_moment_comes_back_soon_and_leaves_nobody_at_work(run_scri
     found = f"seconds late: median {late[100]}, then {late[180:]}"
     sys.stderr.write(found)  # nox -s faults shows it
     # A busy machine is late now and then. If one kernel in six were deaf, there would be more.
-    assert late[189] < 0.2, found
+    assert late[189] < (2 if SANITIZED else 0.2), found
     assert late[199] < 5, found
 
 
@@ -461,9 +463,7 @@ check_small_calls()
 
 
 @linux
-@pytest.mark.skipif(
-    "libasan" in os.environ.get("LD_PRELOAD", ""), reason="AddressSanitizer itself needs the room"
-)
+@pytest.mark.skipif(SANITIZED, reason="AddressSanitizer itself needs the room")
 def test_without_room_for_a_thread_the_caller_works_alone(run_script):
     run_script(f"""{LIMIT}
 import threading
