@@ -222,9 +222,10 @@ def test_what_insists_goes_through_and_tells_what_came_in_between():
 # ---------------------------------------------------------------- what could hang
 
 
+@needs.posix
 def test_no_task_is_under_way_when_ctrl_c_arrives_however_often(run_script):
     run_script("""
-        import _thread, threading, time
+        import os, signal, threading, time
         from gilfree.pool import Pool
 
         at_work = set()
@@ -237,7 +238,7 @@ def test_no_task_is_under_way_when_ctrl_c_arrives_however_often(run_script):
         def press():
             for _ in range(5):
                 time.sleep(0.011)
-                _thread.interrupt_main()
+                os.kill(os.getpid(), signal.SIGINT)  # which ends a wait, too
 
         for _ in range(20):
             presser = threading.Thread(target=press)
@@ -508,19 +509,23 @@ def test_a_helper_that_is_awake_keeps_nothing_of_the_call():
 
 
 @needs.fork
-def test_the_child_of_a_fork_has_no_helper_awake(run_script):
+def test_the_child_of_a_fork_gets_helpers_of_its_own(run_script):
     out = run_script("""
-        import os, warnings
+        import os, threading, warnings
         from gilfree.pool import Pool
         warnings.simplefilter("ignore", DeprecationWarning)  # fork with threads: what is tested
-        for _ in range(50):
+
+        def call(task):
             seen = []
-            Pool(3).run(abs, [(-n,) for n in range(9)], seen.append)
+            Pool(3).run(task, [(n,) for n in range(9)], seen.append)
+            return seen
+
+        for _ in range(50):
+            assert call(abs) == list(range(9))
             child = os.fork()
             if not child:
-                again = []
-                Pool(3).run(abs, [(-n,) for n in range(9)], again.append)
-                os._exit(0 if again == seen == list(range(9)) else 1)
+                together = threading.Barrier(3, timeout=20)  # helpers must come
+                os._exit(0 if call(lambda n: together.wait() * 0 + n) == list(range(9)) else 1)
             assert os.waitpid(child, 0)[1] == 0
         print("done")
     """)

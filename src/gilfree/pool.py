@@ -351,7 +351,7 @@ class _Call(_Job, Generic[Result]):
         while self._at_work and self.done.wait(PATIENCE):
             pass
         while self._at_work:
-            self._busy.acquire()
+            self._busy.acquire()  # and keep it: nobody will be at work again
 
 
 class _Asking(_Job):
