@@ -20,6 +20,8 @@ UNIX_FLAGS = [
 ]
 MSVC_FLAGS = ["/O2", "/fp:precise"]
 # The kernels are compiled once more for newer CPUs; gilfree/build.py chooses at import.
+HEADERS_FOLDER = "src/gilfree/_c"
+HEADERS = [f"{HEADERS_FOLDER}/thread_state.h"]
 X86_64 = os.name == "posix" and platform.machine() in ("x86_64", "AMD64")
 LEVELS = ["x86-64-v3", "x86-64-v4"] if X86_64 else []
 
@@ -43,7 +45,9 @@ class BuildExt(build_ext):
 
 def from_cython(name: str, *include_dirs: str) -> list[Extension]:
     """Return the extension that Cython makes of a .pyx, as a list of one."""
-    extension = Extension(f"gilfree.{name}", [f"src/gilfree/{name}.pyx"], list(include_dirs))
+    extension = Extension(
+        f"gilfree.{name}", [f"src/gilfree/{name}.pyx"], list(include_dirs), depends=HEADERS
+    )
     # Debuggers and sanitizers then name a line of the .pyx, not of the C that was made of it.
     return cythonize([extension], emit_linenums=True)
 
@@ -63,7 +67,7 @@ extensions += [
 extensions += from_cython("_cpu") + from_cython("_flag")
 extensions += [Extension("gilfree._macros", ["src/gilfree/_macros.c"])]
 if os.name == "posix":  # the sampler is a POSIX thread
-    extensions += from_cython("_watch")
+    extensions += from_cython("_watch", HEADERS_FOLDER)
 
 setup(
     cmdclass={"build_ext": BuildExt},

@@ -14,18 +14,18 @@ import ctypes
 import statistics
 import time
 
+import needs
 import pytest
+from needs import Watch
 
 import gilfree
-from gilfree._watch import Watch
-from gilfree.pool import gil_enabled
 
 try:
     from gilknocker import KnockKnock
 except ModuleNotFoundError:  # it has no build for every Python
     KnockKnock = None
 
-pytestmark = pytest.mark.skipif(not gil_enabled(), reason="this Python has no GIL to hold")
+pytestmark = [needs.sampler, needs.gil]
 
 hold = ctypes.PyDLL(None).usleep
 let_go = ctypes.CDLL(None).usleep

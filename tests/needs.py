@@ -1,12 +1,28 @@
 """What some tests need of the system, so that they are skipped by name where it is missing."""
 
-import importlib.util
 import os
 
 import pytest
 
+from gilfree.pool import gil_enabled
+from gilfree.probe import NoSamplerError
+from gilfree.probe import sampler as find_sampler
+
 posix = pytest.mark.skipif(os.name != "posix", reason="needs POSIX: its signals, files and shell")
 fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
-probe = pytest.mark.skipif(
-    importlib.util.find_spec("gilfree._watch") is None, reason="the sampler needs Linux or macOS"
-)
+gil = pytest.mark.skipif(not gil_enabled(), reason="this Python has no GIL to hold")
+
+
+def why_no_sampler():
+    """Return why the sampler can't run here, or nothing."""
+    try:
+        find_sampler()
+    except NoSamplerError as error:
+        return str(error)
+    return ""
+
+
+HAS_SAMPLER = not why_no_sampler()
+sampler = pytest.mark.skipif(not HAS_SAMPLER, reason=why_no_sampler() or "it can run here")
+Watch = find_sampler().Watch if HAS_SAMPLER else None
+Waiter = find_sampler().Waiter if HAS_SAMPLER else None

@@ -325,7 +325,7 @@ def test_an_explanation_is_coloured_on_a_terminal():
 # ---------------------------------------------------------------- probe and survey
 
 
-@needs.probe
+@needs.sampler
 def test_probe_prints_a_report():
     done = gilfree("probe", "-s", "import time", "-s", "seconds = 0.01", "time.sleep(seconds)")
     assert done.returncode == 0, done.stderr
@@ -334,7 +334,7 @@ def test_probe_prints_a_report():
     assert max(map(len, done.stdout.splitlines())) <= 80
 
 
-@needs.probe
+@needs.sampler
 def test_probe_takes_statements_of_several_lines_and_modules_of_the_folder(tmp_path):
     (tmp_path / "mine.py").write_text("def work(): return 42")
     done = gilfree(
@@ -343,7 +343,7 @@ def test_probe_takes_statements_of_several_lines_and_modules_of_the_folder(tmp_p
     assert done.returncode == 0, done.stderr
 
 
-@needs.probe
+@needs.sampler
 def test_probe_as_json_with_a_bound():
     holds = ["-s", "import ctypes; f = ctypes.PyDLL(None).usleep", "f(5000)"]
     done = gilfree("probe", "--json", "--workers", 1, *holds)
@@ -356,7 +356,7 @@ def test_probe_as_json_with_a_bound():
     assert gilfree("probe", "--max-held", 1, "--workers", 1, *holds).returncode == 0
 
 
-@needs.probe
+@needs.sampler
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

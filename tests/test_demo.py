@@ -64,7 +64,7 @@ def test_what_is_sent_to_processes_is_weighed(setting):
     assert len(setting.processes._processes) == 2
 
 
-@needs.probe
+@needs.sampler
 def test_a_kernel_runs_in_every_way(setting):
     small = Setting(quick=True, workers=2, kernels=["mandelbrot"])
     with contextlib.closing(small):
@@ -76,7 +76,7 @@ def test_a_kernel_runs_in_every_way(setting):
         assert row["released_share"] < 0.5 < row["held_share"]
 
 
-@needs.probe
+@needs.sampler
 def test_libraries_that_are_there_are_looked_at(setting, monkeypatch):
     monkeypatch.setattr(demo, "CALLS", {"stdlib": "time.sleep"})
     (row,) = rows_of(6, setting)

@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from gilfree import _kernels, _macros
-from gilfree.pool import gil_enabled
 from gilfree.testing import assert_releases_gil
 
 WAYS = [
@@ -107,8 +106,8 @@ def test_the_held_one_holds_and_the_others_let_go(lets_go):
     assert not lets_go(_kernels.empty_gil)
 
 
-@needs.probe
-@pytest.mark.skipif(not gil_enabled(), reason="this Python has no GIL to hold")
+@needs.sampler
+@needs.gil
 def test_the_released_ones_hold_the_gil_for_next_to_none_of_the_call():
     x = np.zeros(60_000_000)
     for way in WAYS[1:]:
@@ -156,14 +155,8 @@ def test_ctrl_c_ends_an_interruptible_call_within_a_fifth_of_a_second(run_script
 @pytest.mark.skipif(sys.version_info < (3, 12), reason="one GIL for all interpreters until 3.12")
 def test_a_subinterpreter_with_a_gil_of_its_own_may_have_it(run_script):
     run_script("""
-        import sys, textwrap
-        import gilfree._macros
-        try:
-            import _interpreters
-            new = _interpreters.create
-        except ModuleNotFoundError:
-            import _xxsubinterpreters as _interpreters
-            new = lambda: _interpreters.create(isolated=True)
+        import textwrap
+        import gilfree._macros, interpreters
         code = textwrap.dedent(f'''
             import array, importlib.util
             # By its path: the package would import NumPy, which refuses subinterpreters.
@@ -173,6 +166,6 @@ def test_a_subinterpreter_with_a_gil_of_its_own_may_have_it(run_script):
             spec.loader.exec_module(module)
             assert module.sum_of_squares_nogil(array.array("d", [3, 4])) == 25
         ''')
-        failed = _interpreters.run_string(new(), code)
+        failed = interpreters.run_in_another(code, own_gil=True)
         assert not failed, failed
     """)

@@ -13,8 +13,10 @@ import gc
 import os
 import threading
 
+import needs
 import numpy as np
 import pytest
+from needs import Waiter, Watch
 
 import gilfree
 from gilfree import _kernels, _macros, pool
@@ -181,21 +183,11 @@ def cases():
     yield "pool", run_pool
     yield "pool that raises", wrong(run_pool, fail, error=ZeroDivisionError)
     yield "flag", lambda: (Flag().set(), Flag().linger(Flag(), 0.0))
-    if gil_can_be_watched():
+    if needs.HAS_SAMPLER:
         yield from cases_of_the_sampler()
 
 
-def gil_can_be_watched():
-    try:
-        from gilfree import _watch  # noqa: F401
-    except ImportError:
-        return False
-    return True
-
-
 def cases_of_the_sampler():
-    from gilfree._watch import Waiter, Watch
-
     def window():
         watch.begin()
         watch.end()

@@ -14,6 +14,7 @@ import time
 import traceback
 import zlib
 
+import needs
 import numpy as np
 import pytest
 
@@ -22,10 +23,10 @@ from gilfree import gil_report
 from gilfree.gil_report import GilReport, readable_time
 from gilfree.pool import gil_enabled
 
-pytest.importorskip("gilfree._watch", reason="the sampler needs Linux or macOS")
-
-pytestmark = pytest.mark.thread_unsafe(reason="measures, and so must have the CPUs for itself")
-needs_gil = pytest.mark.skipif(not gil_enabled(), reason="this Python has no GIL to hold")
+pytestmark = [
+    needs.sampler,
+    pytest.mark.thread_unsafe(reason="measures, and so must have the CPUs for itself"),
+]
 hold = ctypes.PyDLL(None).usleep
 let_go = ctypes.CDLL(None).usleep
 rng = np.random.default_rng(0)
@@ -59,7 +60,7 @@ HELD = {
 }
 
 
-@needs_gil
+@needs.gil
 @pytest.mark.parametrize("name", RELEASED)
 def test_calls_that_release(name):
     report = gilfree.probe(RELEASED[name], workers=1)
@@ -67,7 +68,7 @@ def test_calls_that_release(name):
     assert report.summary.startswith("released")
 
 
-@needs_gil
+@needs.gil
 @pytest.mark.parametrize("name", HELD)
 def test_calls_that_hold(name):
     report = gilfree.probe(HELD[name], workers=1)
@@ -75,7 +76,7 @@ def test_calls_that_hold(name):
     assert report.summary.startswith("holds the GIL")
 
 
-@needs_gil
+@needs.gil
 def test_a_call_that_does_both():
     def both():
         hold(10_000)
@@ -87,7 +88,7 @@ def test_a_call_that_does_both():
     assert report.summary == "releases the GIL in part"
 
 
-@needs_gil
+@needs.gil
 def test_bytecode_is_told_from_a_long_hold_in_c():
     loop = gilfree.probe(count_to_a_million, workers=1)
     assert loop.held >= 0.95
@@ -98,7 +99,7 @@ def test_bytecode_is_told_from_a_long_hold_in_c():
     assert c.summary == "holds the GIL in C"
 
 
-@needs_gil
+@needs.gil
 def test_sleeping_scales_and_a_lock_serialises():
     report = gilfree.probe(time.sleep, 0.02, workers=3)
     assert report.speedup > 2
@@ -114,7 +115,7 @@ def test_sleeping_scales_and_a_lock_serialises():
     assert report.summary == "released; something other than the GIL serialises it"
 
 
-@needs_gil
+@needs.gil
 def test_short_calls_are_pooled_until_the_answer_is_sure():
     short = gilfree.probe(let_go, 1, workers=1)
     assert short.calls > 10

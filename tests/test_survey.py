@@ -6,6 +6,7 @@ import importlib.util
 import json
 from collections import Counter
 
+import needs
 import pytest
 
 from gilfree import report, survey
@@ -13,7 +14,7 @@ from gilfree.statement import statement
 from gilfree.survey import LIBRARIES, calls_of
 from gilfree.survey_calls import CALLS, Call
 
-pytest.importorskip("gilfree._watch", reason="the sampler needs Linux or macOS")
+pytestmark = needs.sampler
 
 QUICK = (
     Call("stdlib", "sleep", "import time", "time.sleep(0.005)"),

@@ -8,6 +8,7 @@ import threading
 import time
 import warnings
 
+import needs
 import numpy as np
 import pytest
 
@@ -16,10 +17,10 @@ from gilfree import testing
 from gilfree.pool import gil_enabled
 from gilfree.testing import GilWarning, assert_releases_gil, lets_go
 
-pytest.importorskip("gilfree._watch", reason="the sampler needs Linux or macOS")
-
-pytestmark = pytest.mark.thread_unsafe(reason="measures, and so must have the CPUs for itself")
-needs_gil = pytest.mark.skipif(not gil_enabled(), reason="this Python has no GIL to hold")
+pytestmark = [
+    needs.sampler,
+    pytest.mark.thread_unsafe(reason="measures, and so must have the CPUs for itself"),
+]
 hold = ctypes.PyDLL(None).usleep
 let_go = ctypes.CDLL(None).usleep
 
@@ -29,7 +30,7 @@ def half():
     let_go(5000)
 
 
-@needs_gil
+@needs.gil
 @pytest.mark.parametrize(
     "call",
     [
@@ -46,7 +47,7 @@ def test_what_releases_passes(call):
     assert lets_go(call)
 
 
-@needs_gil
+@needs.gil
 @pytest.mark.parametrize(
     "call",
     [
@@ -67,7 +68,7 @@ def test_what_holds_fails(call, monkeypatch):
     assert max(map(len, message.splitlines())) <= 100
 
 
-@needs_gil
+@needs.gil
 def test_what_releases_too_little_fails():
     with pytest.raises(AssertionError, match=r"more than max_held=10%"):
         assert_releases_gil(half)
@@ -78,7 +79,7 @@ def test_what_releases_too_little_fails():
     assert assert_releases_gil(half, max_held=None, max_stall=1).longest_stall < 1
 
 
-@needs_gil
+@needs.gil
 def test_what_is_too_close_to_tell_warns(monkeypatch):
     report = testing._report("half", half)
     close = type(report)(**{**vars(report), "held": 0.5, "uncertainty": 0.2})
@@ -87,7 +88,7 @@ def test_what_is_too_close_to_tell_warns(monkeypatch):
         assert_releases_gil(half, max_held=0.4)
 
 
-@needs_gil
+@needs.gil
 @pytest.mark.parametrize(("held", "fails"), [((0.5, 0.0), False), ((0.5, 0.5, 0.5), True)])
 def test_what_exceeds_once_is_looked_at_again(held, fails, monkeypatch):
     report = testing._report("let_go", lambda: let_go(1000))
@@ -107,7 +108,7 @@ def test_without_a_gil_it_warns():
         assert assert_releases_gil(time.sleep, 0.01) is None
 
 
-@needs_gil
+@needs.gil
 def test_an_exception_comes_through_and_nothing_stays_behind():
     interval, threads = sys.getswitchinterval(), threading.active_count()
     with pytest.raises(LookupError, match="here"):
@@ -122,7 +123,7 @@ def test_a_share_is_from_0_to_1(max_held):
         assert_releases_gil(abs, -1, max_held=max_held)
 
 
-@needs_gil
+@needs.gil
 def test_a_thread_that_was_waiting_before_is_no_false_alarm(monkeypatch):
     # Threads that want the GIL all the time must not make a call that holds look like one that
     # lets go.
@@ -145,7 +146,7 @@ def test_a_thread_that_was_waiting_before_is_no_false_alarm(monkeypatch):
             other.join()
 
 
-@needs_gil
+@needs.gil
 def test_no_false_verdict_while_all_cpus_are_busy(run_script):
     run_script(
         """
@@ -180,7 +181,7 @@ def test_no_false_verdict_while_all_cpus_are_busy(run_script):
     )
 
 
-@needs_gil
+@needs.gil
 def test_warnings_are_not_raised_for_clear_calls():
     with warnings.catch_warnings():
         warnings.simplefilter("error")

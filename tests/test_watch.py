@@ -10,13 +10,16 @@ import sys
 import threading
 import time
 
+import needs
 import pytest
+from needs import Waiter, Watch
 
-pytest.importorskip("gilfree._watch", reason="the sampler needs Linux or macOS")
-from gilfree._watch import Waiter, Watch
 from gilfree.pool import gil_enabled
 
-pytestmark = pytest.mark.thread_unsafe(reason="measures, and so must have the CPUs for itself")
+pytestmark = [
+    needs.sampler,
+    pytest.mark.thread_unsafe(reason="measures, and so must have the CPUs for itself"),
+]
 hold = ctypes.PyDLL(None).usleep  # sleeps with the GIL
 let_go = ctypes.CDLL(None).usleep  # sleeps without
 
@@ -240,7 +243,7 @@ def test_start_twice_and_end_without_begin():
     gc.collect()
 
 
-@pytest.mark.skipif(not gil_enabled(), reason="this Python has no GIL to wait for")
+@needs.gil
 def test_a_waiter_waits_as_long_as_the_gil_is_held():
     def longest(work):
         waiter = Waiter()

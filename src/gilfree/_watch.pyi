@@ -2,12 +2,16 @@
 
 from typing import NamedTuple, Self
 
+KNOWS_PYTHON: bool
+KNOWN_PYTHONS: str
+
 class Seen(NamedTuple):
     thread: int
     seconds: float
     samples: int
     largest_gap: float
     held: float | None
+    waiting: float | None
     unknown: float
     longest_hold: float
 

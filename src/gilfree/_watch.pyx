@@ -29,24 +29,7 @@ cdef extern from *:
     #ifdef __linux__
     #include <sys/prctl.h>
     #endif
-
-    /* Whether the thread with this state has the GIL, or, where there is none, is attached to the
-       interpreter: read from another thread, through public fields. From 3.12 on the state is
-       looked into, so it must be alive; see Token. */
-    #define GILFREE_KNOWS_PYTHON 1
-    #if defined(Py_GIL_DISABLED) && PY_VERSION_HEX >= 0x030D0000 && PY_VERSION_HEX < 0x030F0000
-    #define gilfree_has_gil(thread) (*(volatile int *)&(thread)->state == 1)
-    #elif PY_VERSION_HEX >= 0x030B0000 && PY_VERSION_HEX < 0x030C0000
-    #define gilfree_has_gil(thread) (_PyThreadState_UncheckedGet() == (thread))
-    #elif PY_VERSION_HEX >= 0x030C0000 && PY_VERSION_HEX < 0x030E0000
-    #define gilfree_has_gil(thread) ((int)(thread)->_status.active)
-    #elif PY_VERSION_HEX >= 0x030E0000 && PY_VERSION_HEX < 0x030F0000
-    #define gilfree_has_gil(thread) (*(volatile int *)&(thread)->holds_gil != 0)
-    #else
-    #undef GILFREE_KNOWS_PYTHON
-    #define GILFREE_KNOWS_PYTHON 0
-    #define gilfree_has_gil(thread) 0
-    #endif
+    #include "thread_state.h"
 
     #define gilfree_load(place) __atomic_load_n(place, __ATOMIC_ACQUIRE)
     #define gilfree_store(place, value) __atomic_store_n(place, value, __ATOMIC_RELEASE)
@@ -97,7 +80,10 @@ cdef extern from *:
     ctypedef struct pthread_mutex_t:
         pass
     const bint GILFREE_KNOWS_PYTHON
+    const char *GILFREE_KNOWN_PYTHONS
+    const int GILFREE_NOT_KNOWN
     bint gilfree_has_gil(PyThreadState *state) noexcept nogil
+    int gilfree_wants_gil(PyThreadState *state) noexcept nogil
     # For what one thread writes while another looks, and neither has the mutex, nor both the GIL.
     int64_t gilfree_load(const int64_t *place) noexcept nogil
     void gilfree_store(int64_t *place, int64_t value) noexcept nogil
@@ -113,6 +99,10 @@ cdef extern from *:
     int pthread_mutex_destroy(pthread_mutex_t *mutex) nogil
     int getpid() nogil
     PyObject *PyThreadState_GetDict()
+
+# Whether gilfree can read the thread states of this version of Python, and of which ones it can.
+KNOWS_PYTHON = <bint> GILFREE_KNOWS_PYTHON
+KNOWN_PYTHONS = GILFREE_KNOWN_PYTHONS.decode()
 
 cdef enum:
     # A gap between two samples that is so many intervals long tells nothing about a change of
@@ -148,6 +138,7 @@ cdef struct Target:
     int64_t held
     int64_t released
     int64_t unknown
+    int64_t waiting       # of the time released: it wanted the GIL; where the version tells
     int64_t longest_hold
     int64_t largest_gap
     int64_t samples
@@ -180,7 +171,9 @@ cdef void _note_change(Shared *shared, Target *target, int64_t time, bint has_gi
         target.longest_hold = max(target.longest_hold, time - target.taken)
 
 
-cdef void _observe(Shared *shared, Target *target, int64_t now, bint has_gil) noexcept nogil:
+cdef void _observe(
+    Shared *shared, Target *target, int64_t now, bint has_gil, int wants_gil
+) noexcept nogil:
     """Account for the time since the last sample."""
     cdef int64_t gap = now - target.last
     target.samples += 1
@@ -197,6 +190,8 @@ cdef void _observe(Shared *shared, Target *target, int64_t now, bint has_gil) no
             target.held += gap
         else:
             target.released += gap
+            if wants_gil != GILFREE_NOT_KNOWN and wants_gil:
+                target.waiting += gap
         if not target.sampled:
             _note_change(shared, target, target.last, has_gil)
     target.sampled = True
@@ -221,6 +216,7 @@ cdef void _close(Target *target, int64_t now) noexcept nogil:
 cdef void *_sample(void *argument) noexcept nogil:
     """Be the sampler thread."""
     cdef Shared *shared = <Shared *> argument
+    cdef Target *target
     cdef Py_ssize_t i
     cdef bint stop = False
     cdef int64_t sleeps = SETTLING, modesty = MODESTY
@@ -244,9 +240,14 @@ cdef void *_sample(void *argument) noexcept nogil:
             modesty *= 4
         pthread_mutex_lock(&shared.mutex)
         for i in range(shared.targets):
-            if gilfree_load(&shared.target[i].open):
+            target = shared.target[i]
+            if gilfree_load(&target.open):
                 _observe(
-                    shared, shared.target[i], gilfree_now(), gilfree_has_gil(shared.target[i].state)
+                    shared,
+                    target,
+                    gilfree_now(),
+                    gilfree_has_gil(target.state),
+                    gilfree_wants_gil(target.state),
                 )
         stop = shared.stop
         pthread_mutex_unlock(&shared.mutex)
@@ -306,6 +307,7 @@ class Seen(NamedTuple):
     samples: int
     largest_gap: float  # seconds between two samples, or a sample and the end of a window
     held: float | None  # share of the time in which the thread had the GIL; None without samples
+    waiting: float | None  # share in which it wanted the GIL; None where the version does not say
     unknown: float  # share of the time of which the samples tell nothing
     longest_hold: float  # seconds
 
@@ -342,7 +344,7 @@ cdef class Watch:
 
     def __cinit__(self, double interval=20e-6, Py_ssize_t capacity=10_000):
         if not GILFREE_KNOWS_PYTHON:
-            raise RuntimeError("gilfree can't read the thread states of this version of Python")
+            raise RuntimeError(f"the sampler knows the thread states of CPython {KNOWN_PYTHONS}")
         if not 1e-6 <= interval <= 1:
             raise ValueError(f"interval must be from 1e-6 to 1 second, not {interval}")
         self.shared = <Shared *> PyMem_RawMalloc(sizeof(Shared))
@@ -440,7 +442,7 @@ cdef class Watch:
         if token is None or not _lock(self.shared):
             return
         cdef Target *target = token.target
-        target.seconds = target.held = target.released = target.unknown = 0
+        target.seconds = target.held = target.released = target.unknown = target.waiting = 0
         target.longest_hold = target.largest_gap = target.samples = target.changes = 0
         pthread_mutex_unlock(&self.shared.mutex)
 
@@ -486,6 +488,7 @@ cdef class Watch:
         cdef Py_ssize_t i = 0
         cdef Target target
         cdef int64_t known
+        cdef bint tells = gilfree_wants_gil(PyThreadState_Get()) != GILFREE_NOT_KNOWN
         seen = []
         # Python's objects are made unlocked: to make one may free a Token, which locks.
         while self._copy(i, &target, NULL):
@@ -497,6 +500,7 @@ cdef class Watch:
                 samples=target.samples,
                 largest_gap=target.largest_gap / 1e9,
                 held=target.held / <double> known if known else None,
+                waiting=target.waiting / <double> known if known and tells else None,
                 unknown=target.unknown / <double> target.seconds if target.seconds else 0.0,
                 longest_hold=target.longest_hold / 1e9,
             ))

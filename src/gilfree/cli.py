@@ -24,6 +24,7 @@ from gilfree.demo import STEPS, Setting, findings
 from gilfree.explain import explain, names
 from gilfree.gil_report import GilReport
 from gilfree.pool import gil_enabled, usable_cpus
+from gilfree.probe import NoSamplerError
 from gilfree.statement import probe_statement, show_own_traceback
 from gilfree.story import Row
 from gilfree.survey import LIBRARIES, calls_of, survey
@@ -53,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         options = _parser().parse_args(arguments or ["demo"])
         status = options.run(options)
         sys.stdout.flush()
-    except UsageError as error:
+    except (UsageError, NoSamplerError) as error:
         print(f"gilfree: {error}", file=sys.stderr)
         status = 2
     except OSError as error:  # of the output: a closed pipe, a full disk
@@ -324,11 +325,9 @@ def _statement_report(options: argparse.Namespace) -> GilReport:
         return probe_statement(
             "\n".join(options.statement), "\n".join(options.setup), options.workers
         )
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, NoSamplerError):
         raise
     except BaseException as error:
-        if isinstance(error, RuntimeError) and "the probe needs" in str(error):
-            raise UsageError(error) from error
         show_own_traceback(error)
         sys.exit(2)
 

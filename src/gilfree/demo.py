@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 from gilfree import _kernels, bytecode, kernels
 from gilfree.compare import compare, quartiles, same_imports, worker_counts, workload
 from gilfree.pool import gil_enabled, usable_cpus
-from gilfree.probe import look_passively
+from gilfree.probe import NoSamplerError, look_passively
 from gilfree.survey import calls_of, look
 
 Row: TypeAlias = dict[str, Any]
@@ -318,7 +318,7 @@ def _held_share(call: Callable[[], Any], within: float) -> float | None:
     """Return the share of a call in which its thread holds the GIL, where that can be seen."""
     try:
         return look_passively(call, sure=lambda _, uncertainty: uncertainty <= within).held
-    except RuntimeError:
+    except NoSamplerError:
         return None
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import math
+import platform
 import statistics
 import sys
 import threading
@@ -78,8 +79,8 @@ def probe(
 
     Raises
     ------
-    RuntimeError
-        On a system or a Python whose thread states gilfree can't read.
+    NoSamplerError
+        A `RuntimeError`: on a system or a Python whose thread states gilfree can't read.
     ValueError
         If `workers` or `repeat` is less than 1, or `interval` is not from 1e-6 to 1 second.
     Exception
@@ -153,7 +154,7 @@ def look_passively(
     sure : callable, optional
         Whether a held share and its uncertainty are enough.
     """
-    with _watch().Watch(interval) as watch:
+    with sampler().Watch(interval) as watch:
         result, first = _watched(watch, call)
         times = [first]
         if first < LONG:  # the first call of a short function warms it up, and does not count
@@ -212,13 +213,23 @@ def _uncertainty(seen: Seen) -> float:
     return min(2 * math.sqrt(variance) + seen.unknown, 1.0)
 
 
-def _watch() -> Any:
-    """Return the module of the sampler, where there is one."""
+class NoSamplerError(RuntimeError):
+    """There is no sampler for this system or this version of Python."""
+
+
+def sampler() -> Any:
+    """Return the module of the sampler, or say why there is none."""
     try:
         from gilfree import _watch as module
     except ImportError:
         msg = f"the probe needs Linux or macOS, and this is {sys.platform}"
-        raise RuntimeError(msg) from None
+        raise NoSamplerError(msg) from None
+    if not module.KNOWS_PYTHON:
+        msg = (
+            f"the probe knows the thread states of CPython {module.KNOWN_PYTHONS}, and this is "
+            f"{platform.python_version()}: all of gilfree works here but the probe"
+        )
+        raise NoSamplerError(msg)
     return module
 
 
@@ -242,7 +253,7 @@ def longest_stall(call: Callable[[], Any], seconds: float) -> float:
 
 
 def _stall(call: Callable[[], Any], calls: int) -> float:
-    waiter = _watch().Waiter()
+    waiter = sampler().Waiter()
     thread = threading.Thread(target=waiter.wait, name="gilfree-waiter")
     thread.start()
     try:

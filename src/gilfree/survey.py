@@ -11,6 +11,7 @@ from typing import Any
 
 from gilfree.compare import environment
 from gilfree.gil_report import GilReport
+from gilfree.probe import sampler
 from gilfree.statement import probe_statement
 from gilfree.survey_calls import CALLS, Call
 
@@ -95,7 +96,13 @@ def survey(
     Returns
     -------
     Survey
+
+    Raises
+    ------
+    NoSamplerError
+        On a system or a Python whose thread states gilfree can't read.
     """
+    sampler()  # or say at once why there is none
     entries = []
     for call in calls_of(libraries):
         if on_call is not None:

@@ -1,0 +1,91 @@
+"""A Python newer than all whose thread states are known: all works but the probe, which says so.
+
+No such Python exists, so the sampler is compiled once more, told to take this one for unknown.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import needs
+import pytest
+
+import gilfree
+
+pytestmark = [
+    needs.sampler,
+    pytest.mark.thread_unsafe(reason="compiles, and runs processes of its own"),
+]
+
+BUILD = """
+from setuptools import Extension, setup
+watch = Extension(
+    "gilfree._watch",
+    ["gilfree/_watch.pyx"],
+    include_dirs=["gilfree/_c"],
+    define_macros=[("GILFREE_TAKE_PYTHON_FOR_UNKNOWN", "1")],
+)
+setup(name="gilfree", packages=["gilfree"], ext_modules=[watch])
+"""
+TESTS = Path(__file__).parent
+# All that import the sampler, and the kernels, which have no use for it.
+MODULES = "kernels", "watch", "probe", "testing", "survey"
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """Return a function that runs Python there with the package that knows no Python."""
+    pytest.importorskip("Cython")
+    if shutil.which("cc") is None:
+        pytest.skip("there is no C compiler")
+    folder = tmp_path_factory.mktemp("unknown")
+
+    def run(*arguments):
+        return subprocess.run(
+            [sys.executable, *arguments],
+            cwd=folder,
+            env={**os.environ, "PYTHONPATH": str(folder)},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=600,
+            check=False,
+        )
+
+    package = folder / "gilfree"
+    shutil.copytree(
+        Path(gilfree.__file__).parent,
+        package,
+        ignore=shutil.ignore_patterns("__pycache__", "_watch*.so", "_watch.c"),
+    )
+    (folder / "build_watch.py").write_text(BUILD)
+    done = run("build_watch.py", "-q", "build_ext", "--inplace")
+    assert list(package.glob("_watch*.so")), done.stderr
+    return run
+
+
+def test_the_kernels_run_and_the_probe_says_in_one_line_what_it_knows(run):
+    done = run("-c", "import gilfree; print(gilfree.__file__, gilfree.sum_of_squares([3.0, 4.0]))")
+    assert re.fullmatch(r".*unknown\d*/gilfree/__init__.py 25.0\n", done.stdout), done.stderr
+    for command in ["probe", "pass"], ["survey", "stdlib"]:
+        done = run("-m", "gilfree", *command)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert done.stderr == (
+            "gilfree: the probe knows the thread states of CPython 3.11 to 3.15, and this is "
+            f"{sys.version.split()[0]}: all of gilfree works here but the probe\n"
+        )
+
+
+def test_what_needs_the_sampler_is_skipped_by_name_and_the_rest_passes(run):
+    paths = [str(TESTS / f"test_{name}.py") for name in MODULES]
+    done = run("-m", "pytest", "-q", "-p", "no:cacheprovider", f"--rootdir={TESTS.parent}", *paths)
+    assert done.returncode == 0, done.stdout
+    counts = {word: int(n) for n, word in re.findall(r"(\d+) (\w+)", done.stdout.splitlines()[-1])}
+    assert counts.keys() == {"passed", "skipped"}
+    assert counts["passed"] > 100
+    assert "the probe knows the thread states of CPython" in done.stdout
