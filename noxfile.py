@@ -1,30 +1,117 @@
-"""The checks of .ci/run, by name: ``nox -l`` lists them, ``nox -s lint`` runs one."""
+"""Every check, by name: ``nox -l`` lists them, ``nox`` runs those of CI, ``nox -s lint`` one."""
 
+import atexit
 import shutil
 import tempfile
 from pathlib import Path
 
 import nox
+import nox.project
 
+nox.needs_version = ">=2026.10"
 nox.options.default_venv_backend = "venv"
-nox.options.error_on_missing_interpreters = False
-nox.options.sessions = ["tests", "lint", "types", "benchmarks", "package"]  # those of minutes
+nox.options.error_on_missing_interpreters = False  # it says at the end which were skipped
+nox.options.sessions = [
+    "lint",
+    "types",
+    "package",
+    "benchmarks",
+    "levels",
+    "tests",
+    "parallel",
+    "tsan",
+    "asan",
+]
+
+# The Pythons that pyproject.toml names, and each without a GIL too, as nox derives them: but for
+# 3.13t, the first there was.
+PROJECT = nox.project.load_toml("pyproject.toml")
+FREE_THREADED = [
+    "3.13t",
+    *(v for v in nox.project.python_versions(PROJECT, free_threaded=True) if v.endswith("t")),
+]
+WITH_GIL = nox.project.python_versions(PROJECT, free_threaded=False)
+PYTHONS = WITH_GIL + FREE_THREADED
+OLDEST, NEWEST = WITH_GIL[0], WITH_GIL[-1]
+# What may break from one CPython to the next. The rest is tested on the oldest and the newest.
+TOUCHES_CPYTHON = [
+    f"tests/test_{name}.py"
+    for name in ("watch", "probe", "testing", "pool", "macros", "interpreters", "kernels")
+]
 
 
-@nox.session(python=["3.11", "3.12", "3.13", "3.14", "3.13t", "3.14t"])
+# ---------------------------------------------------------------- the package, built once a run
+
+DIST = Path(tempfile.mkdtemp(prefix="gilfree-dist-"))
+atexit.register(shutil.rmtree, DIST)
+
+
+def sdist(session):
+    """Return the path of the sdist, which the first session that asks builds."""
+    if not list(DIST.glob("*.tar.gz")):
+        session.install("build")
+        session.run("python", "-m", "build", "-q", "--sdist", "--outdir", str(DIST))
+    return next(DIST.glob("*.tar.gz"))
+
+
+def wheel(session, flags=""):
+    """Return the path of a wheel made from the sdist: one for each Python and compiler's flags."""
+    source = sdist(session)
+    ask = "import sys, sysconfig; print(sys.version, sysconfig.get_config_var('Py_GIL_DISABLED'))"
+    key = "".join(filter(str.isalnum, session.run("python", "-c", ask, silent=True) + flags))
+    folder = DIST / key
+    if not folder.exists():
+        # setup.py's own flags come after these, so the loops stay as they ship: -O3, three levels.
+        env = {"CFLAGS": f"-g {flags}", "LDFLAGS": flags} if flags else {}
+        command = ["pip", "wheel", "-q", "--no-deps", "--no-cache-dir", "-w", str(folder)]
+        session.run("python", "-m", *command, str(source), env=env)
+    return next(folder.glob("*.whl"))
+
+
+def install(session, extra="", flags=""):
+    """Install the wheel with an extra, such as ``[test]``."""
+    session.install(f"{wheel(session, flags)}{extra}")
+
+
+def run_tests(session, *arguments, python=("python",), **kwargs):
+    """Run pytest where the sdist is unpacked: away from the checkout, and without its sources."""
+    away = DIST / "away"
+    if not away.exists():
+        shutil.unpack_archive(sdist(session), DIST / "unpacked", filter="data")
+        next((DIST / "unpacked").iterdir()).rename(away)
+        shutil.rmtree(away / "src")
+    session.chdir(away)
+    session.run(*python, "-m", "pytest", "-q", *arguments, **kwargs)
+
+
+# ---------------------------------------------------------------- checks
+
+
+@nox.session(python=PYTHONS, tags=["python"])
 def tests(session):
-    """Run the tests against the built package."""
-    session.install(".[test]")
-    session.run("python", "-m", "pytest", *session.posargs)
+    """Run the tests: all on the oldest and the newest Python, else what touches CPython."""
+    install(session, "[test]")
+    between = [] if session.python in (OLDEST, NEWEST) else TOUCHES_CPYTHON
+    run_tests(session, *(session.posargs or between))
 
 
-@nox.session(python=["3.13t", "3.14t"])
+@nox.session(python=FREE_THREADED, tags=["python"])
 def parallel(session):
     """Run each test that bears it from eight threads at once, on a Python without a GIL."""
-    session.install(".[test]", "pytest-run-parallel>=0.10")
+    install(session, "[test]")
+    session.install("pytest-run-parallel>=0.10")
     # The rest run in the session `tests`.
-    many = "--parallel-threads=8", "--skip-thread-unsafe=1"
-    session.run("python", "-m", "pytest", *many, *session.posargs)
+    run_tests(session, "--parallel-threads=8", "--skip-thread-unsafe=1", *session.posargs)
+
+
+@nox.session
+def levels(session):
+    """Run the tests of the loops with those for each older instruction set."""
+    install(session, "[test]")
+    ask = "import gilfree; print(*gilfree.build_info()['isa_levels'][:-1])"
+    for level in session.run("python", "-c", ask, silent=True).split():
+        modules = [f"tests/test_{name}.py" for name in ("build", "kernels", "macros", "properties")]
+        run_tests(session, *modules, *session.posargs, env={"GILFREE_ISA_LEVEL": level})
 
 
 @nox.session
@@ -40,124 +127,101 @@ def lint(session):
 @nox.session
 def types(session):
     """Run mypy --strict on the package."""
-    session.install(".[cli,plot]", "mypy")
+    install(session, "[cli,plot]")
+    session.install("mypy")
     session.run("mypy")
 
 
 @nox.session
 def benchmarks(session):
     """Run every benchmark once, without measuring."""
-    session.install(".[bench]")
-    session.run("python", "-m", "pytest", "benchmarks", "--benchmark-disable")
+    install(session, "[bench]")
+    session.run("python", "-m", "pytest", "-q", "benchmarks", "--benchmark-disable")
+
+
+@nox.session
+def package(session):
+    """Check what would be uploaded: its metadata and its files."""
+    session.install("twine>=6.1", "check-wheel-contents>=0.6")
+    paths = str(sdist(session)), str(wheel(session))
+    session.run("twine", "check", "--strict", *paths)
+    session.run("check-wheel-contents", "--config", "pyproject.toml", paths[1])
+
+
+# ---------------------------------------------------------------- checks of many minutes
 
 
 @nox.session
 def properties(session):
     """Run the property tests with a hundred times as many examples: ten minutes."""
-    session.install(".[test]")
-    arguments = ["tests/test_properties.py", "--hypothesis-profile=thorough", *session.posargs]
-    session.run("python", "-m", "pytest", *arguments)
+    install(session, "[test]")
+    run_tests(
+        session, "tests/test_properties.py", "--hypothesis-profile=thorough", *session.posargs
+    )
 
 
 @nox.session
 def faults(session):
     """Run the tests of what goes wrong outside, with a thousand exits amid calls: ten minutes."""
-    session.install(".[test]")
-    arguments = ["tests/test_faults.py", "-rP", *session.posargs]  # shows how late Ctrl-C was
-    session.run("python", "-m", "pytest", *arguments, env={"GILFREE_EXITS": "1000"})
+    install(session, "[test]")
+    # -rP shows how late Ctrl-C was.
+    arguments = ["tests/test_faults.py", "-rP", *session.posargs]
+    run_tests(session, *arguments, env={"GILFREE_EXITS": "1000"})
 
 
 @nox.session
 def soak(session):
     """Have eight threads call everything at once for ten minutes, or as posargs say."""
-    session.install(".[test]")
+    install(session, "[test]")
     session.run("python", "tests/soak.py", *(session.posargs or ["--seconds", "600"]))
-
-
-@nox.session
-def package(session):
-    """Build sdist and wheel, and run the tests against the wheel, away from the checkout."""
-    with tempfile.TemporaryDirectory() as folder:
-        sdist, wheel = build(session, folder)
-        session.install(f"{wheel}[test]")
-        test_within(session, sdist)
-
-
-@nox.session
-def release(session):
-    """Check what would be uploaded: its metadata, its files, and that the sdist is enough."""
-    with tempfile.TemporaryDirectory() as folder:
-        sdist, wheel = build(session, folder)
-        session.install("twine>=6.1", "check-wheel-contents>=0.6")
-        session.run("twine", "check", "--strict", str(sdist), str(wheel))
-        session.run("check-wheel-contents", "--config", "pyproject.toml", str(wheel))
-        session.install(f"{sdist}[test]")
-        test_within(session, sdist)
-
-
-def build(session, folder, env=None):
-    """Return the paths of a new sdist, and of the wheel that is made of it."""
-    session.install("build")
-    session.run("python", "-m", "build", "-q", "--outdir", folder, env=env)
-    return next(Path(folder).glob("*.tar.gz")), next(Path(folder).glob("*.whl"))
-
-
-def test_within(session, sdist):
-    """Run the tests that an sdist brings, from its own folder."""
-    shutil.unpack_archive(sdist, sdist.parent, filter="data")
-    session.chdir(sdist.parent / sdist.name.removesuffix(".tar.gz"))
-    session.run("python", "-m", "pytest")
-
-
-# ---------------------------------------------------------------- sanitizers: Linux and GCC
-
-LOOPS = Path("src/gilfree/_kernels.pyx")
-
-
-@nox.session
-def tsan(session):
-    """Run all that threads share under ThreadSanitizer, with each build of the loops."""
-    install_with(session, "-fsanitize=thread")
-    expect(session, ["libtsan.so"], "race", "data race", "counter[0] = counter[0] + 1")
-    ask = "import gilfree; print(*gilfree.build_info()['isa_levels'])"
-    for level in sanitized(session, ["libtsan.so"], "-c", ask, silent=True).split():
-        script = "tests/sanitizers/threads.py"
-        sanitized(session, ["libtsan.so"], script, env={"GILFREE_ISA_LEVEL": level})
-
-
-@nox.session
-def asan(session):
-    """Run the tests, or those named, under the sanitizers of addresses and undefined behaviour."""
-    undefined = "undefined,float-cast-overflow"
-    flags = f"-fsanitize=address,{undefined} -fno-sanitize-recover={undefined}"
-    install_with(session, flags, extra="[test]")
-    # The C++ library, too, or the sanitizer misses the exceptions of other libraries.
-    libraries = ["libasan.so", "libstdc++.so"]
-    expect(session, libraries, "overflow", "heap-buffer-overflow", "out[i] = c0 + x[i] * 0")
-    expect(session, libraries, "misaligned", "misaligned address", "<double> x[i + lane] * x[i")
-    sanitized(session, libraries, "-m", "pytest", *session.posargs)
 
 
 @nox.session
 def memory(session):
     """Call everything 100,000 times, and see that the memory in use does not grow."""
-    session.install(".[test]")
-    session.run("python", "-m", "pytest", "tests/test_memory.py", env={"GILFREE_CALLS": "100000"})
+    install(session, "[test]")
+    run_tests(session, "tests/test_memory.py", env={"GILFREE_CALLS": "100000"})
 
 
-def install_with(session, flags, extra=""):
-    """Install a wheel compiled with more flags; by way of an sdist, so that build/ has none of it.
+# ---------------------------------------------------------------- sanitizers: Linux and GCC
 
-    The flags of setup.py come after these: the loops stay as they ship, -O3 and for three levels.
-    """
-    compile_with = {"CFLAGS": f"-g {flags}", "LDFLAGS": flags}
-    with tempfile.TemporaryDirectory() as folder:
-        _, wheel = build(session, folder, env=compile_with)
-        session.install(f"{wheel}{extra}")
+LOOPS = Path("src/gilfree/_kernels.pyx").resolve()
+COMPILED = [
+    *(f"tests/test_{name}.py" for name in ("build", "kernels", "macros", "watch")),
+    "-k",
+    "not hundredth and not longest_hold and not fifth_of_a_second",  # which measure times
+]
 
 
-def sanitized(session, libraries, *arguments, env=None, **kwargs):
-    """Run Python with a sanitizer's libraries loaded before all others, at fixed addresses."""
+@nox.session
+def tsan(session):
+    """Run all that threads share under ThreadSanitizer, with each build of the loops."""
+    install(session, flags="-fsanitize=thread")
+    expect(session, ["libtsan.so"], "race", "data race", "counter[0] = counter[0] + 1")
+    python = sanitized(session, ["libtsan.so"])
+    ask = "import gilfree; print(*gilfree.build_info()['isa_levels'])"
+    levels = session.run(*python, "-c", ask, external=True, silent=True).split()
+    for level in levels:
+        env = {"GILFREE_ISA_LEVEL": level}
+        session.run(*python, "tests/sanitizers/threads.py", external=True, env=env)
+
+
+@nox.session
+def asan(session):
+    """Run the tests of compiled code under the sanitizers of addresses and undefined behaviour."""
+    undefined = "undefined,float-cast-overflow"
+    flags = f"-fsanitize=address,{undefined} -fno-sanitize-recover={undefined}"
+    install(session, "[test]", flags)
+    # The C++ library, too, or the sanitizer misses the exceptions of other libraries.
+    libraries = ["libasan.so", "libstdc++.so"]
+    expect(session, libraries, "overflow", "heap-buffer-overflow", "out[i] = c0 + x[i] * 0")
+    expect(session, libraries, "misaligned", "misaligned address", "<double> x[i + lane] * x[i")
+    python = sanitized(session, libraries)
+    run_tests(session, *(session.posargs or COMPILED), python=python, external=True)
+
+
+def sanitized(session, libraries):
+    """Return the command of Python with the libraries of a sanitizer loaded first."""
     paths = [
         session.run("gcc", f"-print-file-name={name}", external=True, silent=True, log=False)
         for name in libraries
@@ -167,18 +231,23 @@ def sanitized(session, libraries, *arguments, env=None, **kwargs):
         # The interpreter itself leaves memory to the system; memory may run out, as tests have it.
         "ASAN_OPTIONS": "detect_leaks=0:allocator_may_return_null=1",
         "PYTHONMALLOC": "malloc",  # so that each object's end is known to the sanitizer
-        **(env or {}),
     }
+    # setarch -R: at fixed addresses, as the sanitizers expect.
     settings = [f"{name}={value}" for name, value in variables.items()]
-    command = ["setarch", "-R", "env", *settings, "python", *arguments]
-    return session.run(*command, external=True, **kwargs)
+    return ["setarch", "-R", "env", *settings, "python"]
 
 
 def expect(session, libraries, mistake, words, line):
     """Make a mistake on purpose, and see that it is reported with its line."""
     script = "tests/sanitizers/on_purpose.py"
-    output = sanitized(
-        session, libraries, script, mistake, silent=True, log=False, success_codes=[0, 1, 66]
+    output = session.run(
+        *sanitized(session, libraries),
+        script,
+        mistake,
+        external=True,
+        silent=True,
+        log=False,
+        success_codes=[0, 1, 66],
     )
     numbers = [n for n, text in enumerate(LOOPS.read_text().splitlines(), 1) if line in text]
     if words not in output or not any(f"{LOOPS.name}:{n}" in output for n in numbers):

@@ -1,7 +1,9 @@
-"""What pyproject.toml can't say: which extensions there are and how they are compiled."""
+"""What pyproject.toml can't say: the extensions, how they are compiled, and what 3.13t needs."""
 
 import os
 import platform
+import sys
+import sysconfig
 
 import numpy
 from Cython.Build import cythonize
@@ -52,6 +54,17 @@ def from_cython(name: str, *include_dirs: str) -> list[Extension]:
     return cythonize([extension], emit_linenums=True)
 
 
+DEPENDENCIES = ["numpy>=2.0"]
+if sysconfig.get_config_var("Py_GIL_DISABLED") and sys.version_info[:2] == (3, 13):
+    # The last ones that have wheels for free-threaded 3.13, which no marker can name.
+    DEPENDENCIES += [
+        "numpy<2.5",
+        "contourpy<1.4; extra == 'plot'",
+        "kiwisolver<1.5.1; extra == 'plot'",
+        "matplotlib<3.11.2; extra == 'plot'",
+        "pillow<12.3; extra == 'plot'",
+        "scipy<1.18; extra == 'test'",
+    ]
 NUMPY = numpy.get_include()  # for bitgen.h alone
 extensions = from_cython("_kernels", NUMPY)
 extensions += [
@@ -72,4 +85,5 @@ if os.name == "posix":  # the sampler is a POSIX thread
 setup(
     cmdclass={"build_ext": BuildExt},
     ext_modules=extensions,
+    install_requires=DEPENDENCIES,
 )
