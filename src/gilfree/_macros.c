@@ -11,7 +11,7 @@
    2. release the GIL, work on C values alone, acquire it again;
    3. only then make Python objects of the result, and give back what you took.
 
-   What the macros expand to (Include/ceval.h, the same in CPython 3.11, 3.12 and 3.13):
+   What the macros expand to (Include/ceval.h, the same in CPython 3.11 to 3.15):
 
        Py_BEGIN_ALLOW_THREADS    { PyThreadState *_save; _save = PyEval_SaveThread();
        Py_BLOCK_THREADS            PyEval_RestoreThread(_save);
@@ -186,7 +186,7 @@ static PyModuleDef_Slot slots[] = {
 #endif
     /* ...and it needs no GIL. Without this, importing it would switch the GIL back on in a
        free-threaded Python. */
-#ifdef Py_mod_gil /* CPython 3.13 */
+#ifdef Py_MOD_GIL_NOT_USED /* CPython 3.13 */
     {Py_mod_gil, Py_MOD_GIL_NOT_USED},
 #endif
     {0, NULL},
