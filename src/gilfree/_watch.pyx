@@ -105,9 +105,12 @@ KNOWS_PYTHON = <bint> GILFREE_KNOWS_PYTHON
 KNOWN_PYTHONS = GILFREE_KNOWN_PYTHONS.decode()
 
 cdef enum:
-    # A gap between two samples that is so many intervals long tells nothing about a change of
-    # state within it: it may lie anywhere.
-    BLIND = 5
+    # A gap between two samples of more than so many intervals, and more than so many nanoseconds,
+    # tells nothing of what was within it, even if the thread was in the same state before and
+    # after. For a sampler that has to wait for a CPU waits while others are at work: where all CPUs
+    # are busy it missed holds more often than sleeps, and was off by 0.3 while it felt sure.
+    BLIND_INTERVALS = 5
+    BLIND_NS = 100_000
     # The sampler spins: a thread that sleeps wakes up when others do, and so sees too much of the
     # moments in which they change. But once it had to wait so many nanoseconds for a CPU, somebody
     # else has use for it, and it sleeps for so many intervals; each further time, for four times
@@ -171,46 +174,53 @@ cdef void _note_change(Shared *shared, Target *target, int64_t time, bint has_gi
         target.longest_hold = max(target.longest_hold, time - target.taken)
 
 
+cdef bint _blind(Shared *shared, int64_t gap) noexcept nogil:
+    return gap > BLIND_NS and gap > BLIND_INTERVALS * shared.interval
+
+
 cdef void _observe(
     Shared *shared, Target *target, int64_t now, bint has_gil, int wants_gil
 ) noexcept nogil:
     """Account for the time since the last sample."""
     cdef int64_t gap = now - target.last
+    cdef bint changed = target.sampled and has_gil != target.has_gil
     target.samples += 1
     target.largest_gap = max(target.largest_gap, gap)
-    if target.sampled and has_gil != target.has_gil:
-        if gap > BLIND * shared.interval:
-            target.unknown += gap
-        else:
-            target.held += gap // 2
-            target.released += gap - gap // 2
-        _note_change(shared, target, target.last + gap // 2, has_gil)
+    if _blind(shared, gap):
+        target.unknown += gap
+    elif changed:
+        target.held += gap // 2
+        target.released += gap - gap // 2
+    elif has_gil:
+        target.held += gap
     else:
-        if has_gil:
-            target.held += gap
-        else:
-            target.released += gap
-            if wants_gil != GILFREE_NOT_KNOWN and wants_gil:
-                target.waiting += gap
-        if not target.sampled:
-            _note_change(shared, target, target.last, has_gil)
+        target.released += gap
+        if wants_gil != GILFREE_NOT_KNOWN and wants_gil:
+            target.waiting += gap
+    if changed:
+        _note_change(shared, target, target.last + gap // 2, has_gil)
+    elif not target.sampled:
+        _note_change(shared, target, target.last, has_gil)
     target.sampled = True
     target.has_gil = has_gil
     target.last = now
 
 
-cdef void _close(Target *target, int64_t now) noexcept nogil:
-    """End a window. What came after its last sample is as at that sample."""
+cdef void _close(Shared *shared, Target *target, int64_t now) noexcept nogil:
+    """End a window. What came after its last sample is as at that sample, if it was not long."""
     cdef int64_t gap = now - target.last
     target.seconds += now - target.begun
     target.largest_gap = max(target.largest_gap, gap)
-    if not target.sampled:
-        return
-    if target.has_gil:
+    if _blind(shared, gap):
+        target.unknown += gap
+    elif not target.sampled:
+        return  # a window too short to be seen; others like it were
+    elif target.has_gil:
         target.held += gap
-        target.longest_hold = max(target.longest_hold, now - target.taken)
     else:
         target.released += gap
+    if target.sampled and target.has_gil:
+        target.longest_hold = max(target.longest_hold, now - target.taken)
 
 
 cdef void *_sample(void *argument) noexcept nogil:
@@ -294,7 +304,7 @@ cdef class Token:
         if self.shared != NULL and _lock(self.shared):
             if gilfree_load(&self.target.open):
                 gilfree_store(&self.target.open, False)
-                _close(self.target, gilfree_now())
+                _close(self.shared, self.target, gilfree_now())
             self.target.state = NULL
             _disown(self.shared)
 
@@ -433,7 +443,7 @@ cdef class Watch:
         if not _lock(self.shared):
             return
         if was_open:
-            _close(token.target, max(now, token.target.last))  # it may be looking just now
+            _close(self.shared, token.target, max(now, token.target.last))  # it may be looking just now
         pthread_mutex_unlock(&self.shared.mutex)
 
     def forget(self):

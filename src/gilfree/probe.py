@@ -206,11 +206,16 @@ def _enough(
 
 
 def _uncertainty(seen: Seen) -> float:
-    """Return two standard deviations of a share of so many samples, plus what they don't tell."""
+    """Return how far the held share may be off.
+
+    Two standard deviations of a share of so many samples; and in the time that they don't tell of,
+    the thread may have held the GIL throughout, or never.
+    """
     if seen.held is None:
         return 1.0
     variance = (seen.held * (1 - seen.held) + 1 / seen.samples) / seen.samples
-    return min(2 * math.sqrt(variance) + seen.unknown, 1.0)
+    unseen = seen.unknown * max(seen.held, 1 - seen.held)
+    return min(2 * math.sqrt(variance) + unseen, 1.0)
 
 
 class NoSamplerError(RuntimeError):
