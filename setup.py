@@ -56,9 +56,10 @@ def from_cython(name: str, *include_dirs: str) -> list[Extension]:
 
 DEPENDENCIES = ["numpy>=2.0"]
 if sysconfig.get_config_var("Py_GIL_DISABLED") and sys.version_info[:2] == (3, 13):
-    # The last ones that have wheels for free-threaded 3.13, which no marker can name.
-    DEPENDENCIES += [
-        "numpy<2.5",
+    # The last ones that have wheels for free-threaded 3.13, which no marker can name. pip builds
+    # what it sees first, so each bound stands before the same package without one.
+    DEPENDENCIES = [
+        "numpy>=2.0,<2.5",
         "contourpy<1.4; extra == 'plot'",
         "kiwisolver<1.5.1; extra == 'plot'",
         "matplotlib<3.11.2; extra == 'plot'",
