@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import dataclasses
+import functools
+import gc
 import hashlib
 import json
 import os
 import re
+import sqlite3
 import sys
 import threading
 import time
+import timeit
 import traceback
 import zlib
 
@@ -22,6 +27,8 @@ import gilfree
 from gilfree import gil_report
 from gilfree.gil_report import GilReport, readable_time
 from gilfree.pool import gil_enabled
+from gilfree.probe import LazyCallError, Probing
+from gilfree.statement import probe_statement
 
 pytestmark = [
     needs.sampler,
@@ -112,7 +119,7 @@ def test_sleeping_scales_and_a_lock_serialises():
 
     report = gilfree.probe(locked, workers=2)
     assert report.speedup < 1.2
-    assert report.summary == "released; something other than the GIL serialises it"
+    assert report.summary == "released; does not scale"
 
 
 @needs.gil
@@ -155,12 +162,13 @@ def test_arguments_reach_the_function():
     assert gilfree.probe(sorted, [1, 3, 2], reverse=True, workers=1).result == [3, 2, 1]
 
 
-@pytest.mark.parametrize("fail_at", [1, 2, 4, 6, 8, 12])
+@pytest.mark.parametrize("fail_at", [1, 2, 4, 20])
 def test_an_exception_reaches_the_caller_and_leaves_nothing_behind(fail_at):
     calls = []
 
     def fails():
-        calls.append(1)
+        if threading.current_thread() is threading.main_thread():
+            calls.append(1)
         time.sleep(0.001)
         if len(calls) >= fail_at:
             raise LookupError("here")
@@ -174,6 +182,122 @@ def test_an_exception_reaches_the_caller_and_leaves_nothing_behind(fail_at):
     if os.path.exists("/proc/self/task"):
         # NumPy's BLAS may have threads, but the sampler is gone.
         assert len(os.listdir("/proc/self/task")) >= len(threads)
+
+
+# ---------------------------------------------------------------- calls that bear one thread only
+
+
+def test_a_call_bound_to_its_thread_is_looked_at_there():
+    with contextlib.closing(sqlite3.connect(":memory:")) as connection:
+        report = gilfree.probe(lambda: connection.execute("SELECT 1").fetchall(), workers=2)
+    assert report.only_here.startswith("ProgrammingError: SQLite objects created in a thread")
+    assert report.only_alone is report.speedup is report.limit is None
+    assert report.samples > 0
+    assert "in another thread it raises ProgrammingError" in " ".join(report.verdict.split())
+    assert json.loads(json.dumps(report.to_dict()))["only_here"] == report.only_here
+
+
+@pytest.mark.parametrize("seconds", [0.002, 0.55])
+def test_a_call_that_fails_only_beside_others_is_named(seconds):
+    taken = threading.Lock()
+
+    def work():
+        if not taken.acquire(blocking=False):
+            raise RuntimeError("one at a time\nplease")
+        try:
+            time.sleep(seconds)
+        finally:
+            taken.release()
+
+    report = gilfree.probe(work, workers=2)
+    assert report.only_alone == "RuntimeError: one at a time"
+    assert report.only_here is report.speedup is None
+
+
+# ---------------------------------------------------------------- calls that run nothing yet
+
+
+def generator(_=None):
+    yield ran.append(1)
+
+
+async def coroutine(_=None):
+    ran.append(1)
+
+
+async def async_generator(_=None):
+    yield ran.append(1)
+
+
+ran = []
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (generator, r"generator returns a generator, .* probe list\(generator\(...\)\) instead"),
+        (coroutine, r"returns a coroutine, .* probe asyncio.run\(coroutine\(...\)\) instead"),
+        (async_generator, "returns an async generator, and none of its code runs in that call"),
+        (functools.partial(coroutine, 1), "returns a coroutine"),
+        (lambda: generator(), "returns a generator"),
+        (lambda: coroutine(), "returns a coroutine"),
+        (lambda: async_generator(), "returns an async generator"),
+        (lambda: (x for x in ran), "returns a generator"),
+    ],
+)
+def test_a_call_that_runs_nothing_is_refused_before_anything_is_measured(call, words):
+    with pytest.raises(LazyCallError, match=words):
+        gilfree.probe(call)
+    gc.collect()  # a coroutine that nobody closed would say so now
+    assert ran == []
+
+
+# ---------------------------------------------------------------- short calls and long ones
+
+
+def test_a_short_call_is_clocked_without_the_harness():
+    def nothing():
+        pass
+
+    timer = timeit.Timer("nothing()", globals={"nothing": nothing})
+    report = gilfree.probe(nothing, workers=1)
+    # Of the same order: windows of one call each made it twenty times as long.
+    assert 0.2 < report.seconds / (min(timer.repeat(5, 100_000)) / 100_000) < 5
+    assert report.longest_hold <= report.seconds
+    assert not gil_enabled() or report.summary == "holds the GIL"
+    assert "too short to share among threads" in report.verdict
+    statement = probe_statement("nothing", "def nothing(): pass", 1)
+    assert statement.seconds < 10 * report.seconds
+
+
+def test_a_call_of_seconds_is_made_once_alone_and_once_at_once():
+    calls, looks = [], []
+
+    def work():
+        calls.append(threading.get_ident())
+        time.sleep(0.6)
+
+    report = Probing(work, "work", workers=2).run(looks.append)
+    assert calls.count(threading.get_ident()) == 1
+    assert len(calls) == 3
+    assert report.calls == 1
+    assert 1.8 < report.speedup < 2.2
+    assert looks == ["one call", "2 calls at once: 600 ms to 1.2 s"]
+    assert report.longest_stall < 0.3
+
+
+def test_what_is_known_can_be_asked_for_at_any_time():
+    known = []
+    probing = Probing(lambda: time.sleep(0.01), "sleep", workers=2)
+    probing.run(lambda _: known.append(probing.report()))
+    first, gil, waits, gains = known
+    assert first is gil is None
+    assert waits.held is not None
+    assert waits.longest_stall is None
+    assert gains.longest_stall is not None
+    assert gains.speedup is None
+    assert "not looked at" in str(waits)
 
 
 def test_ctrl_c_comes_through(run_script):
@@ -258,6 +382,8 @@ REPORT = GilReport(
     largest_gap=1e-4,
     result=None,
     longest_stall=1e-5,
+    wakeup=42e-6,
+    release_cost=45e-9,
     cpu=1.0,
     workers=2,
     speedup=1.9,
@@ -269,75 +395,106 @@ REPORT = GilReport(
 @pytest.mark.parametrize(
     ("changes", "verdict"),
     [
-        ({}, "released; scales: 2 threads are 1.90 times as fast as one"),
         (
-            {"cpu": 1.9},
-            "released; already multithreaded: one call keeps 1.9 CPUs busy; "
-            "2 threads are 1.90 times as fast as one",
+            {},
+            "released; scales: held for 0% of the call; 2 threads gain 1.90×, the machine could "
+            "give 2.00×",
         ),
         (
+            {"cpu": 1.9, "held": 0.003},
+            "released; already multithreaded: held for under 1% of the call; one call keeps 1.9 "
+            "CPUs busy; 2 threads gain 1.90×, the machine could give 2.00×",
+        ),
+        (  # nobody knows why
             {"speedup": 1.2},
-            "released; bound by memory: 2 threads are 1.20 times as fast as one",
+            "released; does not scale: held for 0% of the call; 2 threads gain 1.20×, the machine "
+            "could give 2.00×",
         ),
         (
             {"speedup": 1.0, "cpu_at_once": 0.5},
-            "released; something other than the GIL serialises it: "
-            "2 threads are 1.00 times as fast as one",
+            "released; does not scale: held for 0% of the call; 2 threads gain 1.00×, the machine "
+            "could give 2.00×",
         ),
         (
             {"speedup": 1.0, "limit": 1.05},
-            "released; no other CPU was free: 2 threads are 1.00 times as fast as one",
-        ),
-        (
-            {"speedup": 0.75},
-            "released; bound by memory: 2 threads are 0.75 times as fast as one",
+            "released; no other CPU was free: held for 0% of the call; 2 threads gain 1.00×, the "
+            "machine could give 1.05×",
         ),
         (
             {"speedup": 0.4, "limit": 1.05},
-            "released; threads slow each other down: 2 threads are 0.40 times as fast as one",
-        ),
-        (
-            {"speedup": 1.1, "limit": 1.05, "cpu": 0.45},
-            "released; no other CPU was free: 2 threads are 1.10 times as fast as one",
+            "released; threads slow each other down: held for 0% of the call; 2 threads gain "
+            "0.40×, the machine could give 1.05×",
         ),
         (
             {"speedup": 1.0, "limit": 1.05, "cpu": 0.01},
-            "released; something other than the GIL serialises it: "
-            "2 threads are 1.00 times as fast as one",
+            "released; does not scale: held for 0% of the call; 2 threads gain 1.00×, the machine "
+            "could give 1.05×",
         ),
-        ({"speedup": None, "workers": 1}, "released; speedup not measured"),
+        (
+            {"speedup": 1.97, "limit": 1.08},
+            "released; scales: held for 0% of the call; 2 threads gain 1.97×, the machine could "
+            "give 1.08×; it can't give less than it gave: something else was at work meanwhile",
+        ),
+        (
+            {"speedup": None, "workers": 1},
+            "released; speedup not measured: held for 0% of the call",
+        ),
+        (
+            {"speedup": None, "only_here": "ProgrammingError: wrong thread"},
+            "released; can't be called from another thread: held for 0% of the call; in another "
+            "thread it raises ProgrammingError: wrong thread",
+        ),
+        (
+            {"speedup": None, "only_alone": "RuntimeError: busy"},
+            "released; can't be called by several threads at once: held for 0% of the call; "
+            "several calls at once raise RuntimeError: busy",
+        ),
         (
             {"speedup": 0.3, "limit": 2.6},
-            "released; the machine was too busy to tell whether it scales: "
-            "2 threads are 0.30 times as fast as one",
+            "released; the machine was too busy to tell whether it scales: held for 0% of the "
+            "call; 2 threads gain 0.30×, the machine could give 2.60×",
         ),
         (
             {"held": 1.0, "longest_hold": 0.02, "longest_stall": 0.02},
-            "holds the GIL in C: another thread waits for up to 20 ms, "
-            "and more threads bring no speedup",
+            "holds the GIL in C: held for 100% of the call; another thread waits for up to 20 ms; "
+            "more threads bring no speedup",
         ),
         (
-            {"held": 1.0, "longest_hold": 0.02, "longest_stall": 1e-4},
-            "holds the GIL in bytecode: it gives way when another thread asks, "
-            "but more threads bring no speedup",
+            {"held": 0.999, "longest_hold": 0.02, "longest_stall": 1e-4},
+            "holds the GIL in bytecode: held for over 99% of the call; it gives way when another "
+            "thread asks; more threads bring no speedup",
+        ),
+        (  # neither is evident
+            {"held": 1.0, "longest_hold": 0.02, "longest_stall": 7e-3},
+            "holds the GIL: held for 100% of the call; more threads bring no speedup",
+        ),
+        (  # a wake-up takes as long
+            {"held": 1.0, "seconds": 1e-4, "longest_hold": 1e-4, "longest_stall": 9e-5},
+            "holds the GIL: held for 100% of the call; more threads bring no speedup",
+        ),
+        (
+            {"held": 1.0, "seconds": 3e-8, "longest_hold": 3e-8, "longest_stall": 4e-5},
+            "holds the GIL: held for 100% of the call; 30 ns is too short to share among threads: "
+            "to wake one takes 42 µs, a release costs 45 ns; more threads bring no speedup",
         ),
         (
             {"held": 0.34, "longest_hold": 0.007},
             "releases the GIL in part: held for 34% of the call, at most 7 ms at a stretch; "
-            "2 threads are 1.90 times as fast as one",
+            "2 threads gain 1.90×, the machine could give 2.00×",
         ),
         (
             {"gil_enabled": False, "held": 0.5},
             "no GIL in this build: attached to the interpreter for 50% of the call; "
-            "2 threads are 1.90 times as fast as one",
+            "2 threads gain 1.90×, the machine could give 2.00×",
         ),
         (
             {"held": 0.85, "uncertainty": 0.2, "samples": 9},
-            "inconclusive: 9 samples at gaps of up to 100 µs are too few for a call of 20 ms",
+            "inconclusive: held for 65% to 100% of the call, as far as 9 samples with gaps of up "
+            "to 100 µs tell",
         ),
         (
-            {"held": None, "uncertainty": 1.0, "samples": 0},
-            "inconclusive: 0 samples at gaps of up to 100 µs are too few for a call of 20 ms",
+            {"held": None, "uncertainty": 1.0, "samples": 0, "only_here": "OSError: no"},
+            "inconclusive: 0 samples of a call of 20 ms; in another thread it raises OSError: no",
         ),
     ],
 )
@@ -350,13 +507,17 @@ def test_the_verdict_follows_the_figures(changes, verdict):
 
 def test_the_report_reads_well():
     assert str(REPORT) == (
-        "work: released; scales: 2 threads are 1.90 times as fast as one\n"
+        "work: released; scales: held for 0% of the call; 2 threads gain 1.90×, the\n"
+        "  machine could give 2.00×\n"
         "  time     20 ms a call, which keeps 1.00 CPUs busy\n"
         "  held     0.0% ± 0.5% of the call, at most 10 µs at a stretch\n"
-        "  stall    another Python thread waits for at most 10 µs\n"
+        "  stall    another Python thread waits no longer than waking it takes, 42 µs\n"
         "  speedup  1.90× on 2 threads, of the 2.00× this machine could give\n"
-        "  samples  10000 in 10 calls, with gaps of up to 100 µs"
+        "  samples  10,000 in 10 calls, with gaps of up to 100 µs"
     )
+    one = dataclasses.replace(REPORT, calls=1, longest_stall=0.02)
+    assert "10,000 in 1 call, with" in str(one)
+    assert "another Python thread waits for at most 20 ms" in str(one)
 
 
 def test_times_are_readable():

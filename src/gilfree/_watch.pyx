@@ -40,6 +40,12 @@ cdef extern from *:
         return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
     }
 
+    static int64_t gilfree_cpu_time(void) {
+        struct timespec taken;
+        clock_gettime(CLOCK_THREAD_CPUTIME_ID, &taken);
+        return (int64_t)taken.tv_sec * 1000000000 + taken.tv_nsec;
+    }
+
     static void gilfree_sleep(int64_t nanoseconds) {
         struct timespec pause = {nanoseconds / 1000000000, nanoseconds % 1000000000};
         nanosleep(&pause, NULL);
@@ -88,6 +94,7 @@ cdef extern from *:
     int64_t gilfree_load(const int64_t *place) noexcept nogil
     void gilfree_store(int64_t *place, int64_t value) noexcept nogil
     int64_t gilfree_now() noexcept nogil
+    int64_t gilfree_cpu_time() noexcept nogil
     void gilfree_sleep(int64_t nanoseconds) noexcept nogil
     int64_t gilfree_spin(int64_t until) noexcept nogil
     void gilfree_wake_on_time() noexcept nogil
@@ -141,6 +148,8 @@ cdef struct Target:
     int64_t held
     int64_t released
     int64_t unknown
+    int64_t blind_gaps    # that make up the unknown time
+    int64_t flips         # changes of state between two samples
     int64_t waiting       # of the time released: it wanted the GIL; where the version tells
     int64_t longest_hold
     int64_t largest_gap
@@ -158,6 +167,7 @@ cdef struct Shared:
     int owners            # the Watch and its Tokens; the last one frees the memory
     bint stop
     int64_t settled       # the sampler has found itself a CPU; atomic
+    int64_t cpu           # CPU time of the sampler, which it notes as it ends
     Py_ssize_t targets
     Py_ssize_t capacity
     Target **target
@@ -188,6 +198,7 @@ cdef void _observe(
     target.largest_gap = max(target.largest_gap, gap)
     if _blind(shared, gap):
         target.unknown += gap
+        target.blind_gaps += 1
     elif changed:
         target.held += gap // 2
         target.released += gap - gap // 2
@@ -198,6 +209,7 @@ cdef void _observe(
         if wants_gil != GILFREE_NOT_KNOWN and wants_gil:
             target.waiting += gap
     if changed:
+        target.flips += 1
         _note_change(shared, target, target.last + gap // 2, has_gil)
     elif not target.sampled:
         _note_change(shared, target, target.last, has_gil)
@@ -213,6 +225,7 @@ cdef void _close(Shared *shared, Target *target, int64_t now) noexcept nogil:
     target.largest_gap = max(target.largest_gap, gap)
     if _blind(shared, gap):
         target.unknown += gap
+        target.blind_gaps += 1
     elif not target.sampled:
         return  # a window too short to be seen; others like it were
     elif target.has_gil:
@@ -261,6 +274,7 @@ cdef void *_sample(void *argument) noexcept nogil:
                 )
         stop = shared.stop
         pthread_mutex_unlock(&shared.mutex)
+    shared.cpu += gilfree_cpu_time()
     return NULL
 
 
@@ -319,6 +333,8 @@ class Seen(NamedTuple):
     held: float | None  # share of the time in which the thread had the GIL; None without samples
     waiting: float | None  # share in which it wanted the GIL; None where the version does not say
     unknown: float  # share of the time of which the samples tell nothing
+    unknown_gaps: int  # that it consists of
+    flips: int  # changes of state that were seen
     longest_hold: float  # seconds
 
 
@@ -410,6 +426,11 @@ cdef class Watch:
             pthread_join(self.thread, NULL)
         self._tokens().pop(self._key(), None)
 
+    @property
+    def cpu_seconds(self):
+        """The CPU time that the sampler has taken, once it is stopped."""
+        return self.shared.cpu / 1e9
+
     cdef dict _tokens(self):
         return <dict> PyThreadState_GetDict()
 
@@ -454,6 +475,7 @@ cdef class Watch:
         cdef Target *target = token.target
         target.seconds = target.held = target.released = target.unknown = target.waiting = 0
         target.longest_hold = target.largest_gap = target.samples = target.changes = 0
+        target.blind_gaps = target.flips = 0
         pthread_mutex_unlock(&self.shared.mutex)
 
     cdef Token _add(self):
@@ -512,6 +534,8 @@ cdef class Watch:
                 held=target.held / <double> known if known else None,
                 waiting=target.waiting / <double> known if known and tells else None,
                 unknown=target.unknown / <double> target.seconds if target.seconds else 0.0,
+                unknown_gaps=target.blind_gaps,
+                flips=target.flips,
                 longest_hold=target.longest_hold / 1e9,
             ))
         return seen
@@ -564,10 +588,19 @@ cdef class Waiter:
     """How long is a Python thread kept waiting that wants the GIL while a call is under way?
 
     Run `wait` in a thread, and `begin` and `end` around the call in another.
+
+    Parameters
+    ----------
+    pause : float, default: 50e-6
+        Seconds of sleep before it asks again.
     """
 
+    cdef int64_t pause
     cdef int64_t begun, ended, stopped, times_asked  # atomic
     cdef int64_t longest
+
+    def __cinit__(self, double pause=50e-6):
+        self.pause = <int64_t> (pause * 1e9)
 
     def wait(self):
         """Ask for the GIL, again and again, until `stop`."""
@@ -575,7 +608,7 @@ cdef class Waiter:
         gilfree_wake_on_time()
         while not gilfree_load(&self.stopped):
             with nogil:
-                gilfree_sleep(50_000)
+                gilfree_sleep(self.pause)
                 since = gilfree_now()
                 gilfree_store(&self.times_asked, self.times_asked + 1)
             until = gilfree_now()

@@ -12,20 +12,21 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import inspect
 import math
 import platform
 import statistics
 import sys
 import threading
 import time
+import timeit
+import types
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-import numpy as np
-
-from gilfree import _kernels
-from gilfree.gil_report import SURE, GilReport
+from gilfree import _kernels, at_once
+from gilfree.gil_report import SURE, GilReport, readable_time
 from gilfree.pool import gil_enabled, usable_cpus, whole_number
 
 if TYPE_CHECKING:
@@ -33,17 +34,23 @@ if TYPE_CHECKING:
 
 # The passive look goes on until `held` is sure, or the time is spent.
 PASSIVE_SECONDS = 1.0
-# A call that takes this long is looked at once each way: its first run, too, counts.
+# A call that takes this long is made once alone and once at once, and no more.
 LONG = 0.5  # seconds
-# In the active look, the other thread asks so often, or the calls go on for so long.
+# A shorter call is watched many times in one window: to open one costs time, too.
+SHORT = 100e-6  # seconds
+WINDOW = 1e-3  # seconds
+# The active look ends after so many requests for the GIL, or after so many seconds.
 ASKED = 10
 MOST_CLOCKED_SECONDS = 0.1
-# What is clocked takes at least so long; the two sides of a speedup are taken in turn so often.
+# Changes of state are seen so many times too seldom at worst: who changes may do so in the gaps.
+CAREFUL = 10
+# What is clocked takes at least so long.
 CLOCKED_SECONDS = 5e-3
-ROUNDS = 3, 9  # at least, and at most if they fit into
-ROUNDS_SECONDS = 0.5
 # The switch interval of the active look: bytecode gives way that soon.
 TINY = 1e-5  # seconds
+# How long the asking thread sleeps while the first call is watched as well: long, so that it takes
+# nothing from a call of seconds, whose only one this may be.
+RARELY = 5e-3  # seconds
 
 
 def probe(
@@ -56,9 +63,9 @@ def probe(
 ) -> GilReport:
     """Find out whether ``function(*args, **kwargs)`` releases the GIL, and what threads gain.
 
-    The function is called many times, also by several threads at once: at least
-    ``2 + 2 * workers`` times, and a short one until there are enough samples. It must do the same
-    work each time, and bear being called by several threads.
+    The function is called many times, also by several threads at once: a short one until there are
+    enough samples, one of half a second or more ``1 + workers`` times. It must do the same work
+    each time. If it can't be called from another thread, or by several at once, the report says so.
 
     Parameters
     ----------
@@ -81,33 +88,103 @@ def probe(
     ------
     NoSamplerError
         A `RuntimeError`: on a system or a Python whose thread states gilfree can't read.
+    LazyCallError
+        A `TypeError`: if the call runs nothing yet, but returns a generator or a coroutine.
     ValueError
         If `workers` or `repeat` is less than 1, or `interval` is not from 1e-6 to 1 second.
     Exception
-        Whatever the function raises, with its own traceback.
+        Whatever the function raises in the calling thread, with its own traceback.
 
     Examples
     --------
     >>> print(gilfree.probe(np.sort, np.random.rand(1_000_000)))  # doctest: +SKIP
     """
-    workers = usable_cpus() if workers is None else whole_number("workers", workers)
-    if repeat is not None:
-        repeat = whole_number("repeat", repeat)
+    refuse_lazy(function)
+    call = partial(function, *args, **kwargs) if args or kwargs else function
+    return Probing(call, name_of(function), workers, repeat, interval).run()
 
-    def call() -> Any:
-        return function(*args, **kwargs)
 
-    passive = look_passively(call, repeat=repeat, interval=interval)
-    stall = longest_stall(call, passive.seconds)
-    speed = _speed(call, passive.seconds, workers)
-    return GilReport(
-        name=name_of(function),
-        gil_enabled=gil_enabled(),
-        longest_stall=stall,
-        workers=workers,
-        **dataclasses.asdict(speed),
-        **{f.name: getattr(passive, f.name) for f in dataclasses.fields(passive)},
-    )
+class Probing:
+    """A probe under way: what is known by then can be asked for at any time.
+
+    Parameters
+    ----------
+    call : callable
+        Without arguments.
+    name : str
+    workers, repeat, interval
+        As in `probe`.
+    harness : callable, optional
+        What it costs to get to the call: its time is no part of the call's.
+    """
+
+    def __init__(
+        self,
+        call: Callable[[], Any],
+        name: str,
+        workers: int | None = None,
+        repeat: int | None = None,
+        interval: float = 20e-6,
+        harness: Callable[[], Any] | None = None,
+    ) -> None:
+        self._call = call
+        self._name = name
+        self._workers = usable_cpus() if workers is None else whole_number("workers", workers)
+        self._repeat = None if repeat is None else whole_number("repeat", repeat)
+        self._interval = interval
+        self._harness = harness
+        self._passive: Passive | None = None
+        self._stall: float | None = None
+        self._speed = at_once.Speed()
+        self._costs = Costs(0.0, 0.0)
+
+    def run(self, on_look: Callable[[str], object] = str) -> GilReport:
+        """Look in all three ways.
+
+        Parameters
+        ----------
+        on_look : callable, optional
+            Called before each look with a few words on what comes, to show progress.
+        """
+        on_look("one call")
+        first, result = first_call(self._call, self._interval)
+        refuse_lazy_result(result, self._name)
+        if first.passive.seconds >= LONG:
+            self._passive, self._stall = first.passive, first.stall
+            alone, in_turn = first.passive.seconds, first.passive.seconds * self._workers
+            calls = "another call" if self._workers == 1 else f"{self._workers} calls at once"
+            on_look(f"{calls}: {readable_time(alone)} to {readable_time(in_turn)}")
+            self._costs = Costs.measured()
+            self._speed = at_once.measure_once(
+                self._call, (first.passive.seconds, first.cpu), self._workers
+            )
+        else:
+            on_look("who has the GIL")
+            self._passive = look_passively(
+                self._call, repeat=self._repeat, interval=self._interval, harness=self._harness
+            )
+            self._passive = dataclasses.replace(self._passive, result=result)
+            on_look("who waits for it")
+            self._costs = Costs.measured()
+            self._stall = longest_stall(self._call, self._passive.seconds)
+            on_look("what threads gain")
+            self._speed = at_once.measure(self._call, self._passive.seconds, self._workers)
+        report = self.report()
+        assert report is not None
+        return report
+
+    def report(self) -> GilReport | None:
+        """Return what is known so far, or None if that is nothing."""
+        if self._passive is None:
+            return None
+        return GilReport(
+            name=self._name,
+            gil_enabled=gil_enabled(),
+            longest_stall=self._stall,
+            **self._costs._asdict(),
+            **vars(self._speed),
+            **vars(self._passive),
+        )
 
 
 def name_of(function: Callable[..., Any]) -> str:
@@ -116,6 +193,46 @@ def name_of(function: Callable[..., Any]) -> str:
         if name := getattr(function, attribute, None):
             return str(name)
     return repr(function)
+
+
+# ---------------------------------------------------------------- calls that run nothing yet
+
+LAZY: dict[str, tuple[Callable[[Any], bool], type, str]] = {
+    "generator": (inspect.isgeneratorfunction, types.GeneratorType, "list({})"),
+    "coroutine": (inspect.iscoroutinefunction, types.CoroutineType, "asyncio.run({})"),
+    "async generator": (
+        inspect.isasyncgenfunction,
+        types.AsyncGeneratorType,
+        "asyncio.run() of a coroutine that iterates over {}",
+    ),
+}
+
+
+class LazyCallError(TypeError):
+    """A call only makes an object whose code runs later: there is nothing to see yet."""
+
+    def __init__(self, kind: str, name: str) -> None:
+        call = name if name.endswith(")") else f"{name}(...)"
+        super().__init__(
+            f"{name} returns {'an' if kind[0] in 'aeiou' else 'a'} {kind}, and none of its code "
+            f"runs in that call: probe {LAZY[kind][2].format(call)} instead"
+        )
+
+
+def refuse_lazy(function: Callable[..., Any]) -> None:
+    """Raise `LazyCallError` for a function whose calls run none of its code."""
+    for kind, (makes, _, _) in LAZY.items():
+        if makes(function) or makes(getattr(function, "__call__", None)):  # noqa: B004
+            raise LazyCallError(kind, name_of(function))
+
+
+def refuse_lazy_result(result: Any, name: str) -> None:
+    """Raise `LazyCallError` if a call has returned a generator or a coroutine, and close that."""
+    for kind, (_, made, _) in LAZY.items():
+        if isinstance(result, made):
+            if hasattr(result, "close"):  # an async generator that has not begun needs none
+                result.close()
+            raise LazyCallError(kind, name)
 
 
 # ---------------------------------------------------------------- 1. passive: who has the GIL?
@@ -135,12 +252,40 @@ class Passive:
     result: Any
 
 
+class First(NamedTuple):
+    """What was seen of the first call, while another thread asked for the GIL now and then."""
+
+    passive: Passive
+    stall: float
+    cpu: float  # seconds
+
+
+def first_call(call: Callable[[], Any], interval: float) -> tuple[First, Any]:
+    """Make one call with both looks at it; return what was seen, and what it returned.
+
+    Of a short call the first one is not like the others, and what was seen is forgotten. Of a call
+    of seconds it is the only one: so here, too, somebody has to ask for the GIL.
+    """
+    waiter = sampler().Waiter(RARELY)
+    with _asking(waiter), _tiny_switch_interval():
+        cpu = time.process_time()
+        with sampler().Watch(interval) as watch:
+            waiter.begin()
+            result, seconds = _watched(watch, call)
+            waiter.end()
+            seen = watch.seen()[0]
+        cpu = time.process_time() - cpu - watch.cpu_seconds
+    passive = _passive(seen, seconds, 1, result)
+    return First(passive, waiter.longest_wait, max(cpu, 0.0)), result
+
+
 def look_passively(
     call: Callable[[], Any],
     *,
     repeat: int | None = None,
     interval: float = 20e-6,
     sure: Callable[[float, float], bool] = lambda held, uncertainty: uncertainty <= SURE,
+    harness: Callable[[], Any] | None = None,
 ) -> Passive:
     """Call until it is sure which share of the call the calling thread holds the GIL.
 
@@ -153,20 +298,68 @@ def look_passively(
         Seconds between two samples.
     sure : callable, optional
         Whether a held share and its uncertainty are enough.
+    harness : callable, optional
+        What it costs to get to the call: its time is no part of the call's.
     """
     with sampler().Watch(interval) as watch:
         result, first = _watched(watch, call)
-        times = [first]
+        times, window = [first], 1
         if first < LONG:  # the first call of a short function warms it up, and does not count
             watch.forget()
             times.clear()
+            window = calls_of_a_window(call, first, repeat)
+            work = call if window == 1 else partial(at_once.repeat, call, window)
             deadline = time.perf_counter() + PASSIVE_SECONDS
-            while not _enough(watch, times, repeat, deadline, sure):
-                times.append(_watched(watch, call)[1])
+            while not _enough(watch, times, repeat and repeat // window, deadline, sure):
+                times.append(_watched(watch, work)[1])
         seen = watch.seen()[0]
+    if window == 1:
+        return _passive(seen, statistics.median(times), len(times), result)
+    return _of_windows(seen, call, harness, len(times) * window, result)
+
+
+def calls_of_a_window(call: Callable[[], Any], first: float, repeat: int | None) -> int:
+    """Return how many calls in a row to watch as one: 1, but for a short call."""
+    if first > LONG / 10:
+        return 1
+    seconds = min(first, _seconds_of(call))
+    if seconds >= SHORT:
+        return 1
+    return min(max(1, round(WINDOW / seconds)), repeat or sys.maxsize)
+
+
+def _seconds_of(call: Callable[[], Any]) -> float:
+    """Return what a short call takes when it is made over and over, as ``timeit`` clocks it."""
+    timer = timeit.Timer("call()", globals={"call": call})
+    number = 1
+    while (taken := timer.timeit(number)) < CLOCKED_SECONDS / 5:
+        number *= 4
+    return min(taken, *timer.repeat(4, number)) / number
+
+
+def _of_windows(
+    seen: Seen,
+    call: Callable[[], Any],
+    harness: Callable[[], Any] | None,
+    calls: int,
+    result: Any,
+) -> Passive:
+    """Take from what was seen of many calls in a row what the harness was."""
+    raw = _seconds_of(call)
+    extra = min(_seconds_of(harness), raw) if harness is not None else 0.0
+    seconds = max(raw - extra, 1e-9)
+    held = seen.held
+    if held is not None:  # the harness holds the GIL throughout
+        held = min(max((held * raw - extra) / seconds, 0.0), 1.0)
+    passive = _passive(seen._replace(held=held), seconds, calls, result)
+    # A hold may go on from call to call, but that of one call is no longer than the call.
+    return dataclasses.replace(passive, longest_hold=min(seen.longest_hold, seconds))
+
+
+def _passive(seen: Seen, seconds: float, calls: int, result: Any) -> Passive:
     return Passive(
-        seconds=statistics.median(times),
-        calls=len(times),
+        seconds=seconds,
+        calls=calls,
         held=seen.held,
         uncertainty=_uncertainty(seen),
         longest_hold=seen.longest_hold,
@@ -208,14 +401,28 @@ def _enough(
 def _uncertainty(seen: Seen) -> float:
     """Return how far the held share may be off.
 
-    Two standard deviations of a share of so many samples; and in the time that they don't tell of,
-    the thread may have held the GIL throughout, or never.
+    Two standard deviations of a share of so many samples; and what may hide in gaps between them.
     """
     if seen.held is None:
         return 1.0
     variance = (seen.held * (1 - seen.held) + 1 / seen.samples) / seen.samples
-    unseen = seen.unknown * max(seen.held, 1 - seen.held)
-    return min(2 * math.sqrt(variance) + unseen, 1.0)
+    return min(2 * math.sqrt(variance) + _hidden(seen, seen.held), 1.0)
+
+
+def _hidden(seen: Seen, held: float) -> float:
+    """Return how far off the held share may be for what the gaps hide.
+
+    A thread that changes its state often may have done so in a gap, however it was before and
+    after: then it may have held the GIL throughout, or never. One that was never seen to change
+    has hardly done so in a gap alone. If something was not seen in some time, it happens less than
+    three times in such a time, with 95% (the rule of three).
+    """
+    if not seen.unknown_gaps:
+        return 0.0
+    known = (1 - seen.unknown) * seen.seconds
+    gap = seen.unknown * seen.seconds / seen.unknown_gaps
+    changes = (seen.flips + 3) / known * gap if known > 0 else math.inf
+    return seen.unknown * max(held, 1 - held) * min(CAREFUL * changes, 1.0)
 
 
 class NoSamplerError(RuntimeError):
@@ -241,10 +448,32 @@ def sampler() -> Any:
 # ---------------------------------------------------------------- 2. active: who is kept waiting?
 
 
+class Costs(NamedTuple):
+    """What a release has to bring in to pay; the fields are those of `GilReport`, in seconds."""
+
+    wakeup: float
+    release_cost: float
+
+    @classmethod
+    def measured(cls) -> Costs:
+        """Measure both here and now.
+
+        A thread that asks for the GIL sleeps until a holder gives way and wakes it. Here the holder
+        does so as soon as it is asked, between calls of nothing: so what is left is the wake-up.
+        """
+        # In turn, and the least: what else runs here makes either longer.
+        pairs = [
+            (_seconds_of(_kernels.empty_gil), _seconds_of(_kernels.empty_nogil)) for _ in range(3)
+        ]
+        held, let_go = (min(side) for side in zip(*pairs, strict=True))
+        return cls(longest_stall(_kernels.empty_gil, held), max(let_go - held, 0.0))
+
+
 def longest_stall(call: Callable[[], Any], seconds: float) -> float:
     """Return for how many seconds a call keeps another Python thread waiting, at the most.
 
-    The least of several tries: a busy machine makes a thread wait longer, never shorter.
+    The least of several tries: a busy machine makes a thread wait longer, never shorter. What it
+    takes to wake a thread, some 40 µs, is part of it.
 
     Parameters
     ----------
@@ -252,37 +481,38 @@ def longest_stall(call: Callable[[], Any], seconds: float) -> float:
     seconds : float
         What a call takes; short ones are repeated, so that somebody gets to ask meanwhile.
     """
-    calls = _times(seconds)
+    calls = max(1, round(CLOCKED_SECONDS / seconds))
     with _tiny_switch_interval():
         return min(_stall(call, calls) for _ in range(1 if seconds > LONG else 3))
 
 
 def _stall(call: Callable[[], Any], calls: int) -> float:
     waiter = sampler().Waiter()
+    with _asking(waiter):
+        waiter.begin()
+        deadline = time.perf_counter() + MOST_CLOCKED_SECONDS
+        enough = waiter.asked + ASKED
+        while True:
+            at_once.repeat(call, calls)
+            if waiter.asked >= enough or time.perf_counter() > deadline:
+                break
+        waiter.end()
+    longest: float = waiter.longest_wait
+    return longest
+
+
+@contextlib.contextmanager
+def _asking(waiter: Any) -> Iterator[None]:
+    """Have another thread ask for the GIL within the block."""
     thread = threading.Thread(target=waiter.wait, name="gilfree-waiter")
     thread.start()
     try:
         while not waiter.asked:
             time.sleep(1e-4)
-        waiter.begin()
-        deadline = time.perf_counter() + MOST_CLOCKED_SECONDS
-        enough = waiter.asked + ASKED
-        while True:
-            for _ in range(calls):
-                call()
-            if waiter.asked >= enough or time.perf_counter() > deadline:
-                break
-        waiter.end()
+        yield
     finally:
         waiter.stop()
         thread.join()
-    longest: float = waiter.longest_wait
-    return longest
-
-
-def _times(seconds: float) -> int:
-    """Return how many calls of so many seconds are long enough to be clocked."""
-    return max(1, round(CLOCKED_SECONDS / seconds))
 
 
 _interval_lock = threading.Lock()
@@ -306,99 +536,3 @@ def _tiny_switch_interval() -> Iterator[None]:
             _interval_users -= 1
             if _interval_users == 0:
                 sys.setswitchinterval(_interval_before)
-
-
-# ---------------------------------------------------------------- 3. speedup: do threads help?
-
-
-@dataclasses.dataclass(frozen=True)
-class _Speed:
-    cpu: float
-    speedup: float | None
-    limit: float | None
-    cpu_at_once: float | None
-
-
-def _speed(call: Callable[[], Any], seconds: float, workers: int) -> _Speed:
-    """Measure calls in turn and at once, beside a loop that is known to release the GIL."""
-    calls = _times(seconds)  # of each worker
-    least, most = ROUNDS
-    rounds = min(max(least, int(ROUNDS_SECONDS / (2 * calls * workers * seconds))), most)
-
-    def known() -> None:
-        # An array for each call: threads that write to the same one slow each other down.
-        counts = np.empty(20_000, np.int32)
-        _kernels.mandelbrot_nogil(0, 200, -0.5, 0.5, 1e-3, 1e-3, 500, counts)
-
-    with ThreadPoolExecutor(workers, thread_name_prefix="gilfree-probe") as pool:
-        pairs = [
-            (_round(pool, call, calls, workers), _round(pool, known, 1, workers))
-            for _ in range(1 if seconds > LONG else rounds)
-        ]
-    theirs, ours = zip(*pairs, strict=True)
-    cpu = statistics.median(r.cpu_in_turn for r in theirs)
-    if workers == 1:
-        return _Speed(cpu, None, None, None)
-    return _Speed(
-        cpu,
-        speedup=statistics.median(r.speedup for r in theirs),
-        limit=statistics.median(r.speedup for r in ours),
-        cpu_at_once=statistics.median(
-            their.cpu_gain / our.cpu_gain for their, our in pairs if our.cpu_gain
-        ),
-    )
-
-
-@dataclasses.dataclass(frozen=True)
-class _Round:
-    """The same calls in turn and at once: wall seconds, and CPUs kept busy."""
-
-    seconds_in_turn: float
-    cpu_in_turn: float
-    seconds_at_once: float
-    cpu_at_once: float
-
-    @property
-    def speedup(self) -> float:
-        return self.seconds_in_turn / self.seconds_at_once
-
-    @property
-    def cpu_gain(self) -> float:
-        return self.cpu_at_once / self.cpu_in_turn if self.cpu_in_turn else 0.0
-
-
-def _round(pool: ThreadPoolExecutor, call: Callable[[], Any], calls: int, workers: int) -> _Round:
-    barrier = threading.Barrier(workers + 1)
-
-    def several(times: int) -> None:
-        for _ in range(times):
-            call()
-
-    def one_worker() -> None:
-        barrier.wait()
-        several(calls)
-
-    in_turn = _clocked(lambda: several(calls * workers))
-    if workers == 1:
-        return _Round(*in_turn, *in_turn)
-
-    def at_once() -> None:
-        barrier.wait()
-        for future in futures:
-            future.result()
-
-    try:
-        futures = [pool.submit(one_worker) for _ in range(workers)]
-        while barrier.n_waiting < workers:
-            time.sleep(1e-4)
-        return _Round(*in_turn, *_clocked(at_once))
-    except BaseException:
-        barrier.abort()  # nobody may be left waiting
-        raise
-
-
-def _clocked(work: Callable[[], None]) -> tuple[float, float]:
-    cpu, start = time.process_time(), time.perf_counter()
-    work()
-    seconds = time.perf_counter() - start
-    return seconds, (time.process_time() - cpu) / seconds

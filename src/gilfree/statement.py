@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import linecache
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Any
 
 from gilfree.gil_report import GilReport
-from gilfree.probe import probe
+from gilfree.probe import Probing
 
 
 def statement(source: str, setup: str = "") -> Callable[[], Any]:
@@ -38,13 +39,26 @@ def statement(source: str, setup: str = "") -> Callable[[], Any]:
     return run
 
 
+def probing_of(source: str, setup: str = "", workers: int | None = None) -> Probing:
+    """Return a probe of a statement, to be run."""
+    return Probing(
+        statement(source, setup), " ".join(source.split()), workers, harness=statement("None")
+    )
+
+
 def probe_statement(source: str, setup: str = "", workers: int | None = None) -> GilReport:
     """Probe a statement, with the garbage collector off, as ``python -m timeit`` does."""
-    call = statement(source, setup)
+    with without_collector():
+        return probing_of(source, setup, workers).run()
+
+
+@contextlib.contextmanager
+def without_collector() -> Iterator[None]:
+    """Switch the garbage collector off within the block."""
     collects = gc.isenabled()
     gc.disable()
     try:
-        return probe(call, workers=workers)
+        yield
     finally:
         if collects:
             gc.enable()

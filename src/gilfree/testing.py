@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import sys
 import threading
 import time
@@ -110,7 +109,7 @@ def assert_releases_gil(
         if report.held is None or report.held + report.uncertainty > max_held:
             msg = f"{name}: {shown}, too close to max_held={max_held:.0%} to tell\n{report}"
             warnings.warn(msg, GilWarning, stacklevel=2)
-    if max_stall is not None and report.longest_stall > max_stall:
+    if max_stall is not None and (report.longest_stall or 0) > max_stall:
         msg = (
             f"{name} keeps another thread waiting for {report.longest_stall:.3g} s, more than "
             f"max_stall={max_stall:g} s\n{report}\n{ADVICE}"
@@ -169,5 +168,5 @@ def _report(name: str, call: Callable[[], Any], bound: float | None = None) -> G
         name=name,
         gil_enabled=True,
         longest_stall=longest_stall(call, passive.seconds),
-        **{f.name: getattr(passive, f.name) for f in dataclasses.fields(passive)},
+        **vars(passive),
     )
