@@ -12,6 +12,7 @@ import contextlib
 import gc
 import os
 import threading
+from threading import BrokenBarrierError
 
 import needs
 import numpy as np
@@ -20,7 +21,7 @@ from needs import Waiter, Watch
 
 import gilfree
 from gilfree import _kernels, _macros, pool
-from gilfree._flag import Flag
+from gilfree._flag import Flag, StartLine
 from gilfree.pool import Pool, usable_cpus
 from gilfree.statement import statement
 
@@ -183,6 +184,8 @@ def cases():
     yield "pool", run_pool
     yield "pool that raises", wrong(run_pool, fail, error=ZeroDivisionError)
     yield "flag", lambda: (Flag().set(), Flag().linger(Flag(), 0.0))
+    yield "start line", lambda: StartLine(1).wait()
+    yield "start line broken", wrong(StartLine(2).wait, 0.0, 0.0, error=BrokenBarrierError)
     if needs.HAS_SAMPLER:
         yield from cases_of_the_sampler()
 

@@ -26,7 +26,7 @@ from calls import CALLS
 
 import gilfree
 from gilfree import _kernels, _macros
-from gilfree._flag import Flag
+from gilfree._flag import Flag, StartLine
 from gilfree._watch import Waiter, Watch
 from gilfree.pool import BRIEF, LINGER, Pool
 
@@ -225,6 +225,24 @@ def flags() -> None:
         at_once(functools.partial(send, *both), functools.partial(receive, *both))
 
 
+def start_lines() -> None:
+    """Write before a start; the others read after it."""
+    for _ in range(100):
+        line, data = StartLine(3), np.zeros(100)
+
+        def write(line: StartLine = line, data: np.ndarray[Any, Any] = data) -> None:
+            _kernels.polyval_nogil(np.ones(100), np.ones(1), data)
+            line.wait(1e-5)
+            line.wait()
+
+        def read(line: StartLine = line, data: np.ndarray[Any, Any] = data) -> None:
+            line.wait(1e-5)
+            assert _kernels.sum_of_squares_nogil(data) == 100
+            line.wait()
+
+        at_once(write, read, read)
+
+
 # ---------------------------------------------------------------- the sampler
 
 
@@ -320,6 +338,7 @@ PARTS = (
     cancelled_helpers,
     executor_of_the_caller,
     flags,
+    start_lines,
     watched_threads,
     samplers_that_come_and_go,
     waiter,

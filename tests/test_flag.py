@@ -1,0 +1,157 @@
+"""The start line: threads leave it together, awake, and nobody waits for ever."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from gilfree._flag import StartLine
+from gilfree.pool import usable_cpus
+
+PRELUDE = """
+    import os, threading, time
+    from concurrent.futures import ThreadPoolExecutor
+    from threading import BrokenBarrierError
+    from gilfree._flag import StartLine
+"""
+
+
+def test_nobody_leaves_before_the_last_has_come(run_script):
+    out = run_script(f"""{PRELUDE}
+    line, order = StartLine(3), []
+
+    def run(number):
+        for turn in range(20):
+            time.sleep(0.001 * number)
+            order.append(("came", turn))
+            line.wait()
+            order.append(("left", turn))
+
+    with ThreadPoolExecutor(3) as threads:
+        list(threads.map(run, range(3)))
+    for turn in range(20):
+        last_came = max(n for n, what in enumerate(order) if what == ("came", turn))
+        first_left = min(n for n, what in enumerate(order) if what == ("left", turn))
+        assert last_came < first_left
+    print(len(order))
+    """)
+    assert out == "120\n"
+
+
+def test_who_waits_does_not_hold_the_gil(run_script):
+    out = run_script(f"""{PRELUDE}
+    import sys
+    sys.setswitchinterval(1000)  # so nobody gives the GIL away unless by choice
+    line = StartLine(2)
+    other = threading.Thread(target=line.wait)
+    other.start()
+    line.wait()
+    other.join()
+    print("both")
+    """)
+    assert out == "both\n"
+
+
+def test_the_line_spins_on_after_the_last_has_come(run_script):
+    out = run_script(f"""{PRELUDE}
+    line = StartLine(2)
+
+    def run(delay):
+        time.sleep(delay)
+        came, used = time.time(), time.thread_time()
+        line.wait(spin=0.1)
+        return came, time.time(), time.thread_time() - used
+
+    with ThreadPoolExecutor(2) as threads:
+        first, last = threads.map(run, [0.0, 0.05])
+    assert first[1] - last[0] >= 0.1 and last[1] - last[0] >= 0.1
+    assert first[2] > 0.01 and last[2] > 0.01  # CPU time: they were awake
+    print("awake")
+    """)
+    assert out == "awake\n"
+
+
+def test_one_that_never_comes_breaks_the_line_for_all(run_script):
+    out = run_script(f"""{PRELUDE}
+    line = StartLine(3)
+
+    def run(_):
+        try:
+            line.wait(timeout=0.2)
+        except BrokenBarrierError:
+            return "broken"
+
+    with ThreadPoolExecutor(2) as threads:
+        print(*threads.map(run, range(2)))
+    print(run(2))  # too late, and it is told so at once
+    """)
+    assert out == "broken broken\nbroken\n"
+
+
+def test_either_all_start_or_none(run_script):
+    # The last comes at the very moment when the first gives up.
+    out = run_script(f"""{PRELUDE}
+    def run(line, delay, timeout):
+        time.sleep(delay)
+        try:
+            line.wait(timeout=timeout)
+        except BrokenBarrierError:
+            return "broken"
+        return "started"
+
+    with ThreadPoolExecutor(2) as threads:
+        for turn in range(200):
+            line = StartLine(2)
+            moment = 0.0001 * (turn % 20)
+            first = threads.submit(run, line, 0.0, moment)
+            second = threads.submit(run, line, moment, 1.0)
+            assert first.result() == second.result(), turn
+    print("agreed")
+    """)
+    assert out == "agreed\n"
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="threads stay where they are")
+@pytest.mark.skipif(usable_cpus() < 2, reason="needs two CPUs")
+def test_threads_that_were_on_one_cpu_start_on_two(run_script):
+    out = run_script(f"""{PRELUDE}
+    import ctypes
+    where = ctypes.PyDLL(None).sched_getcpu  # keeps the GIL, so nothing comes in between
+    line, usual = StartLine(2), os.sched_getaffinity(0)
+
+    def run(_):
+        os.sched_setaffinity(0, [min(usual)])
+        os.sched_setaffinity(0, usual)
+        line.wait()
+        return where(), os.sched_getaffinity(0) == usual
+
+    def start():
+        with ThreadPoolExecutor(2) as threads:
+            return list(threads.map(run, range(2)))
+
+    starts = [start() for _ in range(40)]
+    assert all(roams for both in starts for _, roams in both)
+    print(sum(one != other for (one, _), (other, _) in starts) > 30)
+    """)
+    assert out == "True\n"
+
+
+@pytest.mark.parametrize("parties", [1, 8])
+def test_on_one_cpu_the_threads_give_way_to_each_other(run_script, parties):
+    out = run_script(f"""{PRELUDE}
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, list(os.sched_getaffinity(0))[:1])
+    line = StartLine({parties})
+    with ThreadPoolExecutor({parties}) as threads:
+        for _ in range(50):
+            list(threads.map(line.wait, [0.0] * {parties}))
+    print("through")
+    """)
+    assert out == "through\n"
+
+
+@pytest.mark.parametrize("parties", [0, -1])
+def test_a_line_for_nobody_is_refused(parties):
+    with pytest.raises(ValueError, match=f"parties must be at least 1, not {parties}"):
+        StartLine(parties)
