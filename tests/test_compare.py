@@ -16,7 +16,6 @@ from gilfree import compare as compare_function
 from gilfree import kernels
 from gilfree._flag import StartLine
 from gilfree.compare import Comparison, _row, worker_counts, workload
-from gilfree.pool import usable_cpus
 
 compare_module = sys.modules["gilfree.compare"]  # the package has a function of that name
 
@@ -122,23 +121,20 @@ def test_each_way_on_several_threads_is_woken_first(monkeypatch):
 
 
 def test_processes_that_show_the_limit_start_at_the_same_moment(run_script):
-    out = run_script(
-        """
+    out = run_script("""
         import io, pickle, sys, time
-        from gilfree import compare
+        from gilfree.compare import _serve, usable_cpus
         class Input: buffer = io.BytesIO()
-        moment = time.perf_counter() + 0.3
+        moment, cpus = time.perf_counter() + 0.3, usable_cpus()
         pickle.dump(("histogram", ([1.0],), {}), Input.buffer)
-        Input.buffer.write(f"1 {moment}\\n".encode())
+        Input.buffer.write(f"1 {moment}".encode())
         Input.buffer.seek(0)
-        sys.stdin, sys.argv = Input, ["", "1"]
-        out = sys.stdout = io.StringIO()
-        compare._serve()
-        sys.stdout = sys.__stdout__
-        start, end = map(float, out.getvalue().split())
-        print(moment <= start <= end, compare.usable_cpus() == CPUS)
-    """.replace("CPUS", str(usable_cpus()))
-    )
+        sys.stdin, sys.argv, sys.stdout = Input, ["", "1"], io.StringIO()
+        _serve()
+        printed, sys.stdout = sys.stdout.getvalue(), sys.__stdout__
+        start, end = map(float, printed.split())
+        print(moment <= start <= end, usable_cpus() == cpus)
+    """)
     assert out == "True True\n"
 
 

@@ -58,9 +58,6 @@ def test_other_forms_are_refused(path):
         plot.form_of(path)
 
 
-SO = {"sentence": "so"}
-
-
 class Checker(HTMLParser):
     """Balanced tags, and nothing from elsewhere."""
 
@@ -102,9 +99,8 @@ def test_the_page_is_whole_and_needs_nothing_from_elsewhere():
 
 
 def test_a_table_that_is_too_wide_scrolls_in_its_box():
-    text = page(
-        "A title", [], [{"number": 6, "title": "", "rows": [library("x", 0.1)], **SO}], None
-    )
+    step = {"number": 6, "title": "", "rows": [library("x", 0.1)], "sentence": "so"}
+    text = page("A title", [], [step], None)
     assert '<div class="wide" tabindex="0"><table>' in text
     box = text.partition(".wide {")[2].partition("}")[0]
     assert "overflow-x: auto" in box
