@@ -45,7 +45,7 @@ Mode: TypeAlias = Literal["bytecode", "held", "released", "executor", "limit"]
 MODES: tuple[Mode, ...] = get_args(Mode)
 MOST_PROCESSES = 64
 # Short calls are repeated for so long: in less, one turn of another program is most of the time.
-SHORTEST_SECONDS = 40e-3
+SHORTEST_SECONDS = 25e-3
 # So long do those spin that are to run at once, before they are clocked.
 AWAKE_SECONDS = 1e-3
 

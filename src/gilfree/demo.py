@@ -202,7 +202,7 @@ def _bytecode(setting: Setting, _: str, on_progress: Progress) -> list[Row]:
 def _counter(setting: Setting, _: str, on_progress: Progress) -> list[Row]:
     # So much that the threads meet even where other programs take turns on the same CPUs; where
     # they meet all the time, it takes 20 times as long as it does alone.
-    times = 30_000_000 if setting.quick else 100_000_000
+    times = 20_000_000 if setting.quick else 100_000_000
     workers = max(setting.workers, 2)  # a race takes two
     counter = np.zeros(1, np.int64)
     counts: dict[str, Callable[[], Any]] = {
