@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -14,7 +15,8 @@ import needs
 import numpy as np
 import pytest
 
-from gilfree import build_info
+from gilfree import build_info, cli
+from gilfree.compare import cpu_model
 
 pytestmark = pytest.mark.thread_unsafe(reason="starts processes, which gain nothing from threads")
 
@@ -79,8 +81,11 @@ def test_demo_writes_a_picture_and_a_page(array, tmp_path):
     arguments = "--input", array, "--kernel", "polyval", "--workers", 2, "--quick"
     done = gilfree("demo", *arguments, "--plot", picture, "--html", page)
     assert done.returncode == 0, done.stderr
+    assert done.stderr == f"gilfree: wrote {picture}\ngilfree: wrote {page}\n"
     assert picture.read_bytes().startswith(b"\x89PNG")
     assert "5. C code that lets go" in page.read_text()
+    assert f"<p>{time.strftime('%Y-')}" in page.read_text()
+    assert f", {cpu_model()}</p>" in page.read_text()
     assert sorted(tmp_path.iterdir()) == sorted([array, picture, page])
 
 
@@ -114,13 +119,29 @@ def test_a_wrong_file_is_named_before_anything_is_measured(array, arguments, wor
     assert list(array.parent.iterdir()) == [array]
 
 
-def test_no_command_is_the_demo():
-    from gilfree import cli
+def test_no_command_is_the_help():
+    done = gilfree()
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == gilfree("--help").stdout
+    epilog = done.stdout.partition("\nexamples:\n")[2]
+    assert [line.split()[:2] for line in epilog.splitlines()] == [
+        ["gilfree", "demo"],
+        ["gilfree", "probe"],
+    ]
 
-    assert cli._parser().parse_args(["demo"]).run is cli._demo
-    done = gilfree("--help")
-    assert done.returncode == 0
-    assert "demo" in done.stdout
+
+@pytest.mark.parametrize("command", ["demo", "probe", "survey", "explain"])
+def test_the_help_of_a_command_ends_with_an_example_and_the_exit_statuses(command):
+    environ = {**os.environ, "COLUMNS": "80"}
+    text, _, statuses = gilfree(command, "--help", env=environ).stdout.partition("\nexit status:\n")
+    assert [line.split()[0] for line in statuses.splitlines()] == ["0", "1", "2", "130"]
+    text, _, example = text.partition("\nexample:\n")
+    assert "\n" not in example.strip()
+    words = shlex.split(example)
+    assert words[0] == "gilfree"
+    assert cli._parser().parse_args(words[1:]).run is getattr(cli, f"_{command}")
+    description = text.partition("\n\n")[2].partition("\n\n")[0]
+    assert max(map(len, description.splitlines())) <= 80
 
 
 def test_what_lies_in_the_current_folder_is_not_run(tmp_path):
@@ -313,7 +334,9 @@ def on_a_terminal(*arguments, **streams):
 def test_progress_is_shown_on_a_terminal_only(array):
     arguments = ["demo", "--input", array, "--workers", 1, "--kernel", "histogram"]
     assert gilfree(*arguments).stderr == ""
-    assert "histogram" in on_a_terminal(*arguments, stdout=subprocess.DEVNULL)
+    shown = on_a_terminal(*arguments, stdout=subprocess.DEVNULL)
+    assert "5. C code that lets go" in shown  # the step, and not one of its parts
+    assert "histogram" not in shown
 
 
 def test_an_explanation_is_coloured_on_a_terminal():

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sys
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -12,7 +14,10 @@ import pytest
 import gilfree
 from gilfree import compare as compare_function
 from gilfree import kernels
+from gilfree._flag import StartLine
 from gilfree.compare import Comparison, _row, worker_counts, workload
+
+compare_module = sys.modules["gilfree.compare"]  # the package has a function of that name
 
 pytestmark = pytest.mark.thread_unsafe(reason="measures, and so must have the CPUs for itself")
 
@@ -83,6 +88,54 @@ def test_on_round_is_called_after_each_round():
         gilfree.histogram, [1.0], bins=7, workers=1, repeat=3, on_round=lambda: rounds.append(1)
     )
     assert len(rounds) == 3
+
+
+@pytest.mark.parametrize("threads", [False, True])
+def test_threads_are_awake_before_they_are_clocked(threads, monkeypatch):
+    waits = []
+
+    class Line(StartLine):
+        def wait(self, spin, timeout):
+            super().wait(spin, timeout)
+            waits.append(threading.get_ident())
+
+    monkeypatch.setattr(compare_module, "StartLine", Line)
+    with ThreadPoolExecutor(3) as executor:
+        compare_module.wake(1, executor if threads else None)
+        assert waits == []
+        compare_module.wake(3, executor if threads else None)
+    assert len(set(waits)) == 3
+
+
+def test_threads_that_never_come_are_not_waited_for_long():
+    with ThreadPoolExecutor(1) as executor:
+        compare_module.wake(2, executor)  # returns, a second later
+
+
+def test_each_way_on_several_threads_is_woken_first(monkeypatch):
+    woken = []
+    monkeypatch.setattr(compare_module, "wake", lambda n, threads: woken.append((n, bool(threads))))
+    gilfree.compare(gilfree.mandelbrot, (6, 8), workers=2, repeat=1)
+    ways = [(n, threads) for n in (1, 2) for threads in (True, False, False)]
+    assert woken == 2 * ways
+
+
+def test_processes_that_show_the_limit_start_at_the_same_moment(run_script):
+    out = run_script("""
+        import io, pickle, sys, time
+        from gilfree.compare import _serve, usable_cpus
+        class Input: buffer = io.BytesIO()
+        moment, cpus = time.perf_counter() + 0.3, usable_cpus()
+        pickle.dump(("histogram", ([1.0],), {}), Input.buffer)
+        Input.buffer.write(f"1 {moment}".encode())
+        Input.buffer.seek(0)
+        sys.stdin, sys.argv, sys.stdout = Input, ["", "1"], io.StringIO()
+        _serve()
+        printed, sys.stdout = sys.stdout.getvalue(), sys.__stdout__
+        start, end = map(float, printed.split())
+        print(moment <= start <= end, usable_cpus() == cpus)
+    """)
+    assert out == "True True\n"
 
 
 def test_processes_are_gone_after_an_exception(run_script):

@@ -11,7 +11,7 @@ import pytest
 
 from gilfree import demo
 from gilfree.demo import STEPS, Setting, Step, findings
-from gilfree.pool import gil_enabled
+from gilfree.pool import gil_enabled, usable_cpus
 
 pytestmark = pytest.mark.thread_unsafe(reason="measures, and so must have the CPUs for itself")
 
@@ -36,9 +36,16 @@ def test_steps_are_numbered():
 @pytest.mark.parametrize("number", [1, 3])
 def test_times_and_speedups_have_their_quartiles(number, setting):
     for row in rows_of(number, setting):
-        for name in "seconds", "speedup":
-            assert 0 < row[f"{name}_low"] <= row[name] <= row[f"{name}_high"]
+        assert 0 < row["seconds_low"] <= row["seconds"] <= row["seconds_high"]
+        assert 0 < row["speedup_low"] <= row["speedup_high"]
+        assert row["speedup"] == row["base"] / row["seconds"]
     assert rows_of(number, setting)[0]["speedup"] == 1
+
+
+def test_a_speedup_is_that_of_the_medians_beside_it():
+    row = demo._figures([2.0, 8.0, 2.0], [4.0, 8.0, 6.0])
+    assert (row["seconds"], row["base"], row["speedup"]) == (2.0, 6.0, 3.0)
+    assert (row["speedup_low"], row["speedup_high"]) == (1.5, 2.5)
 
 
 def test_who_waits_waits_at_once(setting):
@@ -53,6 +60,34 @@ def test_a_counter_that_is_not_shared_loses_nothing(setting):
     assert private["lost"] == 0
     assert held["lost"] == 0 or not gil_enabled()
     assert 0 <= released["lost"] < released["updates"]
+
+
+@pytest.mark.skipif(usable_cpus() < 2, reason="threads meet on two CPUs only")
+def test_threads_that_share_a_counter_meet():
+    # Twenty runs in turn, for luck is no proof; each with as much work as the quick one has.
+    with contextlib.closing(Setting(quick=True, workers=2)) as setting:
+        lost = [rows_of(2, setting)[1]["lost"] for _ in range(20)]
+    assert all(lost), lost
+
+
+def test_threads_start_their_work_when_all_are_there(run_script):
+    # The thread that comes last has to be waited for: were it not, the first would be done.
+    out = run_script("""
+        import time
+        from concurrent.futures import ThreadPoolExecutor
+        from gilfree import demo
+
+        class Late(ThreadPoolExecutor):
+            def submit(self, *args):
+                time.sleep(0.05)
+                return super().submit(*args)
+
+        began = []
+        with Late(3) as threads:
+            results, seconds = demo._at_once(lambda: began.append(time.perf_counter()), 3, threads)
+        print(len(results), seconds >= max(began) - min(began), max(began) - min(began) < 0.1)
+    """)
+    assert out == "3 True True\n"
 
 
 def test_what_is_sent_to_processes_is_weighed(setting):
@@ -104,15 +139,27 @@ def test_without_a_gil_both_are_shown(setting):
 
 
 def test_ctrl_c_leaves_what_was_finished():
-    def measure(_, part):
+    def measure(_, part, on_progress):
+        on_progress(0.5)
         if part == "second":
             raise KeyboardInterrupt
         return [{"part": part}]
 
-    step = Step(1, "A step", lambda _: ["first", "second", "third"], measure)
+    step = Step(1, "A step", lambda _: ["first", "second"], measure)
     seen = []
     assert findings(step, Setting(), seen.append) == ([{"part": "first"}], False)
-    assert seen == ["first", "second"]
+    assert seen == [0.25, 0.5, 0.75]
+
+
+@pytest.mark.parametrize(("number", "rounds"), [(1, 4), (2, 4), (3, 3), (4, 8), (5, 3)])
+def test_progress_is_told_round_by_round(number, rounds, setting, monkeypatch):
+    monkeypatch.setattr(demo, "_held_share", lambda *_, within: None)
+    monkeypatch.setattr(setting, "kernels", ["histogram"])
+    seen = []
+    assert findings(STEPS[number - 1], setting, seen.append)[1]
+    assert seen == sorted(seen)
+    assert seen[-1] == 1
+    assert len(set(seen)) >= rounds
 
 
 @pytest.mark.parametrize("name", demo.kernels.__all__)

@@ -9,6 +9,7 @@ from html.parser import HTMLParser
 import pytest
 from test_story import kernel, library
 
+from gilfree import page as page_module
 from gilfree.page import page
 
 plot = pytest.importorskip("gilfree.plot", reason="matplotlib is not installed")
@@ -77,7 +78,7 @@ def test_the_page_is_whole_and_needs_nothing_from_elsewhere():
     picture = plot.picture([kernel(1.0, 1.9, 2.0)], "", "svg")
     steps = [
         {"number": 5, "title": "C code", "rows": [kernel(1.0, 1.9, 2.0)], "sentence": "a < b & c"},
-        {"number": 6, "title": "<b>", "rows": [library("numpy", 0.01)], "sentence": "so"},
+        {"number": 6, "title": "<b>", "rows": [library("numpy", 0.01)], "sentence": "`f(<)`"},
         {"number": 7, "title": "None", "rows": [], "sentence": "no rows"},
     ]
     text = page("A title", ["one line", "another"], steps, picture)
@@ -89,5 +90,25 @@ def test_the_page_is_whole_and_needs_nothing_from_elsewhere():
     assert "http" not in re.sub(r"base64,[^\"]*", "", text)
     assert "a &lt; b &amp; c" in text
     assert "<h2>6. &lt;b&gt;</h2>" in text
+    assert "<code>f(&lt;)</code>" in text
+    assert "`" not in text
     assert text.count("<table>") == 2
+    assert "<th>processes</th>" in text
+    assert "pro-" not in text  # divided for the terminal alone
     assert "1.90±" in text
+
+
+def test_a_table_that_is_too_wide_scrolls_in_its_box():
+    step = {"number": 6, "title": "", "rows": [library("x", 0.1)], "sentence": "so"}
+    text = page("A title", [], [step], None)
+    assert '<div class="wide" tabindex="0"><table>' in text
+    box = text.partition(".wide {")[2].partition("}")[0]
+    assert "overflow-x: auto" in box
+    assert box.count(" scroll") == box.count(" local") == 2  # a shadow at each end, and its cover
+
+
+def test_figures_keep_their_places_in_the_page():
+    # A space is narrower than a digit, unless it is one that is as wide.
+    assert page_module._padded("1.0± 2.5") == "1.0±\u20072.5"
+    assert page_module._padded("310.0    ") == "310.0" + 4 * "\u2007"
+    assert page_module._padded("no other CPU was free") == "no other CPU was free"

@@ -14,7 +14,7 @@ TWO, ONE, FREE = Machine(2, gil=True), Machine(1, gil=True), Machine(2, gil=Fals
 def figures(seconds, speedup, **more):
     row = {"seconds": seconds, "seconds_low": 0.9 * seconds, "seconds_high": 1.1 * seconds}
     row |= {"speedup": speedup, "speedup_low": 0.95 * speedup, "speedup_high": 1.05 * speedup}
-    return {**row, **more}
+    return {**row, "base": seconds * speedup, **more}
 
 
 def bytecode(*speedups):
@@ -40,10 +40,7 @@ def processes(*works):
     start = {"work": "start", "workers": 2, "start": 0.31}
     return [
         start,
-        *(
-            figures(0.1, speedup, work="polyval", workers=2, sent=sent, here=0.05)
-            for sent, speedup in works
-        ),
+        *(figures(0.1, speedup, work="polyval", workers=2, sent=sent) for sent, speedup in works),
     ]
 
 
@@ -63,8 +60,8 @@ def kernel(held, released, limit, workers=2, seconds=0.1, **more):
     }
 
 
-def library(name, held, **more):
-    report = {"held": held, "speedup": 1.9, "limit": 1.95, "verdict": "released; scales: 1.9"}
+def library(name, held, speedup=1.9, limit=1.95, **more):
+    report = {"held": held, "speedup": speedup, "limit": limit, "verdict": "released; scales: 1.9"}
     return {"library": name, "call": "f", "report": report, "error": None, **more}
 
 
@@ -89,17 +86,17 @@ def without_gil(gil, bytecode, held, lost):
         (1, bytecode(1.0), ONE, "one CPU only"),
         (1, bytecode(1.0), TWO, "One thread alone shows no speedup"),
         (1, [], TWO, "Nothing was measured"),
-        (2, counter(), TWO, "Without the lock, 3% of the updates were lost; with it, none can be"),
-        (2, counter(released=2), TWO, "Without the lock, 2 updates were lost"),
+        (2, counter(), TWO, "lock, up to 3% of the updates were lost; with it, none can be"),
+        (2, counter(released=2), TWO, "Without the lock, up to 2 updates were lost"),
         (2, counter(released=0), TWO, "luck, and no guarantee; with it, none can be lost."),
         (
             2,
             counter(held=500),
             FREE,
-            "with it, too, 50% of the updates, since this Python has none.",
+            "with it, too, up to 50% of the updates, since this Python has none.",
         ),
         (2, counter(private=0.4), TWO, "2.5 times slower than one counter with the GIL held"),
-        (3, waiting(7.8), TWO, "8 requests at once were answered 7.80 times as fast as one after"),
+        (3, waiting(8.0), TWO, "8 requests at once were answered 8.00 times as fast as one after"),
         (3, waiting(2.0), TWO, "could have been 8 times. Is the machine busy"),
         (4, processes(), TWO, "To start 2 processes took 310 ms."),
         (
@@ -126,6 +123,17 @@ def without_gil(gil, bytecode, held, lost):
         (5, [kernel(1.8, 1.8, 1.9)], FREE, "This Python has no GIL"),
         (5, [kernel(1, 1, 1, workers=1)], TWO, "One worker alone shows no speedup"),
         (5, [kernel(1, 1, 1, workers=1)], ONE, "one CPU only"),
+        (5, [kernel(1.0, 1.91, 1.9)], TWO, f"1.00 times. {story.ABOVE}"),
+        (5, [kernel(1.0, 1.9, 1.95), kernel(1.0, 2.6, 1.9)], TWO, f"measure again. {story.ABOVE}"),
+        (5, [kernel(1.9, 1.8, 1.85)], FREE, f"at once as well. {story.ABOVE}"),
+        (5, [kernel(1.0, 1.1, 1.05)], TWO, f"busy with other work? {story.ABOVE}"),
+        (5, [kernel(1.0, 2.0, 1.9, seconds=1e-4)], TWO, f"too little work to share. {story.ABOVE}"),
+        (
+            6,
+            [library("numpy", 0.01, 2.01, 2.0)],
+            TWO,
+            f"the call. {story.ABOVE} `gilfree",
+        ),
         (6, [library("numpy", 0.01), library("numba", 0.0)], TWO, "numpy and numba held the GIL"),
         (6, [library("numpy", 0.01), library("pandas", 0.5)], TWO, "; pandas for 50% of it."),
         (6, [library("pandas", None)], TWO, "could not be seen"),
@@ -138,7 +146,7 @@ def without_gil(gil, bytecode, held, lost):
             FREE,
             "bytecode was 1.00 times and the held loop 1.01 times as fast as on one; without it, "
             "1.90 and 1.95 times. The counter that relied on the GIL lost no updates with it, and "
-            "40% of the updates without.",
+            "up to 40% of the updates without.",
         ),
         (7, [without_gil(True, 1.0, 1.0, 0)], FREE, "Nothing was measured"),
     ],
@@ -167,12 +175,55 @@ def test_a_kernel_has_a_line_for_each_number_of_workers_but_one():
 
 
 @pytest.mark.parametrize(
-    ("values", "text"),
-    [
-        ((0.5, 0.4, 0.6), "0.50±0.10"),
-        ((12.34, 12, 13), "12.3±0.5"),
-        ((345.6, 345, 349), "346±2"),
-    ],
+    ("released", "limit", "doubted"),
+    [(1.9, 1.9, 0), (1.904, 1.9, 0), (1.91, 1.9, 1), (1.8, 1.9, 0)],
 )
-def test_a_spread_has_three_digits(values, text):
-    assert story.spread(*values) == text
+def test_what_is_shown_above_the_limit_is_doubted(released, limit, doubted):
+    said = story.sentence(5, [kernel(1.0, released, limit)], TWO)
+    assert said.count(story.ABOVE) == doubted
+    assert ("101%" in said) == doubted
+    report = [library("numpy", 0.01, released, limit)]
+    assert story.sentence(6, report, TWO).count(story.ABOVE) == doubted
+
+
+def test_a_line_of_fewer_workers_above_the_limit_is_doubted_too():
+    row = kernel(1.0, 1.9, 1.95, workers=4)
+    assert story.ABOVE not in story.sentence(5, [row], TWO)
+    for figures in row["rows"]:
+        if (figures["mode"], figures["workers"]) == ("bytecode", 2):
+            figures["speedup"] = 2.1
+    assert story.ABOVE in story.sentence(5, [row], TWO)
+
+
+@pytest.mark.parametrize(
+    ("alone", "together"), [(0.01564, 0.01696), (0.8314, 0.1224), (0.00796, 0.518), (1e-4, 2e-3)]
+)
+def test_who_divides_the_times_shown_finds_the_speedup_shown(alone, together):
+    rows = [figures(alone, 1.0, workers=1), figures(together, alone / together, workers=2)]
+    one, two = story.STORIES[1].cells(rows)
+    times, speedup = [line[1].partition("±")[0] for line in (one, two)], two[2].partition("±")[0]
+    assert f"{float(times[0]) / float(times[1]):.2f}" == speedup
+    start = {"work": "start", "workers": 2, "start": 1.0}
+    work = figures(together, alone / together, work="polyval", workers=2, sent=9)
+    _, (_, _, here, there, speedup) = story.STORIES[4].cells([start, work])
+    ratio = float(here) / float(there.partition("±")[0])
+    assert f"{ratio:.2f}" == speedup.partition("±")[0]
+    assert story._times(ratio) in story.sentence(4, [start, work], TWO)
+
+
+def test_the_points_of_a_column_are_below_each_other():
+    rows = [figures(seconds, 1.0, workers=1) for seconds in (0.00975, 0.0163, 0.0999)]
+    rows[1] |= {"seconds_low": 0.010, "seconds_high": 0.040}
+    column = [line[1] for line in story.STORIES[1].cells(rows)]
+    assert column == ["9.75± 0.98", "16.30±15.00", "99.90± 9.99"]  # and justified to the right
+    start = {"work": "start", "workers": 2, "start": 0.31}
+    cells = story.STORIES[4].cells([start, figures(0.1, 2.0, work="x", workers=2, sent=9)])
+    assert [line[3] for line in cells] == ["310   ", "100±10"]
+
+
+@pytest.mark.parametrize(
+    ("times", "decimals"),
+    [([0.5], 2), ([9.75, 16.3], 2), ([12.3], 1), ([345.6], 0), ([7.96, 518.0], 1), ([], 0)],
+)
+def test_times_have_three_digits(times, decimals):
+    assert story._decimals(times) == decimals

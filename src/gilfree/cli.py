@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import functools
 import io
+import itertools
 import json
 import os
 import sys
+import textwrap
+import time
 import zipfile
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
@@ -19,7 +23,7 @@ from numpy.typing import NDArray
 
 import gilfree
 from gilfree import files, kernels, story
-from gilfree.compare import MOST_PROCESSES, environment, workload
+from gilfree.compare import MOST_PROCESSES, cpu_model, environment, workload
 from gilfree.demo import STEPS, Setting, findings
 from gilfree.explain import explain, names
 from gilfree.gil_report import GilReport
@@ -37,8 +41,20 @@ class UsageError(Exception):
     """Something the user can put right; its text is one line."""
 
 
+class _Help(argparse.RawDescriptionHelpFormatter):
+    """Leaves the lines of an epilog as they are; a description, of one line, is wrapped."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        if "\n" in text:
+            return super()._fill_text(text, width, indent)
+        return textwrap.fill(text, width, initial_indent=indent, subsequent_indent=indent)
+
+
 class _Parser(argparse.ArgumentParser):
     """Says what was wrong in one line, without the usage before it."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(formatter_class=_Help, **options)
 
     def error(self, message: str) -> NoReturn:
         raise UsageError(message)
@@ -51,7 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # where the terminal knows no × or ±
     try:
-        options = _parser().parse_args(arguments or ["demo"])
+        options = _parser().parse_args(arguments or ["--help"])
         status = options.run(options)
         sys.stdout.flush()
     except (UsageError, NoSamplerError) as error:
@@ -69,17 +85,23 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="gilfree", description=(gilfree.__doc__ or "").split("\n")[0])
-    parser.add_argument("--version", action="version", version=f"gilfree {gilfree.__version__}")
-    commands = parser.add_subparsers(
-        title="commands", description="By default, demo.", metavar="COMMAND", required=True
+    parser = _Parser(
+        prog="gilfree",
+        description=(gilfree.__doc__ or "").split("\n")[0],
+        epilog=_examples(
+            "gilfree demo --quick",
+            'gilfree probe -s "import numpy as np; x = np.random.rand(10**6)" "np.sort(x)"',
+        ),
     )
+    parser.add_argument("--version", action="version", version=f"gilfree {gilfree.__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     demo = commands.add_parser(
         "demo",
         help="what is said about the GIL, measured on this machine",
         description="Measure what is said about the GIL, in seven steps: "
         + "; ".join(f"{step.number}. {step.title}" for step in STEPS)
         + ".",
+        epilog=_examples("gilfree demo --only 3,5 --plot gil.png") + _statuses(),
     )
     demo.add_argument(
         "--quick",
@@ -107,6 +129,11 @@ def _parser() -> argparse.ArgumentParser:
         help="does this statement release the GIL, and will threads help?",
         description="Run a statement many times, also on several threads at once, and tell whether "
         "it releases the GIL. Arguments are those of python -m timeit.",
+        epilog=_examples('gilfree probe --max-held 0.1 -s "import zlib" "zlib.crc32(bytes(10**8))"')
+        + _statuses(
+            "the GIL was held for more than --max-held, or the output could not be written",
+            "an argument is wrong, or the statement raised an exception",
+        ),
     )
     probe.add_argument(
         "-s",
@@ -130,6 +157,7 @@ def _parser() -> argparse.ArgumentParser:
         "survey",
         help="the probe over many calls of well-known libraries",
         description="Probe a choice of calls of each library that is installed.",
+        epilog=_examples("gilfree survey numpy scipy --markdown") + _statuses(),
     )
     survey.add_argument(
         "library",
@@ -146,12 +174,29 @@ def _parser() -> argparse.ArgumentParser:
         help="how a kernel releases the GIL: in Cython, in the C made of it, and by hand",
         description="Show the two entry points of a kernel in Cython, the C that the installed "
         "Cython makes of the released one, and the same with CPython's macros.",
+        epilog=_examples("gilfree explain histogram") + _statuses(),
     )
     explain.add_argument(
         "name", metavar="NAME", nargs="?", help="a kernel; without it, all are listed"
     )
     explain.set_defaults(run=_explain)
     return parser
+
+
+def _examples(*lines: str) -> str:
+    """Return the part of a help text that says what to type."""
+    heading = "example" if len(lines) == 1 else "examples"
+    return "".join([f"{heading}:\n", *(f"  {line}\n" for line in lines)])
+
+
+def _statuses(
+    failed: str = "the output could not be written",
+    wrong: str = "an argument is wrong, or a package is missing",
+) -> str:
+    """Return the part of a help text that says what the exit statuses mean."""
+    meanings = {0: "done", 1: failed, 2: wrong, 130: "interrupted by Ctrl-C"}
+    lines = (f"  {status:>3}  {meaning}\n" for status, meaning in meanings.items())
+    return "".join(["\nexit status:\n", *lines])
 
 
 def _share(text: str) -> float:
@@ -214,8 +259,9 @@ def _demo(options: argparse.Namespace) -> int:
     _check_input(options.input, setting)
     with contextlib.closing(setting):
         for step in steps:
-            with _progress(len(step.parts(setting))) as on_part:
-                rows, complete = findings(step, setting, on_part)
+            with _progress() as show:
+                name = f"{step.number}. {step.title}"
+                rows, complete = findings(step, setting, functools.partial(show, name))
             machine = story.Machine(usable_cpus(), gil_enabled())
             sentence = story.sentence(step.number, rows, machine)
             done.append(
@@ -271,13 +317,20 @@ def _write_files(options: argparse.Namespace, steps: list[Row], quick: bool) -> 
     rows = next((step["rows"] for step in steps if step["number"] == 5), None)
     if options.plot:
         plot = _plot()
-        files.write(options.plot, plot.picture(rows, ", ".join(about), plot.form_of(options.plot)))
+        picture = plot.picture(rows, ", ".join(about), plot.form_of(options.plot))
+        _write(options.plot, picture)
     if options.html:
         from gilfree.page import page
 
-        picture = rows and _plot().picture(rows, "", "svg")
-        text = page("What the GIL costs, and what releasing it buys", about, steps, picture)
-        files.write(options.html, text.encode())
+        about.append(f"{time.strftime('%Y-%m-%d')}, {cpu_model()}")
+        drawn = rows and _plot().picture(rows, "", "svg")
+        text = page("What the GIL costs, and what releasing it buys", about, steps, drawn)
+        _write(options.html, text.encode())
+
+
+def _write(path: str, content: bytes) -> None:
+    files.write(path, content)
+    print(f"gilfree: wrote {path}", file=sys.stderr)
 
 
 def _about(report: Any, quick: bool) -> list[str]:
@@ -339,8 +392,10 @@ def _survey(options: argparse.Namespace) -> None:
         msg = f"unknown library {unknown[0]!r}: choose from {', '.join(LIBRARIES)}"
         raise UsageError(msg)
     libraries = list(dict.fromkeys(options.library)) or list(LIBRARIES)
-    with _progress(len(calls_of(libraries))) as step:
-        result = survey(libraries, on_call=step)
+    calls = len(calls_of(libraries))
+    looked_at = itertools.count()
+    with _progress() as show:
+        result = survey(libraries, on_call=lambda name: show(name, next(looked_at) / calls))
     if report is None:
         print(json.dumps(result.to_dict(), indent=2))
     elif options.markdown:
@@ -358,8 +413,8 @@ def _explain(options: argparse.Namespace) -> None:
         return
     report = _report("")
     try:
-        with _progress(1) as step:
-            step("Cython")
+        with _progress() as show:
+            show("Cython", 0.0)
             parts = explain(options.name)
     except (ValueError, RuntimeError) as error:
         raise UsageError(error) from error
@@ -411,10 +466,10 @@ def _plot() -> Any:
     return plot
 
 
-def _progress(total: int) -> AbstractContextManager[Callable[[str], object]]:
+def _progress() -> AbstractContextManager[Callable[[str, float], object]]:
     """Return a progress bar, where there is one to be had."""
     try:
         from gilfree.report import progress
     except ModuleNotFoundError:
-        return contextlib.nullcontext(str)
-    return progress(total)
+        return contextlib.nullcontext(lambda *_: None)
+    return progress()

@@ -8,6 +8,10 @@ all share the memory.
 
 Every round runs each way once, in turn, and a speedup is the median of the ratios within the
 rounds. So a machine that slows down for a while slows down both sides of each ratio.
+
+Threads and processes that were just woken share a CPU for some milliseconds, and that is no picture
+of what they reach. So whatever is to run at once is awake before it is clocked, each on a CPU of
+its own.
 """
 
 from __future__ import annotations
@@ -25,21 +29,25 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
+from threading import BrokenBarrierError
 from typing import IO, Any, Literal, Self, TypeAlias, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gilfree import bytecode, kernels
+from gilfree._flag import StartLine
 from gilfree.build import build_info
 from gilfree.gil_report import readable_time
-from gilfree.pool import gil_enabled, usable_cpus, whole_number
+from gilfree.pool import Pool, gil_enabled, usable_cpus, whole_number
 
 Mode: TypeAlias = Literal["bytecode", "held", "released", "executor", "limit"]
 MODES: tuple[Mode, ...] = get_args(Mode)
 MOST_PROCESSES = 64
-# Short calls are repeated for so long, or else they would measure how processes are woken up.
-SHORTEST_SECONDS = 20e-3
+# Short calls are repeated for so long: in less, one turn of another program is most of the time.
+SHORTEST_SECONDS = 25e-3
+# So long do those spin that are to run at once, before they are clocked.
+AWAKE_SECONDS = 1e-3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -124,7 +132,7 @@ class Comparison:
             "limit": "limit",
         }
         lines = [
-            f"{self.kernel}: median of {self.repeat} rounds, and speedup over one worker",
+            f"{self.kernel}: medians of {self.repeat} rounds: time, speedup over one worker",
             "".join([f"{'workers':>7}", *(f"{headings[mode]:>15}" for mode in self.modes)]),
         ]
         for workers in self.workers:
@@ -192,14 +200,15 @@ def compare(
 
     call = functools.partial(kernel, *args, **kwargs)
     call(workers=1)  # complains of wrong arguments before a process is started
-    calls = max(1, round(SHORTEST_SECONDS / _seconds(lambda: call(workers=1))))
+    calls = _calls_of_a_round(lambda: call(workers=1))
     loop = getattr(bytecode, name)(*args, **kwargs)
     with _Processes(most, name, args, kwargs) as processes, ThreadPoolExecutor(most) as threads:
+        loops = _calls_of_a_round(lambda: bytecode.run(loop, threads, 1))
         run: dict[Mode, Callable[[int], float]] = {
-            "bytecode": lambda n: _seconds(lambda: bytecode.run(loop, threads, n)),
-            "held": lambda n: _seconds(lambda: call(workers=n, nogil=False), calls),
-            "released": lambda n: _seconds(lambda: call(workers=n), calls),
-            "executor": lambda n: _seconds(lambda: call(workers=n, executor=executor)),
+            "bytecode": lambda n: seconds(lambda: bytecode.run(loop, threads, n), loops),
+            "held": lambda n: seconds(lambda: call(workers=n, nogil=False), calls),
+            "released": lambda n: seconds(lambda: call(workers=n), calls),
+            "executor": lambda n: seconds(lambda: call(workers=n, executor=executor)),
             "limit": lambda n: processes.seconds(calls, n),
         }
         if executor is None:
@@ -207,6 +216,8 @@ def compare(
         ways: dict[tuple[Mode, int], list[float]] = {(m, n): [] for n in counts for m in run}
         for number in range(repeat + 1):
             for (mode, n), times in ways.items():
+                if mode in ("bytecode", "held", "released"):
+                    wake(n, threads if mode == "bytecode" else None)
                 taken = run[mode](n)
                 if number:
                     times.append(taken)
@@ -220,12 +231,35 @@ def compare(
     return Comparison(name, repeat, environment(), tuple(rows))
 
 
-def _seconds(call: Callable[[], object], calls: int = 1) -> float:
+def _calls_of_a_round(call: Callable[[], object]) -> int:
+    alone = min(seconds(call) for _ in range(3))  # one of them may be interrupted by others' work
+    return max(1, round(SHORTEST_SECONDS / alone))
+
+
+def seconds(call: Callable[[], object], calls: int = 1) -> float:
     """Return what one of so many calls takes."""
     start = time.perf_counter()
     for _ in range(calls):
         call()
     return (time.perf_counter() - start) / calls
+
+
+def wake(workers: int, threads: ThreadPoolExecutor | None = None) -> None:
+    """Have so many threads awake, each on a CPU of its own: of gilfree's own pool, or of `threads`.
+
+    Those of the pool stay awake long enough to be found so by a kernel that is called next.
+    """
+    if workers < 2:
+        return  # the caller is awake
+    line = StartLine(workers)
+    with contextlib.suppress(
+        BrokenBarrierError
+    ):  # not all could start: the kernel does without, too
+        if threads is None:
+            each = ((AWAKE_SECONDS, 1.0),) * workers
+            Pool(workers).run(line.wait, each, lambda _: None)
+        else:
+            list(threads.map(lambda _: line.wait(AWAKE_SECONDS, 1.0), range(workers)))
 
 
 def worker_counts(most: int) -> list[int]:
@@ -258,6 +292,15 @@ def environment() -> dict[str, Any]:
         "build": build_info(),
         "platform": platform.platform(terse=True),
     }
+
+
+def cpu_model() -> str:
+    """Return what the maker of the CPU calls it, as far as the system tells."""
+    with contextlib.suppress(OSError), open("/proc/cpuinfo") as lines:  # Linux
+        for line in lines:
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
 
 
 def workload(name: str, data: NDArray[Any] | None = None) -> tuple[Any, ...]:
@@ -305,9 +348,9 @@ class _Processes:
     def __enter__(self) -> Self:
         command = [sys.executable, "-P", "-c", "from gilfree.compare import _serve; _serve()"]
         try:
-            for _ in range(self._count):
+            for number in range(self._count):
                 child = subprocess.Popen(
-                    command,
+                    [*command, str(number)],
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     env=same_imports(),
@@ -326,9 +369,11 @@ class _Processes:
     def seconds(self, calls: int, count: int) -> float:
         """Let the first `count` processes run at once; return seconds, first to last, per call."""
         children = self._children[:count]
+        # All processes of a machine have the clock in common, and none starts before all are told.
+        order = f"{calls} {time.perf_counter() + AWAKE_SECONDS}\n".encode()
         with contextlib.suppress(BrokenPipeError):  # it says nothing then, either
             for child in children:
-                _pipe(child.stdin).write(b"%d\n" % calls)
+                _pipe(child.stdin).write(order)
                 _pipe(child.stdin).flush()
         times = [_pipe(child.stdout).readline().split() for child in children]
         if not all(times):
@@ -362,14 +407,28 @@ def _pipe(stream: IO[bytes] | None) -> IO[bytes]:
 
 
 def _serve() -> None:
-    """Be one of the processes: read the work, then do it as often as each line says."""
+    """Be one of the processes: read the work, then do it as often as each line says, and when."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    number = int(sys.argv[1])
     with contextlib.suppress(EOFError):  # the parent has gone
         name, args, kwargs = pickle.load(sys.stdin.buffer)  # noqa: S301  our own parent wrote it
         kernel = getattr(kernels, name)
         for line in sys.stdin.buffer:
+            calls, moment = line.split()
+            _await(float(moment), number)
             start = time.perf_counter()
-            for _ in range(int(line)):
+            for _ in range(int(calls)):
                 kernel(*args, **kwargs, workers=1)
             sys.stdout.write(f"{start} {time.perf_counter()}\n")
             sys.stdout.flush()
+
+
+def _await(moment: float, number: int) -> None:
+    """Spin until a moment, on another CPU than processes of other numbers, as at a `StartLine`."""
+    usual = os.sched_getaffinity(0) if hasattr(os, "sched_setaffinity") else set()
+    if usual:
+        os.sched_setaffinity(0, [sorted(usual)[number % len(usual)]])
+    while time.perf_counter() < moment:
+        pass
+    if usual:
+        os.sched_setaffinity(0, usual)

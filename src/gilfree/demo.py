@@ -2,6 +2,9 @@
 
 A step has parts. Each part is measured by itself and gives rows of plain numbers, so that what was
 finished can be shown when somebody interrupts. `gilfree.story` says what the rows mean.
+
+A speedup of steps 1 to 4 is the ratio of two medians, for the medians stand beside it and whoever
+divides them should find the same; its spread is that of the ratios within the rounds.
 """
 
 from __future__ import annotations
@@ -9,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
+import itertools
 import json
 import pickle
 import signal
@@ -28,12 +32,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gilfree import _kernels, bytecode, kernels
-from gilfree.compare import compare, quartiles, same_imports, worker_counts, workload
+from gilfree._flag import StartLine
+from gilfree.compare import (
+    AWAKE_SECONDS,
+    SHORTEST_SECONDS,
+    compare,
+    quartiles,
+    same_imports,
+    seconds,
+    wake,
+    worker_counts,
+    workload,
+)
 from gilfree.pool import gil_enabled, usable_cpus
 from gilfree.probe import NoSamplerError, look_passively
 from gilfree.survey import calls_of, look
 
 Row: TypeAlias = dict[str, Any]
+# Called with how much of the whole is done, from 0 to 1.
+Progress: TypeAlias = Callable[[float], object]
 
 # One call of each library; there are many more in `gilfree survey`.
 CALLS = {"numpy": "np.sort", "pandas": "s.rolling.mean", "numba": "njit, nogil=True"}
@@ -108,90 +125,125 @@ class Step:
     number: int
     title: str
     parts: Callable[[Setting], Sequence[str]]
-    measure: Callable[[Setting, str], list[Row]]
+    measure: Callable[[Setting, str, Progress], list[Row]]
 
 
-def findings(
-    step: Step, setting: Setting, on_part: Callable[[str], object] = str
-) -> tuple[list[Row], bool]:
+def findings(step: Step, setting: Setting, on_progress: Progress = bool) -> tuple[list[Row], bool]:
     """Measure a step; return its rows, and whether they are all: Ctrl-C ends it early."""
     rows: list[Row] = []
+    parts = step.parts(setting)
+
+    def on_part(number: int, done: float) -> None:
+        on_progress((number + done) / len(parts))
+
     try:
-        for part in step.parts(setting):
-            on_part(part)
-            rows += step.measure(setting, part)
+        for number, part in enumerate(parts):
+            rows += step.measure(setting, part, functools.partial(on_part, number))
+            on_part(number, 1.0)
     except KeyboardInterrupt:
         return rows, False
     return rows, True
 
 
-def _clock(ways: Mapping[Any, Callable[[], object]], rounds: int) -> dict[Any, list[float]]:
-    """Run each way once in each round, in turn, after a round that is not counted."""
-    seconds: dict[Any, list[float]] = {way: [] for way in ways}
+def _clock(
+    ways: Mapping[Any, Callable[[], float]], rounds: int, on_progress: Progress
+) -> dict[Any, list[float]]:
+    """Run each way once in each round, in turn, after a round that is not counted.
+
+    A way returns the seconds that it took, without what it takes to get ready.
+    """
+    taken: dict[Any, list[float]] = {way: [] for way in ways}
     for number in range(rounds + 1):
         for way, run in ways.items():
-            start = time.perf_counter()
-            run()
+            one = run()
             if number:
-                seconds[way].append(time.perf_counter() - start)
-    return seconds
+                taken[way].append(one)
+        on_progress((number + 1) / (rounds + 1))
+    return taken
 
 
 def _figures(times: Sequence[float], base: Sequence[float]) -> Row:
-    """Return median and quartiles of times, and of how much faster they are than others."""
+    """Return the median of times and that of what they are compared with, the ratio, the spread."""
     ratios = [other / own for own, other in zip(times, base, strict=True)]
-    row: Row = {}
-    for name, values in ("seconds", times), ("speedup", ratios):
-        row[f"{name}_low"], row[name], row[f"{name}_high"] = quartiles(values)
-    return row
+    low, middle, high = quartiles(times)
+    speedup_low, _, speedup_high = quartiles(ratios)
+    return {
+        "seconds_low": low,
+        "seconds": middle,
+        "seconds_high": high,
+        "base": statistics.median(base),
+        "speedup_low": speedup_low,
+        "speedup_high": speedup_high,
+        "speedup": statistics.median(base) / middle,
+    }
 
 
 # ---------------------------------------------------------------- 1. bytecode on threads
 
 
-def _bytecode(setting: Setting, _: str) -> list[Row]:
-    loop = bytecode.sum_of_squares(np.arange(100_000 if setting.quick else 400_000))
+def _bytecode(setting: Setting, _: str, on_progress: Progress) -> list[Row]:
+    loop = bytecode.sum_of_squares(np.arange(400_000))
+    times = 3 if setting.quick else 8
     counts = worker_counts(setting.workers)
     with ThreadPoolExecutor(setting.workers) as threads:
-        ways = {n: functools.partial(bytecode.run, loop, threads, n) for n in counts}
-        seconds = _clock(ways, setting.rounds)
-    return [{"workers": n, **_figures(seconds[n], seconds[1])} for n in counts]
+
+        def run(workers: int) -> float:
+            wake(workers, threads)
+            return times * seconds(lambda: bytecode.run(loop, threads, workers), times)
+
+        ways = {n: functools.partial(run, n) for n in counts}
+        taken = _clock(ways, setting.rounds, on_progress)
+    return [{"workers": n, **_figures(taken[n], taken[1])} for n in counts]
 
 
 # ---------------------------------------------------------------- 2. a counter that threads share
 
 
-def _counter(setting: Setting, _: str) -> list[Row]:
-    times = 5_000_000 if setting.quick else 20_000_000
+def _counter(setting: Setting, _: str, on_progress: Progress) -> list[Row]:
+    # So much that the threads meet even where other programs take turns on the same CPUs; where
+    # they meet all the time, it takes 20 times as long as it does alone.
+    times = 20_000_000 if setting.quick else 100_000_000
     workers = max(setting.workers, 2)  # a race takes two
     counter = np.zeros(1, np.int64)
-    lost: dict[str, list[int]] = {}
+    counts: dict[str, Callable[[], Any]] = {
+        "held": functools.partial(_kernels.count_gil, counter, times),
+        "released": functools.partial(_kernels.count_nogil, counter, times),
+        "private": functools.partial(_kernels.count_private_nogil, times),
+    }
+    lost: dict[str, list[int]] = {way: [] for way in counts}
 
-    def add_up(way: str, threads: Executor) -> None:
+    def add_up(way: str, threads: Executor) -> float:
         counter[0] = 0
-        if way == "private":
-            total = sum(threads.map(_kernels.count_private_nogil, [times] * workers))
-        else:
-            count = _kernels.count_gil if way == "held" else _kernels.count_nogil
-            list(threads.map(count, [counter] * workers, [times] * workers))
-            total = int(counter[0])
-        lost.setdefault(way, []).append(times * workers - total)
+        own_counts, taken = _at_once(counts[way], workers, threads)
+        total = sum(own_counts) if way == "private" else int(counter[0])
+        lost[way].append(times * workers - total)
+        return taken
 
     with ThreadPoolExecutor(workers) as threads:
-        ways = {
-            way: functools.partial(add_up, way, threads) for way in ("held", "released", "private")
-        }
-        seconds = _clock(ways, setting.rounds)
+        ways = {way: functools.partial(add_up, way, threads) for way in counts}
+        taken = _clock(ways, 3 if setting.quick else 5, on_progress)
     return [
         {
             "way": way,
             "workers": workers,
             "updates": times * workers,
-            "lost": statistics.median_low(lost[way]),
-            **_figures(seconds[way], seconds["held"]),
+            "lost": max(lost[way]),
+            **_figures(taken[way], taken["held"]),
         }
         for way in ways
     ]
+
+
+def _at_once(work: Callable[[], Any], workers: int, threads: Executor) -> tuple[list[Any], float]:
+    """Run work on so many threads that start together, awake; return results, and seconds."""
+    line = StartLine(workers)
+
+    def run(_: int) -> tuple[float, Any, float]:
+        line.wait(AWAKE_SECONDS, 60.0)
+        return time.perf_counter(), work(), time.perf_counter()
+
+    starts, results, ends = zip(*threads.map(run, range(workers)), strict=True)
+    return list(results), max(ends) - min(starts)
 
 
 # ---------------------------------------------------------------- 3. waiting
@@ -219,7 +271,7 @@ def _late_server(delay: float) -> Iterator[tuple[str, int]]:
             thread.join()
 
 
-def _waiting(setting: Setting, _: str) -> list[Row]:
+def _waiting(setting: Setting, _: str, on_progress: Progress) -> list[Row]:
     delay = 0.02 if setting.quick else 0.1
 
     def ask(address: tuple[str, int]) -> bytes:
@@ -229,12 +281,12 @@ def _waiting(setting: Setting, _: str) -> list[Row]:
     with _late_server(delay) as address, ThreadPoolExecutor(REQUESTS) as threads:
         addresses = [address] * REQUESTS
         ways = {
-            1: lambda: [ask(each) for each in addresses],
-            REQUESTS: lambda: list(threads.map(ask, addresses)),
+            1: lambda: seconds(lambda: [ask(each) for each in addresses]),
+            REQUESTS: lambda: seconds(lambda: list(threads.map(ask, addresses))),
         }
-        seconds = _clock(ways, 2)
+        taken = _clock(ways, 2, on_progress)
     return [
-        {"threads": n, "requests": REQUESTS, "delay": delay, **_figures(seconds[n], seconds[1])}
+        {"threads": n, "requests": REQUESTS, "delay": delay, **_figures(taken[n], taken[1])}
         for n in ways
     ]
 
@@ -255,7 +307,7 @@ class _Scales(Executor):
         return future
 
 
-def _on_processes(setting: Setting, part: str) -> list[Row]:
+def _on_processes(setting: Setting, part: str, on_progress: Progress) -> list[Row]:
     if part == "start":
         start = time.perf_counter()
         _ = setting.processes
@@ -264,15 +316,12 @@ def _on_processes(setting: Setting, part: str) -> list[Row]:
     scales = _Scales()
     kernel(*args, executor=scales)
     ways = {
-        "here": functools.partial(kernel, *args, workers=1),
-        "there": functools.partial(kernel, *args, executor=setting.processes),
+        "here": lambda: seconds(lambda: kernel(*args, workers=1)),
+        "there": lambda: seconds(lambda: kernel(*args, executor=setting.processes)),
     }
-    seconds = _clock(ways, 3 if setting.quick else 5)
-    figures = _figures(seconds["there"], seconds["here"])
-    here = statistics.median(seconds["here"])
-    return [
-        {"work": part, "workers": setting.workers, "sent": scales.sent, "here": here, **figures}
-    ]
+    taken = _clock(ways, 3 if setting.quick else 5, on_progress)
+    figures = _figures(taken["there"], taken["here"])
+    return [{"work": part, "workers": setting.workers, "sent": scales.sent, **figures}]
 
 
 def _work(setting: Setting, name: str) -> tuple[Any, ...]:
@@ -291,20 +340,25 @@ def _work(setting: Setting, name: str) -> tuple[Any, ...]:
 # ---------------------------------------------------------------- 5. C code that lets go
 
 
-def _kernel(setting: Setting, name: str) -> list[Row]:
+def _kernel(setting: Setting, name: str, on_progress: Progress) -> list[Row]:
     kernel, args = getattr(kernels, name), _work(setting, name)
 
-    def rounds_cost() -> float:
-        start = time.perf_counter()
-        kernel(*args, workers=1)
-        kernel(*args, executor=setting.processes)
-        return 2 * len(worker_counts(setting.workers)) * (time.perf_counter() - start)
+    def round_cost() -> float:
+        here = max(seconds(lambda: kernel(*args, workers=1)), SHORTEST_SECONDS)
+        there = seconds(lambda: kernel(*args, executor=setting.processes))
+        return (3 * here + there) * len(worker_counts(setting.workers))
 
     _ = setting.processes
     budget = QUICK_BUDGET if setting.quick else BUDGET
-    repeat = min(max(int(budget / rounds_cost()), 3), 15)
+    repeat = min(max(int(budget / round_cost()), 3), 15)
+    rounds = itertools.count(1)
     comparison = compare(
-        kernel, *args, workers=setting.workers, repeat=repeat, executor=setting.processes
+        kernel,
+        *args,
+        workers=setting.workers,
+        repeat=repeat,
+        executor=setting.processes,
+        on_round=lambda: on_progress(next(rounds) / repeat),
     )
     row = comparison.to_dict()
     del row["environment"]
@@ -325,7 +379,7 @@ def _held_share(call: Callable[[], Any], within: float) -> float | None:
 # ---------------------------------------------------------------- 6. libraries
 
 
-def _library(_: Setting, library: str) -> list[Row]:
+def _library(_: Setting, library: str, __: Progress) -> list[Row]:
     (call,) = (call for call in calls_of([library]) if call.name == CALLS[library])
     entry = look(call)
     return [
@@ -346,7 +400,7 @@ def _libraries(_: Setting) -> list[str]:
 # ---------------------------------------------------------------- 7. without a GIL
 
 
-def _without_gil(setting: Setting, part: str) -> list[Row]:
+def _without_gil(setting: Setting, part: str, _: Progress) -> list[Row]:
     """Run steps 1, 2 and 5 once more, with the GIL switched on or off from the start."""
     switch = f"gil={int(part == 'with a GIL')}"
     command = [sys.executable, "-P", "-X", switch, "-m", "gilfree", "demo"]

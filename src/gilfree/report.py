@@ -10,6 +10,7 @@ from typing import Any
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console, Group, RenderableType
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.syntax import Syntax
 from rich.table import Table
@@ -178,26 +179,21 @@ def console() -> Console:
 
 
 @contextlib.contextmanager
-def progress(total: int) -> Iterator[Callable[[str], None]]:
+def progress() -> Iterator[Callable[[str, float], None]]:
     """Show a progress bar on standard error, if that is a terminal.
 
-    Yields a function to call with the name of the step before each of `total` steps.
+    Yields a function to call with what is being done, and how much of the whole is done, from 0
+    to 1.
     """
     bar = Progress(
-        TextColumn("{task.description:<16}"),
-        BarColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=None),
         TimeRemainingColumn(),
         console=Console(stderr=True),
+        expand=True,
         transient=True,
         disable=not Console(stderr=True).is_terminal,
     )
     with bar:
-        task = bar.add_task("", total=total)
-        started = False
-
-        def step(name: str) -> None:
-            nonlocal started
-            bar.update(task, description=name, advance=1 if started else 0)
-            started = True
-
-        yield step
+        task = bar.add_task("", total=1.0)
+        yield lambda name, done: bar.update(task, description=escape(name), completed=done)

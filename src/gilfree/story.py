@@ -21,6 +21,10 @@ NONE, SOME = 1.15, 1.2
 NOTHING = "Nothing was measured."
 BUSY = "Is the machine busy with other work?"
 DOUBT = "the machine was busy with other work, so measure again."
+ABOVE = (
+    "What is above the limit is not better than the machine: that was busy with other work, or its "
+    "limit was measured too low."
+)
 LITTLE = 1e-3  # seconds
 ONE_CPU = "This process may use one CPU only, so nothing can run at the same time here."
 
@@ -40,35 +44,92 @@ class Story:
     Attributes
     ----------
     columns : tuple of (str, callable)
-        The heading of each column, in one line or two, and the text of its cell in a row.
+        The heading of each column, in one line or two, and its cell in a row: text, or a figure.
     lines : callable
         Split a row of the step into rows of the table.
     sentence : callable
         Say what the rows mean.
     """
 
-    columns: tuple[tuple[str, Callable[[Row], str]], ...]
+    columns: tuple[tuple[str, Callable[[Row], str | Figure]], ...]
     sentence: Callable[[Sequence[Row], Machine], str]
     lines: Callable[[Row], list[Row]] = lambda row: [row]
 
     def cells(self, rows: Sequence[Row]) -> list[list[str]]:
         """Return the texts of the table."""
-        lines = [line for row in rows for line in self.lines(row)]
-        return [[cell(line) for _, cell in self.columns] for line in lines]
+        lines = [line for row in _as_shown(rows) for line in self.lines(row)]
+        columns = [_aligned([cell(line) for line in lines]) for _, cell in self.columns]
+        return [list(line) for line in zip(*columns, strict=True)]
 
 
-def spread(middle: float, low: float, high: float) -> str:
-    """Return a median and half the interquartile range, to hundredths or three digits."""
-    digits = min(2, max(0, 2 - math.floor(math.log10(middle))))
-    return f"{middle:.{digits}f}±{(high - low) / 2:.{digits}f}"
+@dataclasses.dataclass(frozen=True)
+class Figure:
+    """A number in a column and, if it is a median, half the interquartile range."""
+
+    value: float
+    spread: float | None = None
+    decimals: int = 2
 
 
-def _ms(row: Row, name: str = "seconds") -> str:
-    return spread(*(row[f"{name}{end}"] * 1e3 for end in ("", "_low", "_high")))
+def _aligned(cells: Sequence[str | Figure]) -> list[str]:
+    """Return the texts of a column, with the points of all its figures below each other."""
+    spreads = [
+        f"{cell.spread:.{cell.decimals}f}"
+        for cell in cells
+        if isinstance(cell, Figure) and cell.spread is not None
+    ]
+    width = max(map(len, spreads), default=-1)
+
+    def text(cell: str | Figure) -> str:
+        if isinstance(cell, str):
+            return cell
+        end = "" if cell.spread is None else f"±{cell.spread:>{width}.{cell.decimals}f}"
+        return f"{cell.value:.{cell.decimals}f}{end:{width + 1}}"
+
+    return [text(cell) for cell in cells]
 
 
-def _speedup(row: Row) -> str:
-    return spread(row["speedup"], row["speedup_low"], row["speedup_high"])
+TIMES = "seconds", "base", "start"
+
+
+def _as_shown(rows: Sequence[Row]) -> list[Row]:
+    """Settle to how many decimals times are shown, and divide them as they are shown.
+
+    So whoever divides two of them finds the speedup that stands beside them.
+    """
+    decimals = _decimals([row[name] * 1e3 for row in rows for name in TIMES if row.get(name)])
+
+    def shown(row: Row) -> Row:
+        if "base" not in row:
+            return {**row, "decimals": decimals}
+        own, base = (round(row[name] * 1e3, decimals) for name in ("seconds", "base"))
+        return {**row, "decimals": decimals, "speedup": base / own if own else row["speedup"]}
+
+    return [shown(row) for row in rows]
+
+
+def _decimals(times: Sequence[float]) -> int:
+    """Return how many decimals to show: three digits of the least, five of the greatest."""
+    if not times:
+        return 0
+    most = 2 if max(times) < 100 else 1
+    return min(most, max(0, 2 - math.floor(math.log10(min(times)))))
+
+
+def _ms(row: Row, name: str = "seconds") -> Figure:
+    return _figure(row, name, 1e3, row["decimals"])
+
+
+def _speedup(row: Row) -> Figure:
+    return _figure(row, "speedup")
+
+
+def _figure(row: Row, name: str, unit: float = 1.0, decimals: int = 2) -> Figure:
+    """Return what a row has of this name, with its spread where it has quartiles."""
+    spread = None
+    if f"{name}_low" in row:
+        spread = (row[f"{name}_high"] - row[f"{name}_low"]) / 2 * unit
+    return Figure(row[name] * unit, spread, decimals)
 
 
 def _times(speedup: float) -> str:
@@ -88,7 +149,7 @@ def sentence(number: int, rows: Sequence[Row], machine: Machine) -> str:
     """Say what the rows of a step mean."""
     if not rows and number not in MAY_BE_EMPTY:
         return NOTHING
-    return STORIES[number].sentence(rows, machine)
+    return STORIES[number].sentence(_as_shown(rows), machine)
 
 
 # ---------------------------------------------------------------- 1 to 4
@@ -139,9 +200,11 @@ def _counter(rows: Sequence[Row], machine: Machine) -> str:
 
 
 def _lost(row: Row) -> str:
-    """Return how many updates were lost: a share where that says something."""
+    """Return how many updates were lost at most: a share where that says something."""
     share = row["lost"] / row["updates"]
-    return f"{share:.0%} of the updates" if share >= 0.01 else f"{row['lost'] or 'no'} updates"
+    if not row["lost"]:
+        return "no updates"
+    return f"up to {share:.0%} of the updates" if share >= 0.01 else f"up to {row['lost']} updates"
 
 
 def _waiting(rows: Sequence[Row], _: Machine) -> str:
@@ -201,8 +264,8 @@ def _kernel_lines(row: Row) -> list[Row]:
     ]
 
 
-def _way_cell(mode: str, form: Callable[[Row], str] = _speedup) -> Callable[[Row], str]:
-    def cell(line: Row) -> str:
+def _way_cell(mode: str, form: Callable[[Row], Figure] = _speedup) -> Callable[[Row], str | Figure]:
+    def cell(line: Row) -> str | Figure:
         figures = way(line, mode, line["workers"])
         return "" if figures is None else form(figures)
 
@@ -217,12 +280,18 @@ def share(value: float | None) -> str:
 def _kernels(rows: Sequence[Row], machine: Machine) -> str:
     many = worker_counts(rows[0])[-1]
     if many == 1:
-        return ONE_CPU if machine.cpus == 1 else "One worker alone shows no speedup."
-    speedups = {
-        mode: [figures["speedup"] for row in rows if (figures := way(row, mode, many))]
+        said = ONE_CPU if machine.cpus == 1 else "One worker alone shows no speedup."
+    else:
+        said = _kernels_on(rows, many, machine)
+    above = any(_above_limit(line) for row in rows for line in _kernel_lines(row))
+    return f"{said} {ABOVE}" if above else said
+
+
+def _kernels_on(rows: Sequence[Row], many: int, machine: Machine) -> str:
+    held, released, limit = (
+        [round(figures["speedup"], 2) for row in rows if (figures := way(row, mode, many))]
         for mode in ("held", "released", "limit")
-    }
-    released, held, limit = speedups["released"], speedups["held"], speedups["limit"]
+    )
     shares = [own / possible for own, possible in zip(released, limit, strict=True)]
     seen = (
         f"With the GIL released, {many} workers were {_range(released, '.2f')} times as fast as "
@@ -241,11 +310,21 @@ def _kernels(rows: Sequence[Row], machine: Machine) -> str:
     return seen
 
 
+def _above_limit(line: Row) -> bool:
+    """Tell whether a line of the table shows a speedup above the machine's limit."""
+    limit = way(line, "limit", line["workers"])
+    ways = ("bytecode", "executor", "held", "released")
+    speedups = [
+        figures["speedup"] for mode in ways if (figures := way(line, mode, line["workers"]))
+    ]
+    return limit is not None and round(max(speedups), 2) > round(limit["speedup"], 2)
+
+
 # ---------------------------------------------------------------- 6 and 7
 
 
-def _report_cell(name: str, form: Callable[[Any], str]) -> Callable[[Row], str]:
-    def cell(row: Row) -> str:
+def _report_cell(name: str, form: Callable[[Any], str | Figure]) -> Callable[[Row], str | Figure]:
+    def cell(row: Row) -> str | Figure:
         report = row["report"]
         return "" if report is None or report[name] is None else form(report[name])
 
@@ -272,7 +351,15 @@ def _libraries(rows: Sequence[Row], machine: Machine) -> str:
     seen = f"{_listed(low)} {held_it} for less than a tenth of the call" if low else ""
     if others:
         seen += f"{'; ' if seen else ''}{_listed(others)} of it"
-    return f"{seen or 'What was run could not be seen'}. `gilfree survey` looks at many more calls."
+    said = f"{seen or 'What was run could not be seen'}."
+    if any(_report_above_limit(row["report"]) for row in rows if row["report"]):
+        said += f" {ABOVE}"
+    return f"{said} `gilfree survey` looks at many more calls."
+
+
+def _report_above_limit(report: Row) -> bool:
+    speedup, limit = report["speedup"], report["limit"]
+    return None not in (speedup, limit) and round(speedup, 2) > round(limit, 2)
 
 
 def _listed(names: Sequence[str]) -> str:
@@ -311,7 +398,7 @@ STORIES: dict[int, Story] = {
             ("threads", lambda row: str(row["workers"])),
             ("ms", _ms),
             ("updates", lambda row: f"{row['updates']:,}"),
-            ("lost", lambda row: f"{row['lost']:,}"),
+            ("most lost", lambda row: f"{row['lost']:,}"),
         ),
         _counter,
     ),
@@ -329,11 +416,8 @@ STORIES: dict[int, Story] = {
         (
             ("what", _work_name),
             ("MB sent", lambda row: f"{row['sent'] / 1e6:.1f}" if "sent" in row else ""),
-            ("one thread\nms", lambda row: f"{row['here'] * 1e3:.1f}" if "here" in row else ""),
-            (
-                "processes\nms",
-                lambda row: _ms(row) if "seconds" in row else f"{row['start'] * 1e3:.0f}",
-            ),
+            ("one thread\nms", lambda row: _ms(row, "base") if "base" in row else ""),
+            ("processes\nms", lambda row: _ms(row, "seconds" if "base" in row else "start")),
             ("speedup", lambda row: _speedup(row) if "speedup" in row else ""),
         ),
         _processes,
@@ -342,11 +426,8 @@ STORIES: dict[int, Story] = {
         (
             ("kernel", lambda line: line["name"]),
             ("workers", lambda line: str(line["workers"])),
-            (
-                "Python\nthreads",
-                _way_cell("bytecode", lambda figures: f"{figures['speedup']:.2f}"),
-            ),
-            ("pro-\ncesses", _way_cell("executor", lambda figures: f"{figures['speedup']:.2f}")),
+            ("Python\nthreads", _way_cell("bytecode", lambda row: Figure(row["speedup"]))),
+            ("pro-\ncesses", _way_cell("executor", lambda row: Figure(row["speedup"]))),
             ("GIL\nheld", _way_cell("held")),
             ("its\nshare", lambda line: share(line["held_share"])),
             ("GIL\nreleased", _way_cell("released")),
@@ -361,8 +442,8 @@ STORIES: dict[int, Story] = {
             ("library", lambda row: row["library"]),
             ("call", lambda row: row["call"]),
             ("held", _report_cell("held", share)),
-            ("speedup", _report_cell("speedup", "{:.2f}".format)),
-            ("limit", _report_cell("limit", "{:.2f}".format)),
+            ("speedup", _report_cell("speedup", Figure)),
+            ("limit", _report_cell("limit", Figure)),
             ("verdict", _summary),
         ),
         _libraries,
@@ -371,8 +452,8 @@ STORIES: dict[int, Story] = {
         (
             ("this Python", lambda row: "with its GIL on" if row["gil"] else "without a GIL"),
             ("threads", lambda row: str(row["workers"])),
-            ("bytecode\nspeedup", lambda row: f"{row['bytecode']:.2f}"),
-            ("held loop\nspeedup", lambda row: f"{row['held']:.2f}"),
+            ("bytecode\nspeedup", lambda row: Figure(row["bytecode"])),
+            ("held loop\nspeedup", lambda row: Figure(row["held"])),
             ("counter\nupdates lost", lambda row: f"{row['lost']:,}"),
         ),
         _without_gil,
@@ -380,7 +461,11 @@ STORIES: dict[int, Story] = {
 }
 
 MAY_BE_EMPTY = 6, 7
+TWO_MEDIANS = "Median ± half the interquartile range; speedup: one median over the other."
 NOTES = {
+    1: TWO_MEDIANS,
+    3: TWO_MEDIANS,
+    4: TWO_MEDIANS,
     5: "Speedup over one worker: median ± half the interquartile range; of processes, over "
     "one thread of this one. Share: of one call, in which its thread has the GIL.",
 }
