@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import os
+import time
 
 import pytest
 from rich.box import SIMPLE_HEAD
@@ -10,6 +12,31 @@ from rich.table import Table
 
 from gilfree import report
 from gilfree.compare import environment
+
+
+def cpu_seconds():
+    """Return the CPU seconds of the whole machine, and of this process with its children."""
+    with open("/proc/stat") as stat:
+        ticks = [int(field) for field in stat.readline().split()[1:9]]
+    user, nice, system, _idle, _iowait, irq, softirq, steal = ticks
+    busy = (user + nice + system + irq + softirq + steal) / os.sysconf("SC_CLK_TCK")
+    return busy, sum(os.times()[:4])
+
+
+@pytest.fixture(autouse=True)
+def others():
+    """Note how many CPUs other processes use during a benchmark, where the system tells."""
+    if not os.path.exists("/proc/stat"):
+        yield
+        return
+    (all_before, own_before), start = cpu_seconds(), time.perf_counter()
+    yield
+    all_after, own_after = cpu_seconds()
+    OTHERS.append((all_after - all_before - (own_after - own_before), time.perf_counter() - start))
+
+
+# (CPU seconds of other processes, seconds) of each benchmark
+OTHERS: list[tuple[float, float]] = []
 
 
 class Medians(dict[tuple[str, str, int], float]):
@@ -55,6 +82,12 @@ def pytest_terminal_summary(terminalreporter):
         )
         speedups = "kernel", "workers", *ways
         TABLES["speedups over one worker"] = speedups, list(release_rows(ways, True))
+    if OTHERS:
+        cpus = sum(used for used, _ in OTHERS) / sum(seconds for _, seconds in OTHERS)
+        terminalreporter.section("was the machine quiet?")
+        terminalreporter.write_line(
+            f"Other processes used {max(cpus, 0):.2f} of {os.cpu_count()} CPUs meanwhile."
+        )
     for title, (headings, rows) in TABLES.items():
         table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
         for number, heading in enumerate(headings):

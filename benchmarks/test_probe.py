@@ -1,24 +1,40 @@
-"""How far the probe is off, and what it costs the call, beside gilknocker on the same patterns.
+"""How far the probe is off, what it costs the call, and whether it says the same each time.
 
     pytest benchmarks/test_probe.py
 
+At the end stands how many CPUs other processes used meanwhile: what is said of a quiet machine
+counts where that is next to nothing.
+
 The truth comes from ctypes alone: ``PyDLL(None).usleep`` sleeps with the GIL, ``CDLL(None).usleep``
-without, and the pattern clocks both. gilknocker asks for the GIL all the time and reports how
-often it is refused, so it changes what it looks at; the sampler never asks. Both look at runs of
-the same pattern in turn.
+without, and the pattern clocks both. gilknocker looks at the same patterns in turn; it asks for the
+GIL all the time and reports how often it is refused, so it changes what it looks at.
+
+With two processes that keep both CPUs busy, the answer is to stay within its own uncertainty.
+Probes of the same call are to come to the same verdict, and never to call C what is bytecode.
 """
 
 from __future__ import annotations
 
 import ctypes
+import functools
+import hashlib
 import statistics
+import subprocess
+import sys
 import time
+import timeit
+import zlib
+from collections import Counter
 
 import needs
+import numpy as np
 import pytest
 from needs import Watch
 
 import gilfree
+from gilfree.pool import usable_cpus
+
+probing = sys.modules["gilfree.probe"]  # `gilfree.probe` is the function
 
 try:
     from gilknocker import KnockKnock
@@ -31,7 +47,14 @@ hold = ctypes.PyDLL(None).usleep
 let_go = ctypes.CDLL(None).usleep
 
 
-def pattern(period, share, seconds=0.4):
+def compute(microseconds):
+    """Hold the GIL for so long, at work: in bytecode that nobody asks to give way."""
+    end = time.perf_counter() + microseconds * 1e-6
+    while time.perf_counter() < end:
+        pass
+
+
+def pattern(period, share, seconds=0.4, hold=hold):
     """Hold the GIL for about this share of each period; return the true share."""
     clock = time.perf_counter
     held = released = 0.0
@@ -68,7 +91,7 @@ def knocked(work):
 
 
 @pytest.mark.parametrize("share", [0, 0.1, 0.25, 0.5, 0.75, 0.9, 1])
-@pytest.mark.parametrize("period", [10e-3, 1e-3, 300e-6])
+@pytest.mark.parametrize("period", [10e-3, 1e-3, 400e-6])
 def test_error(benchmark, tables, period, share):
     ours, theirs = [], []
 
@@ -89,6 +112,40 @@ def test_error(benchmark, tables, period, share):
     headings = "period", "held", "error", "worst of 5", "gilknocker's", "worst of 5"
     _, rows = tables.setdefault("error of the held share, median", (headings, []))
     rows.append((f"{period * 1e3:g} ms", f"{truth:.3f}", *_cells(ours), *_cells(theirs)))
+
+
+@pytest.mark.parametrize("period", [10e-3, 1e-3, 400e-6])
+def test_error_beside_busy_processes(benchmark, tables, period):
+    burners = [
+        subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(usable_cpus())
+    ]
+    off, uncertain = [], []
+
+    def run():
+        for share in 0, 0.1, 0.5, 0.9, 1:
+            for way in hold, compute:
+                with Watch() as watch:
+                    watch.begin()
+                    truth = pattern(period, share, hold=way)
+                    watch.end()
+                (seen,) = watch.seen()
+                uncertain.append(probing._uncertainty(seen))
+                # ctypes needs the GIL for some microseconds that the pattern clocks as released.
+                off.append(max(abs((seen.held or 0) - truth) - 5e-6 / period, 0))
+
+    try:
+        benchmark.pedantic(run, rounds=1 if benchmark.disabled else 5)
+    finally:
+        for burner in burners:
+            burner.kill()
+            burner.wait()
+    outside = sum(error > bound for error, bound in zip(off, uncertain, strict=True))
+    headings = "period", "answers", "off, median", "at most", "± said, median", "off by more"
+    title = "error beside processes that keep all CPUs busy"
+    _, rows = tables.setdefault(title, (headings, []))
+    cells = (f"{value:.3f}" for value in (statistics.median(off), max(off)))
+    said = f"{statistics.median(uncertain):.3f}"
+    rows.append((f"{period * 1e3:g} ms", str(len(off)), *cells, said, str(outside)))
 
 
 def _cells(errors):
@@ -138,3 +195,92 @@ def _cost(ratios):
         return "", ""
     low, middle, high = statistics.quantiles(ratios, n=4)
     return f"{middle:+.2%}", f"{low:+.1%}, {high:+.1%}"
+
+
+# ---------------------------------------------------------------- the same each time
+
+NUMBERS = np.random.default_rng(0).random(1_000_000)
+LIST = NUMBERS[:100_000].tolist()
+TEXT = NUMBERS.tobytes() + bytes(2_000_000)
+VERDICTS = {
+    "zlib.compress, 10 MB": lambda: zlib.compress(TEXT),
+    "sorted, 10⁵": lambda: sorted(LIST),
+    "time.sleep(0.01)": lambda: time.sleep(0.01),
+    "hashlib.sha256, 1 MB": lambda: hashlib.sha256(TEXT[:1_000_000]),
+    "np.sort, 10⁶": lambda: np.sort(NUMBERS),
+}
+PROBES = 20
+
+
+@pytest.mark.parametrize("name", VERDICTS)
+def test_verdicts(benchmark, tables, name):
+    reports, seconds = [], []
+
+    def run():
+        start = time.perf_counter()
+        reports.append(gilfree.probe(VERDICTS[name]))
+        seconds.append(time.perf_counter() - start)
+
+    benchmark.pedantic(run, rounds=1 if benchmark.disabled else PROBES)
+    verdicts = Counter(report.summary for report in reports).most_common()
+    limits = sorted(report.limit or 0 for report in reports)
+    gains = sorted(report.speedup or 0 for report in reports)
+    headings = "call", "verdicts", "limit", "within 10% of the best", "speedup", "took at most"
+    _, rows = tables.setdefault(f"{len(reports)} probes of each call", (headings, []))
+    rows.append(
+        (
+            name,
+            "; ".join(f"{count} {verdict}" for verdict, count in verdicts),
+            f"{limits[0]:.2f} to {limits[-1]:.2f}",
+            str(sum(limit >= 0.9 * limits[-1] for limit in limits)),
+            f"{gains[0]:.2f} to {gains[-1]:.2f}",
+            f"{max(seconds):.1f} s",
+        )
+    )
+
+
+@pytest.mark.parametrize("step", range(9))
+def test_words(benchmark, tables, step):
+    """A Python loop and `sorted`, of the same length: from 10 µs to 20 ms in nine steps."""
+    seconds = 10e-6 * 2000 ** (step / 8)
+    ways = {"bytecode": loop_of(seconds), "C": sorted_of(seconds)}
+    words = {way: Counter() for way in ways}
+
+    def run():
+        for way, call in ways.items():
+            words[way][gilfree.probe(call, workers=1).summary] += 1
+
+    benchmark.pedantic(run, rounds=1 if benchmark.disabled else PROBES)
+    headings = "length", "call", "right", "no word", "wrong", "inconclusive"
+    _, rows = tables.setdefault("what holds the GIL: bytecode or C", (headings, []))
+    for way, said in words.items():
+        right, silent = said[f"holds the GIL in {way}"], said["holds the GIL"]
+        unsure = said["inconclusive"]
+        wrong = said.total() - right - silent - unsure
+        counts = (str(count) for count in (right, silent, wrong, unsure))
+        rows.append((f"{seconds * 1e6:,.0f} µs", way, *counts))
+
+
+def loop_of(seconds):
+    """Return a loop in Python that takes about so long."""
+
+    def loop(rounds):
+        for _ in range(rounds):
+            pass
+
+    return functools.partial(loop, fit(loop, seconds))
+
+
+def sorted_of(seconds):
+    """Return a call of `sorted` that takes about so long."""
+    return functools.partial(sorted, LIST[: fit(lambda n: sorted(LIST[:n]), seconds)])
+
+
+def fit(call, seconds):
+    """Return with how many rounds or elements a call takes about so long."""
+    low, high = 1, len(LIST) * 10
+    while high - low > max(low // 50, 1):
+        middle = (low + high) // 2
+        taken = min(timeit.repeat(lambda n=middle: call(n), number=1, repeat=3))
+        low, high = (middle, high) if taken < seconds else (low, middle)
+    return low

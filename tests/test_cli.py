@@ -305,8 +305,11 @@ def test_a_file_that_cannot_be_written_is_named(tmp_path):
     assert (done.returncode == 0) == os.access(folder, os.W_OK)  # root may
 
 
-def on_a_terminal(*arguments, **streams):
-    """Run gilfree with the streams that are not named on a terminal; return what that shows."""
+def on_a_terminal(*arguments, interrupt_at=None, status=0, **streams):
+    """Run gilfree with the streams that are not named on a terminal; return what that shows.
+
+    Once it shows `interrupt_at`, Ctrl-C is pressed.
+    """
     pty = pytest.importorskip("pty", reason="this system has no pseudo-terminals")
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
@@ -326,8 +329,11 @@ def on_a_terminal(*arguments, **streams):
         if not more:
             break
         shown += more
+        if interrupt_at is not None and interrupt_at in shown:
+            process.send_signal(signal.SIGINT)
+            interrupt_at = None
     os.close(ours)
-    assert process.wait(timeout=60) == 0
+    assert process.wait(timeout=60) == status
     return shown.decode()
 
 
@@ -414,3 +420,31 @@ def test_a_wrong_argument_of_the_others_gets_one_line(arguments, words):
     assert done.returncode == 2
     assert len(done.stderr.splitlines()) == 1
     assert words in done.stderr
+
+
+@needs.sampler
+def test_a_lazy_call_gets_one_line():
+    setup = ["-s", "def count(n): yield from range(n)", "-s", "async def wait(): pass"]
+    for statement, words in (
+        ("count(3)", "returns a generator, and none of its code runs in that call: probe list("),
+        (
+            "wait()",
+            "returns a coroutine, and none of its code runs in that call: probe asyncio.run(",
+        ),
+    ):
+        done = gilfree("probe", *setup, statement)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert done.stderr.startswith(f"gilfree: {statement} {words}{statement}) instead")
+        assert len(done.stderr.splitlines()) == 1
+
+
+@needs.sampler
+def test_a_long_probe_says_what_comes_and_ctrl_c_shows_what_is_known():
+    statement = "-s", "import time", "time.sleep(1.5)"
+    out = on_a_terminal("probe", *statement, interrupt_at=b"one took", status=130)
+    assert "probe: one call ..." in out
+    assert re.search(r"probe: one took 1.5 s; .* at once: \S+ s to \S+ s ...", out)
+    report = out[out.index("time.sleep(1.5): ") :]
+    assert "speedup not measured" in report
+    assert "in 1 call" in report
+    assert "interrupted; what was known by then is above" in report

@@ -13,7 +13,7 @@ import sys
 import textwrap
 import time
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, NoReturn
@@ -28,8 +28,8 @@ from gilfree.demo import STEPS, Setting, findings
 from gilfree.explain import explain, names
 from gilfree.gil_report import GilReport
 from gilfree.pool import gil_enabled, usable_cpus
-from gilfree.probe import NoSamplerError
-from gilfree.statement import probe_statement, show_own_traceback
+from gilfree.probe import LazyCallError, NoSamplerError, Probing
+from gilfree.statement import probing_of, show_own_traceback, without_collector
 from gilfree.story import Row
 from gilfree.survey import LIBRARIES, calls_of, survey
 
@@ -363,26 +363,62 @@ def _kernel_names(chosen: list[str] | None, data: NDArray[Any] | None) -> list[s
 
 
 def _probe(options: argparse.Namespace) -> int:
-    report = _statement_report(options)
+    report, complete = _statement_report(options)
     if options.json:
-        print(json.dumps(report.to_dict(), indent=2))
+        print(json.dumps({**report.to_dict(), "complete": complete}, indent=2))
     else:
         print(report)
+    if not complete:
+        sys.stdout.flush()
+        print("gilfree: interrupted; what was known by then is above", file=sys.stderr)
+        return 130
     return int(options.max_held is not None and (report.held or 0) > options.max_held)
 
 
-def _statement_report(options: argparse.Namespace) -> GilReport:
-    """Probe the statement; if it fails, show its own traceback and exit with 2."""
+def _statement_report(options: argparse.Namespace) -> tuple[GilReport, bool]:
+    """Probe the statement; if it fails, show its own traceback and exit with 2.
+
+    After Ctrl-C, the report has what was known by then, and is not complete.
+    """
     sys.path.insert(0, "")  # as for python -m timeit: modules of the current folder can be imported
+    probing: Probing | None = None
     try:
-        return probe_statement(
-            "\n".join(options.statement), "\n".join(options.setup), options.workers
-        )
-    except (KeyboardInterrupt, NoSamplerError):
+        with without_collector(), _status_line() as say:
+            probing = probing_of(
+                "\n".join(options.statement), "\n".join(options.setup), options.workers
+            )
+            return probing.run(say), True
+    except KeyboardInterrupt:
+        report = None if probing is None else probing.report()
+        if report is None:
+            raise
+        return report, False
+    except LazyCallError as error:
+        raise UsageError(error) from error
+    except NoSamplerError:
         raise
     except BaseException as error:
         show_own_traceback(error)
         sys.exit(2)
+
+
+@contextlib.contextmanager
+def _status_line() -> Iterator[Callable[[str], object]]:
+    """Yield a function that says on a terminal what is under way, in a line that goes away.
+
+    Nothing moves in between: what is measured is not to be disturbed, not even by a clock.
+    """
+    if not sys.stderr.isatty():
+        yield str
+        return
+
+    def say(what: str) -> None:
+        print(f"\r\x1b[Kprobe: {what} ...", end="", file=sys.stderr, flush=True)
+
+    try:
+        yield say
+    finally:
+        print("\r\x1b[K", end="", file=sys.stderr, flush=True)
 
 
 def _survey(options: argparse.Namespace) -> None:

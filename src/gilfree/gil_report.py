@@ -12,9 +12,8 @@ SURE = 0.01
 # What the verdict goes by.
 RELEASED, HELD = 0.1, 0.9  # at most, at least this share of the call
 MULTITHREADED = 1.2  # CPUs that one call keeps busy
-SCALES = 0.7  # of what the machine can give
+HELPS = 1 / 3  # of what the machine can give beyond one thread
 SLOWED = 0.7  # a speedup below this: worse than one call after the other
-IMPOSSIBLE = 1.25  # a limit above so many times the workers: the calls in turn were disturbed
 NO_ROOM = 1.25  # a limit below this: the machine had no second CPU to give
 DOUBTFUL = 1.1  # a speedup of so many times the limit, of a call that computes
 # A hold this many times as long as it takes to wake a thread can be told from that.
@@ -66,7 +65,8 @@ class GilReport:
         That many calls one after the other, over the same calls at once: the least of several
         rounds on either side. None for one worker.
     limit : float or None
-        The same for a loop that is known to release the GIL: what the machine had to give.
+        The same for a loop that is known to release the GIL: what the machine can give, the most
+        that was seen since this process began.
     cpu_at_once : float or None
         How busy the calls at once kept the CPUs, beside what the known loop did: less than 1 if
         threads wait for each other.
@@ -138,15 +138,13 @@ class GilReport:
             return "already multithreaded"
         if cpu is None or speedup is None or limit is None:
             return "speedup not measured"
-        if limit > IMPOSSIBLE * (self.workers or 1):
-            return "the machine was too busy to tell whether it scales"
-        if speedup > NO_ROOM and speedup - 1 >= SCALES * (limit - 1):
-            return "scales"
+        if speedup > NO_ROOM and speedup - 1 >= HELPS * (limit - 1):
+            return "threads help"
         if speedup < SLOWED:
             return "threads slow each other down"
         if limit < NO_ROOM and cpu > 1 / 4:  # a call that sleeps needs none
             return "no other CPU was free"
-        return "does not scale"
+        return "threads gain little"
 
     @property
     def verdict(self) -> str:

@@ -152,8 +152,9 @@ class Probing:
         if first.passive.seconds >= LONG:
             self._passive, self._stall = first.passive, first.stall
             alone, in_turn = first.passive.seconds, first.passive.seconds * self._workers
-            calls = "another call" if self._workers == 1 else f"{self._workers} calls at once"
-            on_look(f"{calls}: {readable_time(alone)} to {readable_time(in_turn)}")
+            if self._workers > 1:
+                times = f"{readable_time(alone)} to {readable_time(in_turn)}"
+                on_look(f"one took {readable_time(alone)}; {self._workers} at once: {times}")
             self._costs = Costs.measured()
             self._speed = at_once.measure_once(
                 self._call, (first.passive.seconds, first.cpu), self._workers
