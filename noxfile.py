@@ -91,8 +91,8 @@ def run_tests(session, *arguments, python=("python",), **kwargs):
 def tests(session):
     """Run the tests: all on the oldest and the newest Python, else what touches CPython."""
     install(session, "[test]")
-    between = [] if session.python in (OLDEST, NEWEST) else TOUCHES_CPYTHON
-    run_tests(session, *(session.posargs or between))
+    chosen = {OLDEST: ["-m", ""], NEWEST: ["-m", ""]}.get(session.python, TOUCHES_CPYTHON)
+    run_tests(session, *(session.posargs or chosen))
 
 
 @nox.session(python=FREE_THREADED, tags=["python"])
@@ -165,7 +165,7 @@ def faults(session):
     """Run the tests of what goes wrong outside, with a thousand exits amid calls: ten minutes."""
     install(session, "[test]")
     # -rP shows how late Ctrl-C was.
-    arguments = ["tests/test_faults.py", "-rP", *session.posargs]
+    arguments = ["tests/test_faults.py", "-m", "", "-rP", *session.posargs]
     run_tests(session, *arguments, env={"GILFREE_EXITS": "1000"})
 
 

@@ -39,6 +39,7 @@ def array(tmp_path):
     return path
 
 
+@pytest.mark.slow
 def test_demo_prints_a_table_and_a_sentence(array):
     done = gilfree("demo", "--input", array, "--workers", 2)
     assert done.returncode == 0, done.stderr
@@ -54,6 +55,7 @@ def test_demo_prints_a_table_and_a_sentence(array):
     assert "\x1b" not in done.stdout
 
 
+@pytest.mark.slow
 def test_demo_as_json(array):
     arguments = "--input", array, "--kernel", "polyval", "--kernel", "histogram", "--json"
     results = json.loads(gilfree("demo", *arguments, "--workers", 1).stdout)
@@ -74,6 +76,7 @@ def test_demo_runs_the_steps_that_are_asked_for():
     assert max(map(len, done.stdout.splitlines())) <= 80
 
 
+@pytest.mark.slow
 def test_demo_writes_a_picture_and_a_page(array, tmp_path):
     pytest.importorskip("matplotlib")
     picture, page = tmp_path / "gil.png", tmp_path / "gil.html"
@@ -214,6 +217,7 @@ def test_a_wrong_argument_gets_one_line_and_status_2(arguments, words):
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="this system has no full disk to offer")
+@pytest.mark.slow
 def test_output_that_cannot_be_written(array):
     arguments = [sys.executable, "-m", "gilfree", "demo", "--json", "--input", str(array)]
     arguments += ["--kernel", "polyval", "--workers", "1"]
@@ -243,6 +247,7 @@ def test_input_and_a_kernel_that_takes_no_array(array):
 @needs.posix
 @pytest.mark.parametrize("arguments", [[], ["--json"], ["--only", "5", "--json"]])
 @pytest.mark.parametrize("seconds", [0.2, 4, 9])
+@pytest.mark.slow
 def test_ctrl_c_shows_what_was_finished_and_exits_with_130(arguments, seconds):
     process = subprocess.Popen(
         [sys.executable, "-m", "gilfree", "demo", *arguments],
@@ -270,6 +275,7 @@ def test_ctrl_c_shows_what_was_finished_and_exits_with_130(arguments, seconds):
         assert "1. Only one thread at a time runs bytecode" in out
 
 
+@pytest.mark.slow
 def test_without_rich_one_line_says_what_to_install(tmp_path):
     (tmp_path / "rich.py").write_text("raise ModuleNotFoundError(name='rich')")
     environ = {**os.environ, "PYTHONPATH": str(tmp_path)}
@@ -337,6 +343,7 @@ def on_a_terminal(*arguments, interrupt_at=None, status=0, **streams):
     return shown.decode()
 
 
+@pytest.mark.slow
 def test_progress_is_shown_on_a_terminal_only(array):
     arguments = ["demo", "--input", array, "--workers", 1, "--kernel", "histogram"]
     assert gilfree(*arguments).stderr == ""

@@ -63,6 +63,7 @@ def test_a_counter_that_is_not_shared_loses_nothing(setting):
 
 
 @pytest.mark.skipif(usable_cpus() < 2, reason="threads meet on two CPUs only")
+@pytest.mark.slow
 def test_threads_that_share_a_counter_meet():
     # Twenty runs in turn, for luck is no proof; each with as much work as the quick one has.
     with contextlib.closing(Setting(quick=True, workers=2)) as setting:

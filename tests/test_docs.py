@@ -70,6 +70,7 @@ def run(command, folder, environ):
 
 @needs.posix
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.slow
 def test_a_page_can_be_followed(page, tmp_path):
     if "cythonize" in page.read_text() and shutil.which("cc") is None:
         pytest.skip("there is no C compiler")

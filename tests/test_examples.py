@@ -42,6 +42,7 @@ def test_they_are_numbered_and_all_listed_here():
 
 @needs.posix  # one presses Ctrl-C, one probes
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.name)
+@pytest.mark.slow
 def test_it_is_short_and_shows_what_it_says(example, tmp_path):
     source = example.read_text()
     assert len(source.splitlines()) < 40

@@ -606,6 +606,7 @@ def test_ctrl_c_in_a_long_call_comes_back_soon(run_script, nogil):
     assert float(out) < 0.2  # the call would go on for many seconds
 
 
+@pytest.mark.slow
 def test_stdlib_processes_give_the_same_bits(run_script):
     run_script(
         """
@@ -653,6 +654,7 @@ def test_a_worker_process_that_dies_is_named(run_script):
     """)
 
 
+@pytest.mark.slow
 def test_a_dask_cluster_gives_the_same_bits(run_script):
     run_script(
         """

@@ -397,8 +397,8 @@ REPORT = GilReport(
     [
         (
             {},
-            "released; threads help: held for 0% of the call; 2 threads gain 1.90×, the machine could "
-            "give 2.00×",
+            "released; threads help: held for 0% of the call; 2 threads gain 1.90×, the machine "
+            "could give 2.00×",
         ),
         (
             {"cpu": 1.9, "held": 0.003},
@@ -407,13 +407,13 @@ REPORT = GilReport(
         ),
         (  # nobody knows why
             {"speedup": 1.2},
-            "released; threads gain little: held for 0% of the call; 2 threads gain 1.20×, the machine "
-            "could give 2.00×",
+            "released; threads gain little: held for 0% of the call; 2 threads gain 1.20×, the "
+            "machine could give 2.00×",
         ),
         (
             {"speedup": 1.0, "cpu_at_once": 0.5},
-            "released; threads gain little: held for 0% of the call; 2 threads gain 1.00×, the machine "
-            "could give 2.00×",
+            "released; threads gain little: held for 0% of the call; 2 threads gain 1.00×, the "
+            "machine could give 2.00×",
         ),
         (
             {"speedup": 1.0, "limit": 1.05},
@@ -427,13 +427,14 @@ REPORT = GilReport(
         ),
         (
             {"speedup": 1.0, "limit": 1.05, "cpu": 0.01},
-            "released; threads gain little: held for 0% of the call; 2 threads gain 1.00×, the machine "
-            "could give 1.05×",
+            "released; threads gain little: held for 0% of the call; 2 threads gain 1.00×, the "
+            "machine could give 1.05×",
         ),
         (
             {"speedup": 1.97, "limit": 1.08},
-            "released; threads help: held for 0% of the call; 2 threads gain 1.97×, the machine could "
-            "give 1.08×; it can't give less than it gave: something else was at work meanwhile",
+            "released; threads help: held for 0% of the call; 2 threads gain 1.97×, the machine "
+            "could give 1.08×; it can't give less than it gave: something else was at work "
+            "meanwhile",
         ),
         (
             {"speedup": None, "workers": 1},

@@ -147,6 +147,7 @@ def test_a_thread_that_was_waiting_before_is_no_false_alarm(monkeypatch):
 
 
 @needs.gil
+@pytest.mark.slow
 def test_no_false_verdict_while_all_cpus_are_busy(run_script):
     run_script(
         """

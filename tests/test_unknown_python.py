@@ -19,6 +19,7 @@ import gilfree
 
 pytestmark = [
     needs.sampler,
+    pytest.mark.slow,
     pytest.mark.thread_unsafe(reason="compiles, and runs processes of its own"),
 ]
 

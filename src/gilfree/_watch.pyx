@@ -117,7 +117,7 @@ cdef enum:
     # after. For a sampler that has to wait for a CPU waits while others are at work: where all CPUs
     # are busy it missed holds more often than sleeps, and was off by 0.3 while it felt sure.
     BLIND_INTERVALS = 5
-    BLIND_NS = 100_000
+    BLIND_NS = 200_000
     # The sampler spins: a thread that sleeps wakes up when others do, and so sees too much of the
     # moments in which they change. But once it had to wait so many nanoseconds for a CPU, somebody
     # else has use for it, and it sleeps for so many intervals; each further time, for four times

@@ -24,6 +24,8 @@ from gilfree.pool import usable_cpus
 CLOCKED_SECONDS = 12e-3
 ROUNDS_SECONDS = 1.6
 ROUNDS = 3, 30  # at least, and at most
+# No call takes less, with the loop around it.
+LEAST_SECONDS = 50e-9
 # What the machine was seen to give to so many workers on so many CPUs, since this process began. A
 # virtual machine gives 1.6 in one second and 2.0 in the next; what it can give is the most.
 _LIMITS: dict[tuple[int, int], float] = {}
@@ -54,6 +56,11 @@ def repeat(call: Callable[[], Any], times: int) -> None:
     """Make a call over and over."""
     for _ in itertools.repeat(None, times):
         call()
+
+
+def times_for(total: float, seconds: float) -> int:
+    """Return how many calls of so many seconds take so long in all."""
+    return max(1, round(total / max(seconds, LEAST_SECONDS)))
 
 
 def measure(call: Callable[[], Any], seconds: float, workers: int) -> Speed:
@@ -201,7 +208,7 @@ def _least(rounds: Any) -> _Clocked:
 
 def _times(seconds: float) -> int:
     """Return how many calls of so many seconds are long enough to be clocked."""
-    return max(1, round(CLOCKED_SECONDS / seconds))
+    return times_for(CLOCKED_SECONDS, seconds)
 
 
 def _known_loop() -> Callable[[], None]:

@@ -167,9 +167,12 @@ class Probing:
             self._passive = dataclasses.replace(self._passive, result=result)
             on_look("who waits for it")
             self._costs = Costs.measured()
-            self._stall = longest_stall(self._call, self._passive.seconds)
+            seconds = self._passive.seconds
+            if self._harness is not None:
+                seconds += _seconds_of(self._harness)
+            self._stall = longest_stall(self._call, seconds)
             on_look("what threads gain")
-            self._speed = at_once.measure(self._call, self._passive.seconds, self._workers)
+            self._speed = at_once.measure(self._call, seconds, self._workers)
         report = self.report()
         assert report is not None
         return report
@@ -326,7 +329,7 @@ def calls_of_a_window(call: Callable[[], Any], first: float, repeat: int | None)
     seconds = min(first, _seconds_of(call))
     if seconds >= SHORT:
         return 1
-    return min(max(1, round(WINDOW / seconds)), repeat or sys.maxsize)
+    return min(at_once.times_for(WINDOW, seconds), repeat or sys.maxsize)
 
 
 def _seconds_of(call: Callable[[], Any]) -> float:
@@ -482,7 +485,7 @@ def longest_stall(call: Callable[[], Any], seconds: float) -> float:
     seconds : float
         What a call takes; short ones are repeated, so that somebody gets to ask meanwhile.
     """
-    calls = max(1, round(CLOCKED_SECONDS / seconds))
+    calls = at_once.times_for(CLOCKED_SECONDS, seconds)
     with _tiny_switch_interval():
         return min(_stall(call, calls) for _ in range(1 if seconds > LONG else 3))
 

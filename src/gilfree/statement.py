@@ -8,7 +8,7 @@ import linecache
 import sys
 import traceback
 from collections.abc import Callable, Iterator
-from types import TracebackType
+from types import CodeType, TracebackType
 from typing import Any
 
 from gilfree.gil_report import GilReport
@@ -32,18 +32,22 @@ def statement(source: str, setup: str = "") -> Callable[[], Any]:
     code = _compile(source, "<statement>")
     exec(_compile(setup, "<setup>", "exec"), namespace)  # noqa: S102  what the user asked for
 
+    run = _caller(code, namespace)
+    run.__qualname__ = " ".join(source.split())
+    return run
+
+
+def _caller(code: CodeType, namespace: dict[str, Any]) -> Callable[[], Any]:
     def run() -> Any:
         return eval(code, namespace)  # noqa: S307  what the user asked for
 
-    run.__qualname__ = " ".join(source.split())
     return run
 
 
 def probing_of(source: str, setup: str = "", workers: int | None = None) -> Probing:
     """Return a probe of a statement, to be run."""
-    return Probing(
-        statement(source, setup), " ".join(source.split()), workers, harness=statement("None")
-    )
+    nothing = _caller(compile("None", "<nothing>", "eval"), {})
+    return Probing(statement(source, setup), " ".join(source.split()), workers, harness=nothing)
 
 
 def probe_statement(source: str, setup: str = "", workers: int | None = None) -> GilReport:
