@@ -38,6 +38,7 @@ TOUCHES_CPYTHON = [
     f"tests/test_{name}.py"
     for name in ("watch", "probe", "testing", "pool", "macros", "interpreters", "kernels")
 ]
+SLOW_TOO = ["-m", ""]  # pyproject.toml leaves out what is marked so
 
 
 # ---------------------------------------------------------------- the package, built once a run
@@ -91,8 +92,8 @@ def run_tests(session, *arguments, python=("python",), **kwargs):
 def tests(session):
     """Run the tests: all on the oldest and the newest Python, else what touches CPython."""
     install(session, "[test]")
-    chosen = {OLDEST: ["-m", ""], NEWEST: ["-m", ""]}.get(session.python, TOUCHES_CPYTHON)
-    run_tests(session, *(session.posargs or chosen))
+    chosen = [] if session.python in (OLDEST, NEWEST) else TOUCHES_CPYTHON
+    run_tests(session, *(session.posargs or [*SLOW_TOO, *chosen]))
 
 
 @nox.session(python=FREE_THREADED, tags=["python"])
@@ -165,7 +166,7 @@ def faults(session):
     """Run the tests of what goes wrong outside, with a thousand exits amid calls: ten minutes."""
     install(session, "[test]")
     # -rP shows how late Ctrl-C was.
-    arguments = ["tests/test_faults.py", "-m", "", "-rP", *session.posargs]
+    arguments = [*SLOW_TOO, "tests/test_faults.py", "-rP", *session.posargs]
     run_tests(session, *arguments, env={"GILFREE_EXITS": "1000"})
 
 
@@ -180,13 +181,14 @@ def soak(session):
 def memory(session):
     """Call everything 100,000 times, and see that the memory in use does not grow."""
     install(session, "[test]")
-    run_tests(session, "tests/test_memory.py", env={"GILFREE_CALLS": "100000"})
+    run_tests(session, *SLOW_TOO, "tests/test_memory.py", env={"GILFREE_CALLS": "100000"})
 
 
 # ---------------------------------------------------------------- sanitizers: Linux and GCC
 
 LOOPS = Path("src/gilfree/_kernels.pyx").resolve()
 COMPILED = [
+    *SLOW_TOO,
     *(f"tests/test_{name}.py" for name in ("build", "kernels", "macros", "watch")),
     "-k",
     "not hundredth and not longest_hold and not fifth_of_a_second",  # which measure times

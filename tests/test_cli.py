@@ -147,6 +147,7 @@ def test_the_help_of_a_command_ends_with_an_example_and_the_exit_statuses(comman
     assert max(map(len, description.splitlines())) <= 80
 
 
+@pytest.mark.slow
 def test_what_lies_in_the_current_folder_is_not_run(tmp_path):
     (tmp_path / "gilfree.py").write_text("raise SystemExit('this is not gilfree')")
     command = [sys.executable, "-P", "-m", "gilfree", "demo", "--quick", "--json", "--workers", "1"]
@@ -232,6 +233,7 @@ def test_output_that_cannot_be_written(array):
     closed.stderr.close()
 
 
+@pytest.mark.slow
 def test_a_terminal_without_the_signs_gets_others(array):
     environ = {**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
     done = gilfree("demo", "--input", array, "--kernel", "polyval", "--workers", 1, env=environ)
@@ -299,6 +301,7 @@ def test_without_matplotlib_one_line_says_what_to_install(tmp_path):
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="this system has no full disk to offer")
+@pytest.mark.slow
 def test_a_file_that_cannot_be_written_is_named(tmp_path):
     done = gilfree("demo", "--only", "3", "--quick", "--html", "/dev/full")
     assert done.returncode == 1
@@ -352,6 +355,7 @@ def test_progress_is_shown_on_a_terminal_only(array):
     assert "histogram" not in shown
 
 
+@pytest.mark.slow
 def test_an_explanation_is_coloured_on_a_terminal():
     shown = on_a_terminal("explain", "polyval")
     assert re.search(r"\x1b\[[0-9;]+mdef\x1b", shown)
@@ -446,6 +450,7 @@ def test_a_lazy_call_gets_one_line():
 
 
 @needs.sampler
+@pytest.mark.slow
 def test_a_long_probe_says_what_comes_and_ctrl_c_shows_what_is_known():
     statement = "-s", "import time", "time.sleep(1.5)"
     out = on_a_terminal("probe", *statement, interrupt_at=b"one took", status=130)

@@ -113,6 +113,7 @@ def test_a_cython_that_fails_is_quoted(monkeypatch):
         explain._translate()
 
 
+@pytest.mark.slow
 def test_what_lies_in_the_current_folder_is_not_run(tmp_path, monkeypatch):
     pytest.importorskip("Cython")
     (tmp_path / "cython.py").write_text("raise SystemExit(1)")
@@ -146,6 +147,7 @@ def test_the_command_without_a_name_lists_them():
 
 
 @pytest.mark.parametrize("name", ["sum_of_squares", "monte_carlo_pi"])
+@pytest.mark.slow
 def test_the_command_prints_plain_text_of_80_columns(name):
     pytest.importorskip("Cython")
     done = run_explain(name)

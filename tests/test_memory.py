@@ -224,6 +224,7 @@ def few_threads(monkeypatch):
 
 
 @pytest.mark.parametrize("name", CASES)
+@pytest.mark.slow
 def test_memory_stays_where_it_was(name):
     assert growth(CASES[name], CALLS) < MOST
 

@@ -300,6 +300,7 @@ def test_what_is_known_can_be_asked_for_at_any_time():
     assert "not looked at" in str(waits)
 
 
+@pytest.mark.slow
 def test_ctrl_c_comes_through(run_script):
     run_script("""
         import _thread, sys, threading, time, gilfree
@@ -317,6 +318,7 @@ def test_ctrl_c_comes_through(run_script):
     """)
 
 
+@pytest.mark.slow
 def test_probes_at_once_restore_the_switch_interval(run_script):
     run_script("""
         import sys, threading, time, gilfree

@@ -42,6 +42,7 @@ def test_a_call_runs_as_its_setup_says():
     assert statement(call.statement, call.setup)()
 
 
+@pytest.mark.slow
 def test_failures_and_libraries_that_are_missing_are_named(monkeypatch):
     find = importlib.util.find_spec
     monkeypatch.setattr(survey, "CALLS", QUICK)

@@ -70,6 +70,7 @@ def undisturbed(work, gap, count=5):
 
 @pytest.mark.parametrize("period", [10e-3, 1e-3, 300e-6])
 @pytest.mark.parametrize("share", [0, 0.1, 0.25, 0.5, 0.75, 0.9, 1])
+@pytest.mark.slow
 def test_held_is_within_a_hundredth_of_the_truth(period, share):
     # Around each sleep, ctypes needs the GIL for some microseconds (2 to 4 of them were seen on a
     # slow machine) that the pattern clocks as released: so unsure is the truth itself.
