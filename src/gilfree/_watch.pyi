@@ -13,6 +13,7 @@ class Seen(NamedTuple):
     held: float | None
     waiting: float | None
     unknown: float
+    unknown_held: float
     unknown_gaps: int
     flips: int
     longest_hold: float

@@ -147,8 +147,9 @@ cdef struct Target:
     int64_t seconds
     int64_t held
     int64_t released
-    int64_t unknown
-    int64_t blind_gaps    # that make up the unknown time
+    int64_t unknown       # of both: in gaps of which the samples tell nothing, so it is a guess
+    int64_t unknown_held  # of that, taken for held
+    int64_t unknown_gaps
     int64_t flips         # changes of state between two samples
     int64_t waiting       # of the time released: it wanted the GIL; where the version tells
     int64_t longest_hold
@@ -184,8 +185,14 @@ cdef void _note_change(Shared *shared, Target *target, int64_t time, bint has_gi
         target.longest_hold = max(target.longest_hold, time - target.taken)
 
 
-cdef bint _blind(Shared *shared, int64_t gap) noexcept nogil:
-    return gap > BLIND_NS and gap > BLIND_INTERVALS * shared.interval
+cdef void _account(Shared *shared, Target *target, int64_t gap, int64_t held) noexcept nogil:
+    """Count a gap between two samples, of which so much is taken for held."""
+    target.held += held
+    target.released += gap - held
+    if gap > BLIND_NS and gap > BLIND_INTERVALS * shared.interval:
+        target.unknown += gap
+        target.unknown_held += held
+        target.unknown_gaps += 1
 
 
 cdef void _observe(
@@ -196,16 +203,12 @@ cdef void _observe(
     cdef bint changed = target.sampled and has_gil != target.has_gil
     target.samples += 1
     target.largest_gap = max(target.largest_gap, gap)
-    if _blind(shared, gap):
-        target.unknown += gap
-        target.blind_gaps += 1
-    elif changed:
-        target.held += gap // 2
-        target.released += gap - gap // 2
+    if changed:
+        _account(shared, target, gap, gap // 2)
     elif has_gil:
-        target.held += gap
+        _account(shared, target, gap, gap)
     else:
-        target.released += gap
+        _account(shared, target, gap, 0)
         if wants_gil != GILFREE_NOT_KNOWN and wants_gil:
             target.waiting += gap
     if changed:
@@ -219,19 +222,12 @@ cdef void _observe(
 
 
 cdef void _close(Shared *shared, Target *target, int64_t now) noexcept nogil:
-    """End a window. What came after its last sample is as at that sample, if it was not long."""
+    """End a window. What came after its last sample is taken to be as at that sample."""
     cdef int64_t gap = now - target.last
     target.seconds += now - target.begun
     target.largest_gap = max(target.largest_gap, gap)
-    if _blind(shared, gap):
-        target.unknown += gap
-        target.blind_gaps += 1
-    elif not target.sampled:
-        return  # a window too short to be seen; others like it were
-    elif target.has_gil:
-        target.held += gap
-    else:
-        target.released += gap
+    if target.sampled:  # or the window was too short to be seen; others like it were
+        _account(shared, target, gap, gap if target.has_gil else 0)
     if target.sampled and target.has_gil:
         target.longest_hold = max(target.longest_hold, now - target.taken)
 
@@ -332,7 +328,8 @@ class Seen(NamedTuple):
     largest_gap: float  # seconds between two samples, or a sample and the end of a window
     held: float | None  # share of the time in which the thread had the GIL; None without samples
     waiting: float | None  # share in which it wanted the GIL; None where the version does not say
-    unknown: float  # share of the time of which the samples tell nothing
+    unknown: float  # share of the time of which the samples tell nothing, and which is a guess
+    unknown_held: float  # the part of that share that was taken for held
     unknown_gaps: int  # that it consists of
     flips: int  # changes of state that were seen
     longest_hold: float  # seconds
@@ -475,7 +472,7 @@ cdef class Watch:
         cdef Target *target = token.target
         target.seconds = target.held = target.released = target.unknown = target.waiting = 0
         target.longest_hold = target.largest_gap = target.samples = target.changes = 0
-        target.blind_gaps = target.flips = 0
+        target.unknown_held = target.unknown_gaps = target.flips = 0
         pthread_mutex_unlock(&self.shared.mutex)
 
     cdef Token _add(self):
@@ -534,7 +531,8 @@ cdef class Watch:
                 held=target.held / <double> known if known else None,
                 waiting=target.waiting / <double> known if known and tells else None,
                 unknown=target.unknown / <double> target.seconds if target.seconds else 0.0,
-                unknown_gaps=target.blind_gaps,
+                unknown_held=target.unknown_held / <double> target.seconds if target.seconds else 0.0,
+                unknown_gaps=target.unknown_gaps,
                 flips=target.flips,
                 longest_hold=target.longest_hold / 1e9,
             ))

@@ -410,10 +410,10 @@ def _uncertainty(seen: Seen) -> float:
     if seen.held is None:
         return 1.0
     variance = (seen.held * (1 - seen.held) + 1 / seen.samples) / seen.samples
-    return min(2 * math.sqrt(variance) + _hidden(seen, seen.held), 1.0)
+    return min(2 * math.sqrt(variance) + _hidden(seen), 1.0)
 
 
-def _hidden(seen: Seen, held: float) -> float:
+def _hidden(seen: Seen) -> float:
     """Return how far off the held share may be for what the gaps hide.
 
     A thread that changes its state often may have done so in a gap, however it was before and
@@ -423,10 +423,11 @@ def _hidden(seen: Seen, held: float) -> float:
     """
     if not seen.unknown_gaps:
         return 0.0
+    most = max(seen.unknown_held, seen.unknown - seen.unknown_held)
     known = (1 - seen.unknown) * seen.seconds
     gap = seen.unknown * seen.seconds / seen.unknown_gaps
     changes = (seen.flips + 3) / known * gap if known > 0 else math.inf
-    return seen.unknown * max(held, 1 - held) * min(CAREFUL * changes, 1.0)
+    return most * min(CAREFUL * changes, 1.0)
 
 
 class NoSamplerError(RuntimeError):
