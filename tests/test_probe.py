@@ -67,10 +67,19 @@ HELD = {
 }
 
 
+def probed(call, *args, **how):
+    """Probe until the sampler has had a CPU often enough; where others keep them busy, skip."""
+    for _ in range(3):
+        report = gilfree.probe(call, *args, **how)
+        if report.conclusive:
+            return report
+    pytest.skip(f"this machine is busy: {report.verdict}")
+
+
 @needs.gil
 @pytest.mark.parametrize("name", RELEASED)
 def test_calls_that_release(name):
-    report = gilfree.probe(RELEASED[name], workers=1)
+    report = probed(RELEASED[name], workers=1)
     assert report.held < 0.1, report
     assert report.summary.startswith("released")
 
@@ -78,7 +87,7 @@ def test_calls_that_release(name):
 @needs.gil
 @pytest.mark.parametrize("name", HELD)
 def test_calls_that_hold(name):
-    report = gilfree.probe(HELD[name], workers=1)
+    report = probed(HELD[name], workers=1)
     assert report.held > 0.9, report
     assert report.summary.startswith("holds the GIL")
 
@@ -89,7 +98,7 @@ def test_a_call_that_does_both():
         hold(10_000)
         let_go(10_000)
 
-    report = gilfree.probe(both, workers=2)
+    report = probed(both, workers=2)
     assert 0.4 < report.held < 0.6
     assert 0.009 < report.longest_hold < 0.05
     assert report.summary == "releases the GIL in part"
@@ -97,9 +106,9 @@ def test_a_call_that_does_both():
 
 @needs.gil
 def test_bytecode_is_told_from_a_long_hold_in_c():
-    loop = gilfree.probe(count_to_a_million, workers=1)
+    loop = probed(count_to_a_million, workers=1)
     assert loop.held >= 0.95
-    c = gilfree.probe(hold, 200_000, workers=1)
+    c = probed(hold, 200_000, workers=1)
     assert 0.18 < c.longest_stall < 1
     assert loop.longest_stall < c.longest_stall / 5  # a busy machine may keep a thread for 8 ms
     assert loop.summary == "holds the GIL in bytecode"
@@ -108,7 +117,7 @@ def test_bytecode_is_told_from_a_long_hold_in_c():
 
 @needs.gil
 def test_sleeping_scales_and_a_lock_serialises():
-    report = gilfree.probe(time.sleep, 0.02, workers=3)
+    report = probed(time.sleep, 0.02, workers=3)
     assert report.speedup > 2
     assert report.summary == "released; threads help"
     lock = threading.Lock()
@@ -117,7 +126,7 @@ def test_sleeping_scales_and_a_lock_serialises():
         with lock:
             let_go(10_000)
 
-    report = gilfree.probe(locked, workers=2)
+    report = probed(locked, workers=2)
     assert report.speedup < 1.2
     assert report.summary == "released; threads gain little"
 
@@ -261,7 +270,7 @@ def test_a_short_call_is_clocked_without_the_harness():
         pass
 
     timer = timeit.Timer("nothing()", globals={"nothing": nothing})
-    report = gilfree.probe(nothing, workers=1)
+    report = probed(nothing, workers=1)
     # Of the same order: windows of one call each made it twenty times as long.
     assert 0.2 < report.seconds / (min(timer.repeat(5, 100_000)) / 100_000) < 5
     assert report.longest_hold <= report.seconds

@@ -41,7 +41,10 @@ def half():
     ],
 )
 def test_what_releases_passes(call):
-    report = assert_releases_gil(call, max_stall=0.5)
+    try:
+        report = assert_releases_gil(call, max_stall=0.5)
+    except GilWarning as warning:
+        pytest.skip(f"this machine is busy: {warning}")
     assert report.held < 0.1
     assert report.speedup is None
     assert lets_go(call)
@@ -62,6 +65,8 @@ def test_what_holds_fails(call, monkeypatch):
     with pytest.raises(AssertionError, match="never lets go of the GIL") as caught:
         assert_releases_gil(call)
     message = str(caught.value)
+    if "inconclusive" in message:
+        pytest.skip(f"this machine is busy: {message}")
     assert "holds the GIL" in message
     assert "stretch" in message
     assert message.endswith("raise the bound.")

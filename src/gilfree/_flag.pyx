@@ -1,5 +1,5 @@
 # cython: language_level=3, freethreading_compatible=True
-"""What has to be compiled where threads wait for each other: a flag, a start line, an insistent call.
+"""What is compiled where threads wait for each other: a flag, a start line, an insistent call.
 
 A `Flag` is set by one thread and awaited by another, without the GIL and without sleep. To wake a
 thread that sleeps takes a system some 35 µs, and at times milliseconds. One that looks at a flag

@@ -461,7 +461,8 @@ cdef class Watch:
         if not _lock(self.shared):
             return
         if was_open:
-            _close(self.shared, token.target, max(now, token.target.last))  # it may be looking just now
+            # The sampler may be looking just now.
+            _close(self.shared, token.target, max(now, token.target.last))
         pthread_mutex_unlock(&self.shared.mutex)
 
     def forget(self):
@@ -517,12 +518,14 @@ cdef class Watch:
         cdef Py_ssize_t i = 0
         cdef Target target
         cdef int64_t known
+        cdef double seconds
         cdef bint tells = gilfree_wants_gil(PyThreadState_Get()) != GILFREE_NOT_KNOWN
         seen = []
         # Python's objects are made unlocked: to make one may free a Token, which locks.
         while self._copy(i, &target, NULL):
             i += 1
             known = target.held + target.released
+            seconds = max(target.seconds, 1)  # nanoseconds
             seen.append(Seen(
                 thread=target.thread,
                 seconds=target.seconds / 1e9,
@@ -530,8 +533,8 @@ cdef class Watch:
                 largest_gap=target.largest_gap / 1e9,
                 held=target.held / <double> known if known else None,
                 waiting=target.waiting / <double> known if known and tells else None,
-                unknown=target.unknown / <double> target.seconds if target.seconds else 0.0,
-                unknown_held=target.unknown_held / <double> target.seconds if target.seconds else 0.0,
+                unknown=target.unknown / seconds,
+                unknown_held=target.unknown_held / seconds,
                 unknown_gaps=target.unknown_gaps,
                 flips=target.flips,
                 longest_hold=target.longest_hold / 1e9,

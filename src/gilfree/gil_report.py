@@ -9,6 +9,8 @@ from typing import Any
 
 # An uncertainty of `held` that settles it.
 SURE = 0.01
+# An uncertainty with which a call that holds can still be told from one that releases.
+CONCLUSIVE = 2 * SURE
 # What the verdict goes by.
 RELEASED, HELD = 0.1, 0.9  # at most, at least this share of the call
 MULTITHREADED = 1.2  # CPUs that one call keeps busy
@@ -102,7 +104,7 @@ class GilReport:
         """Whether `held` is known well enough to tell a call that holds from one that releases."""
         if self.held is None:
             return False
-        if self.uncertainty <= 2 * SURE:
+        if self.uncertainty <= CONCLUSIVE:
             return True
         low, high = self.held - self.uncertainty, self.held + self.uncertainty
         return _kind(low) == _kind(high)

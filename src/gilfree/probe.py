@@ -43,7 +43,7 @@ WINDOW = 1e-3  # seconds
 ASKED = 10
 MOST_CLOCKED_SECONDS = 0.1
 # Changes of state are seen so many times too seldom at worst: who changes may do so in the gaps.
-CAREFUL = 10
+CAREFUL = 3
 # What is clocked takes at least so long.
 CLOCKED_SECONDS = 5e-3
 # The switch interval of the active look: bytecode gives way that soon.

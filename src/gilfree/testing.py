@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
-from gilfree.gil_report import GilReport
+from gilfree.gil_report import CONCLUSIVE, GilReport
 from gilfree.pool import gil_enabled
 from gilfree.probe import longest_stall, look_passively, name_of
 
@@ -158,10 +158,11 @@ def lets_go(call: Callable[[], Any]) -> bool:
 
 
 def _report(name: str, call: Callable[[], Any], bound: float | None = None) -> GilReport:
-    """Look at the call until it is clear on which side of `bound` it is."""
+    """Look at the call until it is clear on which side of `bound` it is, and what to call it."""
 
     def sure(held: float, uncertainty: float) -> bool:
-        return bound is None or abs(held - bound) > uncertainty
+        clear = bound is None or abs(held - bound) > uncertainty
+        return clear and uncertainty <= CONCLUSIVE
 
     passive = look_passively(call, sure=sure)
     return GilReport(
