@@ -101,6 +101,7 @@ def test_what_is_sent_to_processes_is_weighed(setting):
 
 
 @needs.sampler
+@pytest.mark.slow
 def test_a_kernel_runs_in_every_way(setting):
     small = Setting(quick=True, workers=2, kernels=["mandelbrot"])
     with contextlib.closing(small):
@@ -153,6 +154,7 @@ def test_ctrl_c_leaves_what_was_finished():
 
 
 @pytest.mark.parametrize(("number", "rounds"), [(1, 4), (2, 4), (3, 3), (4, 8), (5, 3)])
+@pytest.mark.slow
 def test_progress_is_told_round_by_round(number, rounds, setting, monkeypatch):
     monkeypatch.setattr(demo, "_held_share", lambda *_, within: None)
     monkeypatch.setattr(setting, "kernels", ["histogram"])

@@ -170,6 +170,7 @@ def test_sqeuclidean_of_few_and_many_columns(columns, rng):
     )
 
 
+@pytest.mark.slow
 def test_large_strided_input_is_cut_into_the_same_chunks(rng):
     x = rng.normal(size=(SIZE // 500, 3, 1200))
     view = x.transpose(2, 0, 1)[::2, ::-1]

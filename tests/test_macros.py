@@ -125,6 +125,7 @@ def test_many_threads_at_once():
 
 
 @needs.posix
+@pytest.mark.slow
 def test_ctrl_c_ends_an_interruptible_call_within_a_fifth_of_a_second(run_script):
     # Memory that was never written to is one page of zeros over and over, so four tebibytes of it
     # take no room; to read them takes any machine more than 30 s.

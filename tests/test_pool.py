@@ -284,6 +284,7 @@ def test_a_call_near_the_limit_of_recursion_raises(run_script):
     """)
 
 
+@pytest.mark.slow
 def test_an_executor_that_can_not_be_asked_now_is_not_waited_for(run_script):
     run_script("""
         import threading

@@ -129,6 +129,7 @@ def test_a_share_is_from_0_to_1(max_held):
 
 
 @needs.gil
+@pytest.mark.slow
 def test_a_thread_that_was_waiting_before_is_no_false_alarm(monkeypatch):
     # Threads that want the GIL all the time must not make a call that holds look like one that
     # lets go.

@@ -207,6 +207,7 @@ def test_a_watch_that_is_dropped_stops_and_leaves_no_thread(run_script):
     """)
 
 
+@pytest.mark.slow
 def test_fork_and_exit_while_watching(run_script):
     run_script("""
         import os, sys, time, warnings
@@ -270,6 +271,7 @@ def test_a_waiter_waits_as_long_as_the_gil_is_held():
         sys.setswitchinterval(interval)
 
 
+@pytest.mark.slow
 def test_shares_stay_shares_while_threads_wait_for_a_cpu(run_script):
     # On one CPU the sampler often runs while the thread is about to close its window.
     run_script("""
