@@ -225,15 +225,16 @@ def test_verdicts(benchmark, tables, name):
     verdicts = Counter(report.summary for report in reports).most_common()
     limits = sorted(report.limit or 0 for report in reports)
     gains = sorted(report.speedup or 0 for report in reports)
-    headings = "call", "verdicts", "limit", "within 10% of the best", "speedup", "took at most"
-    _, rows = tables.setdefault(f"{len(reports)} probes of each call", (headings, []))
+    headings = "call", "verdicts", "limit", "near", "speedup", "took"
+    title = f"{len(reports)} probes of each call; near: limits within 10% of the best"
+    _, rows = tables.setdefault(title, (headings, []))
     rows.append(
         (
             name,
-            "; ".join(f"{count} {verdict}" for verdict, count in verdicts),
-            f"{limits[0]:.2f} to {limits[-1]:.2f}",
+            "; ".join(f"{n} {verdict.removeprefix('released; ')}" for verdict, n in verdicts),
+            f"{limits[0]:.2f}–{limits[-1]:.2f}",
             str(sum(limit >= 0.9 * limits[-1] for limit in limits)),
-            f"{gains[0]:.2f} to {gains[-1]:.2f}",
+            f"{gains[0]:.2f}–{gains[-1]:.2f}",
             f"{max(seconds):.1f} s",
         )
     )
