@@ -24,7 +24,7 @@ import numpy as np
 import pytest
 
 import gilfree
-from gilfree import gil_report
+from gilfree import at_once, gil_report
 from gilfree.gil_report import GilReport, readable_time
 from gilfree.pool import gil_enabled
 from gilfree.probe import LazyCallError, Probing
@@ -221,6 +221,23 @@ def test_a_call_that_fails_only_beside_others_is_named(seconds):
     report = gilfree.probe(work, workers=2)
     assert report.only_alone == "RuntimeError: one at a time"
     assert report.only_here is report.speedup is None
+
+
+def test_a_call_that_exits_its_thread_is_named():
+    def leave():
+        time.sleep(0.001)
+        if threading.current_thread() is not threading.main_thread():
+            raise SystemExit("enough")
+
+    assert gilfree.probe(leave, workers=2).only_here == "SystemExit: enough"
+
+
+@pytest.mark.slow
+def test_a_long_call_on_more_workers_than_fit_into_the_rounds():
+    speed = at_once.measure_once(lambda: None, (1.0, 0.5), workers=90)
+    assert speed.workers == 90
+    assert speed.speedup > 1
+    assert 0 < speed.limit <= 90
 
 
 # ---------------------------------------------------------------- calls that run nothing yet

@@ -71,12 +71,12 @@ def measure(call: Callable[[], Any], seconds: float, workers: int) -> Speed:
     Exception
         What a call raises in the calling thread. What it raises in others is in the result.
     """
-    known = _known_loop()
-    known_times = _times(_clocked(known).seconds)
     times = _times(seconds)
     if workers == 1:
         in_turn = _clocked(lambda: repeat(call, times))
         return Speed(cpu=in_turn.cpu / in_turn.seconds, workers=1)
+    known = _known_loop()
+    known_times = _times(_clocked(known).seconds)
     least, most = ROUNDS
     round_seconds = (2 * workers + 1) * (times * seconds + CLOCKED_SECONDS)
     theirs_in_turn, theirs, ours_in_turn, ours = [], [], [], []
@@ -111,7 +111,7 @@ def measure_once(call: Callable[[], Any], alone: tuple[float, float], workers: i
     times = _times(_clocked(known).seconds)
     rounds = [
         (_clocked(lambda: repeat(known, times * workers)), _at_once(known, times, workers))
-        for _ in range(int(ROUNDS_SECONDS / (2 * workers + 1) / CLOCKED_SECONDS))
+        for _ in range(max(1, int(ROUNDS_SECONDS / (2 * workers + 1) / CLOCKED_SECONDS)))
     ]
     ours_in_turn, ours = (_least(side) for side in zip(*rounds, strict=True))
     try:
@@ -160,7 +160,7 @@ def _refused(
 class _RefusedError(Exception):
     """A call raised, in another thread than the one that has a right to hear of it."""
 
-    def __init__(self, error: Exception) -> None:
+    def __init__(self, error: BaseException) -> None:
         lines = str(error).strip().splitlines()
         super().__init__(": ".join([type(error).__name__, *lines[:1]]))
 
@@ -169,7 +169,7 @@ def _at_once(call: Callable[[], Any], times: int, workers: int) -> _Clocked:
     """Clock new threads that make so many calls each, from the first start to the last end."""
     line = StartLine(workers)
     clocks: list[tuple[float, float, float, float]] = []
-    errors: list[Exception] = []
+    errors: list[BaseException] = []
 
     def work() -> None:
         try:
@@ -177,7 +177,7 @@ def _at_once(call: Callable[[], Any], times: int, workers: int) -> _Clocked:
             start = time.perf_counter(), time.process_time()
             repeat(call, times)
             clocks.append((*start, time.perf_counter(), time.process_time()))
-        except Exception as error:
+        except BaseException as error:  # SystemExit, too, ends this thread alone
             errors.append(error)
 
     # Daemons: nobody waits for them if Ctrl-C ends the probe amid calls of many seconds.
