@@ -5,9 +5,9 @@
 At the end stands how many CPUs other processes used meanwhile: what is said of a quiet machine
 counts where that is next to nothing.
 
-The truth comes from ctypes alone: ``PyDLL(None).usleep`` sleeps with the GIL, ``CDLL(None).usleep``
-without, and the pattern clocks both. gilknocker looks at the same patterns in turn; it asks for the
-GIL all the time and reports how often it is refused, so it changes what it looks at.
+The truth comes from ctypes alone, with sleeps that clock themselves: ``PyDLL`` has them sleep with
+the GIL, ``CDLL`` without (``tests/patterns.py``). gilknocker looks at the same patterns in turn; it
+asks for the GIL all the time and reports how often it is refused, so it changes what it looks at.
 
 With two processes that keep both CPUs busy, the answer is to stay within its own uncertainty.
 Probes of the same call are to come to the same verdict, and never to call C what is bytecode.
@@ -15,7 +15,6 @@ Probes of the same call are to come to the same verdict, and never to call C wha
 
 from __future__ import annotations
 
-import ctypes
 import functools
 import hashlib
 import statistics
@@ -30,6 +29,7 @@ import needs
 import numpy as np
 import pytest
 from needs import Watch
+from patterns import pattern
 
 import gilfree
 from gilfree.pool import usable_cpus
@@ -43,33 +43,14 @@ except ModuleNotFoundError:  # it has no build for every Python
 
 pytestmark = [needs.sampler, needs.gil]
 
-hold = ctypes.PyDLL(None).usleep
-let_go = ctypes.CDLL(None).usleep
+SECONDS = 0.4  # of each pattern
 
 
-def compute(microseconds):
+def compute(seconds):
     """Hold the GIL for so long, at work: in bytecode that nobody asks to give way."""
-    end = time.perf_counter() + microseconds * 1e-6
+    end = time.perf_counter() + seconds
     while time.perf_counter() < end:
         pass
-
-
-def pattern(period, share, seconds=0.4, hold=hold):
-    """Hold the GIL for about this share of each period; return the true share."""
-    clock = time.perf_counter
-    held = released = 0.0
-    since = clock()
-    end = since + seconds
-    while since < end:
-        if share:
-            hold(int(period * share * 1e6))
-        middle = clock()
-        held += middle - since
-        if share < 1:
-            let_go(int(period * (1 - share) * 1e6))
-        since = clock()
-        released += since - middle
-    return held / (held + released)
 
 
 def watched(work):
@@ -97,11 +78,11 @@ def test_error(benchmark, tables, period, share):
 
     def run_theirs():
         if KnockKnock is not None:
-            truth, seen = knocked(lambda: pattern(period, share))
+            truth, seen = knocked(lambda: pattern(period, share, SECONDS))
             theirs.append(seen - truth)
 
     def run_ours():
-        truth, seen = watched(lambda: pattern(period, share))
+        truth, seen = watched(lambda: pattern(period, share, SECONDS))
         ours.append(seen - truth)
         return truth
 
@@ -123,15 +104,14 @@ def test_error_beside_busy_processes(benchmark, tables, period):
 
     def run():
         for share in 0, 0.1, 0.5, 0.9, 1:
-            for way in hold, compute:
+            for way in None, compute:
                 with Watch() as watch:
                     watch.begin()
-                    truth = pattern(period, share, hold=way)
+                    truth = pattern(period, share, SECONDS, hold=way)
                     watch.end()
                 (seen,) = watch.seen()
                 uncertain.append(probing._uncertainty(seen))
-                # ctypes needs the GIL for some microseconds that the pattern clocks as released.
-                off.append(max(abs((seen.held or 0) - truth) - 5e-6 / period, 0))
+                off.append(1 if seen.held is None else abs(seen.held - truth))
 
     try:
         benchmark.pedantic(run, rounds=1 if benchmark.disabled else 5)

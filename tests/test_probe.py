@@ -297,6 +297,15 @@ def test_a_short_call_is_clocked_without_the_harness():
     assert statement.seconds < 10 * report.seconds
 
 
+@pytest.mark.parametrize("source", ["pass", "1 | 2"])
+def test_what_takes_no_longer_than_its_harness_holds_throughout(source):
+    # To clock the two apart says little of the call; but there is no time for a release in it.
+    report = probe_statement(source, workers=1)
+    assert report.seconds < 1e-6
+    assert report.held == 1
+    assert report.conclusive
+
+
 def test_a_call_of_seconds_is_made_once_alone_and_once_at_once():
     calls, looks = [], []
 

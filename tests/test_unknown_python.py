@@ -87,6 +87,6 @@ def test_what_needs_the_sampler_is_skipped_by_name_and_the_rest_passes(run):
     done = run("-m", "pytest", "-q", "-p", "no:cacheprovider", f"--rootdir={TESTS.parent}", *paths)
     assert done.returncode == 0, done.stdout
     counts = {word: int(n) for n, word in re.findall(r"(\d+) (\w+)", done.stdout.splitlines()[-1])}
-    assert counts.keys() == {"passed", "skipped"}
+    assert counts.keys() == {"passed", "skipped", "deselected"}  # the last ones are slow
     assert counts["passed"] > 100
     assert "the probe knows the thread states of CPython" in done.stdout

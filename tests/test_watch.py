@@ -1,4 +1,4 @@
-"""The sampler against patterns of ctypes sleeps, which hold or release the GIL without our code."""
+"""The sampler against sleeps through ctypes, which hold or release the GIL without our code."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import time
 import needs
 import pytest
 from needs import Waiter, Watch
+from patterns import pattern
 
 from gilfree.pool import gil_enabled
 
@@ -24,24 +25,6 @@ hold = ctypes.PyDLL(None).usleep  # sleeps with the GIL
 let_go = ctypes.CDLL(None).usleep  # sleeps without
 
 # Without a GIL, read "attached to the interpreter" for "held": the same calls are.
-
-
-def pattern(period, share, seconds=0.2):
-    """Hold the GIL for about this share of each period; return the true share."""
-    held = released = 0.0
-    since = begin = time.perf_counter()
-    while (now := since) < begin + seconds:
-        if share:
-            hold(int(period * share * 1e6))
-            now = time.perf_counter()
-            held += now - since
-        if share < 1:
-            let_go(int(period * (1 - share) * 1e6))
-            since = time.perf_counter()
-            released += since - now
-        else:
-            since = now
-    return held / (held + released)
 
 
 def watched(work):
@@ -72,13 +55,10 @@ def undisturbed(work, gap, count=5):
 @pytest.mark.parametrize("share", [0, 0.1, 0.25, 0.5, 0.75, 0.9, 1])
 @pytest.mark.slow
 def test_held_is_within_a_hundredth_of_the_truth(period, share):
-    # Around each sleep, ctypes needs the GIL for some microseconds (2 to 6 of them were seen, by
-    # machine and version) that the pattern clocks as released: so unsure is the truth itself.
-    bound = max(0.01, 8e-6 / period)
     for _ in range(3):
         runs = undisturbed(lambda: pattern(period, share), gap=1e-3)
         errors = [seen.held - truth for truth, seen in runs]
-        if abs(statistics.median(errors)) <= bound:
+        if abs(statistics.median(errors)) <= 0.01:
             return
     pytest.fail(f"off by {errors}, three times")
 

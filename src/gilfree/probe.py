@@ -341,6 +341,15 @@ def _seconds_of(call: Callable[[], Any]) -> float:
     return min(taken, *timer.repeat(4, number)) / number
 
 
+def _seconds_of_both(one: Callable[[], Any], other: Callable[[], Any]) -> tuple[float, float]:
+    """Return what either call takes.
+
+    In turn, and the least of three: what else runs here makes either longer.
+    """
+    pairs = [(_seconds_of(one), _seconds_of(other)) for _ in range(3)]
+    return min(pair[0] for pair in pairs), min(pair[1] for pair in pairs)
+
+
 def _of_windows(
     seen: Seen,
     call: Callable[[], Any],
@@ -349,13 +358,19 @@ def _of_windows(
     result: Any,
 ) -> Passive:
     """Take from what was seen of many calls in a row what the harness was."""
-    raw = _seconds_of(call)
-    extra = min(_seconds_of(harness), raw) if harness is not None else 0.0
+    raw, extra = _seconds_of(call), 0.0
+    if harness is not None:
+        raw, extra = _seconds_of_both(call, harness)
     seconds = max(raw - extra, 1e-9)
-    held = seen.held
-    if held is not None:  # the harness holds the GIL throughout
-        held = min(max((held * raw - extra) / seconds, 0.0), 1.0)
-    passive = _passive(seen._replace(held=held), seconds, calls, result)
+    held, uncertainty = seen.held, _uncertainty(seen)
+    if seconds < release_cost():
+        held, uncertainty = 1.0, 0.0  # there is no time in it for a release
+    elif held is not None:  # the harness holds the GIL throughout
+        held = max(1 - (1 - held) * raw / seconds, 0.0)
+        uncertainty = min(uncertainty * raw / seconds, 1.0)
+    passive = dataclasses.replace(
+        _passive(seen, seconds, calls, result), held=held, uncertainty=uncertainty
+    )
     # A hold may go on from call to call, but that of one call is no longer than the call.
     return dataclasses.replace(passive, longest_hold=min(seen.longest_hold, seconds))
 
@@ -466,12 +481,15 @@ class Costs(NamedTuple):
         A thread that asks for the GIL sleeps until a holder gives way and wakes it. Here the holder
         does so as soon as it is asked, between calls of nothing: so what is left is the wake-up.
         """
-        # In turn, and the least: what else runs here makes either longer.
-        pairs = [
-            (_seconds_of(_kernels.empty_gil), _seconds_of(_kernels.empty_nogil)) for _ in range(3)
-        ]
-        held, let_go = (min(side) for side in zip(*pairs, strict=True))
-        return cls(longest_stall(_kernels.empty_gil, held), max(let_go - held, 0.0))
+        return cls(
+            longest_stall(_kernels.empty_gil, _seconds_of(_kernels.empty_gil)), release_cost()
+        )
+
+
+def release_cost() -> float:
+    """Return the seconds that it costs to release the GIL once and to acquire it again."""
+    held, released = _seconds_of_both(_kernels.empty_gil, _kernels.empty_nogil)
+    return max(released - held, 0.0)
 
 
 def longest_stall(call: Callable[[], Any], seconds: float) -> float:
