@@ -36,8 +36,16 @@ OLDEST, NEWEST = WITH_GIL[0], WITH_GIL[-1]
 # What may break from one CPython to the next: its slow tests run on each. The other slow ones drive
 # commands and pages, and run on the newest.
 TOUCHES_CPYTHON = [
-    f"tests/test_{name}.py"
-    for name in ("watch", "probe", "testing", "pool", "macros", "interpreters", "kernels")
+    f"tests/{name}.py"
+    for name in (
+        "gil/test_sampler",
+        "gil/test_probe",
+        "kernels/test_kernels",
+        "kernels/test_pool",
+        "test_interpreters",
+        "test_macros",
+        "test_testing",
+    )
 ]
 SLOW_TOO = ["-m", ""]  # pyproject.toml leaves out what is marked so
 
@@ -119,8 +127,9 @@ def levels(session):
     install(session, "[test]")
     ask = "import gilfree; print(*gilfree.build_info()['isa_levels'][:-1])"
     for level in session.run("python", "-c", ask, silent=True).split():
-        modules = [f"tests/test_{name}.py" for name in ("build", "kernels", "macros", "properties")]
-        run_tests(session, *modules, *session.posargs, env={"GILFREE_ISA_LEVEL": level})
+        modules = "test_build", "test_macros", "kernels/test_kernels", "kernels/test_properties"
+        paths = [f"tests/{name}.py" for name in modules]
+        run_tests(session, *paths, *session.posargs, env={"GILFREE_ISA_LEVEL": level})
 
 
 @nox.session
@@ -165,7 +174,10 @@ def properties(session):
     """Run the property tests with a hundred times as many examples: ten minutes."""
     install(session, "[test]")
     run_tests(
-        session, "tests/test_properties.py", "--hypothesis-profile=thorough", *session.posargs
+        session,
+        "tests/kernels/test_properties.py",
+        "--hypothesis-profile=thorough",
+        *session.posargs,
     )
 
 
@@ -197,7 +209,10 @@ def memory(session):
 LOOPS = Path("src/gilfree/_kernels.pyx").resolve()
 COMPILED = [
     *SLOW_TOO,
-    *(f"tests/test_{name}.py" for name in ("build", "kernels", "macros", "watch")),
+    "tests/test_build.py",
+    "tests/test_macros.py",
+    "tests/kernels/test_kernels.py",
+    "tests/gil/test_sampler.py",
     "-k",
     "not hundredth and not longest_hold and not fifth_of_a_second",  # which measure times
 ]

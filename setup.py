@@ -4,6 +4,7 @@ import os
 import platform
 import sys
 import sysconfig
+from pathlib import Path
 
 import numpy
 from Cython.Build import cythonize
@@ -21,9 +22,9 @@ UNIX_FLAGS = [
     "-fno-inline",
 ]
 MSVC_FLAGS = ["/O2", "/fp:precise"]
-# The kernels are compiled once more for newer CPUs; gilfree/build.py chooses at import.
+# The kernels are compiled once more for newer CPUs; gilfree/_isa.py chooses at import.
 HEADERS_FOLDER = "src/gilfree/_c"
-HEADERS = [f"{HEADERS_FOLDER}/thread_state.h"]
+HEADERS = [str(path) for path in Path(HEADERS_FOLDER).glob("*.h")]
 X86_64 = os.name == "posix" and platform.machine() in ("x86_64", "AMD64")
 LEVELS = ["x86-64-v3", "x86-64-v4"] if X86_64 else []
 
@@ -48,9 +49,9 @@ class BuildExt(build_ext):
 
 def from_cython(name: str, *include_dirs: str) -> list[Extension]:
     """Return the extension that Cython makes of a .pyx, as a list of one."""
-    extension = Extension(
-        f"gilfree.{name}", [f"src/gilfree/{name}.pyx"], list(include_dirs), depends=HEADERS
-    )
+    source = f"src/gilfree/{name.replace('.', '/')}.pyx"
+    folders = [HEADERS_FOLDER, *include_dirs]
+    extension = Extension(f"gilfree.{name}", [source], folders, depends=HEADERS)
     # Debuggers and sanitizers then name a line of the .pyx, not of the C that was made of it.
     return cythonize([extension], emit_linenums=True)
 
@@ -73,16 +74,19 @@ extensions += [
     Extension(
         f"gilfree.{level}._kernels",
         extensions[0].sources,
-        [NUMPY],
+        [HEADERS_FOLDER, NUMPY],
         extra_compile_args=[f"-march={level}"],
         optional=True,  # an old compiler does not know the level
     )
     for level in LEVELS
 ]
-extensions += from_cython("_cpu") + from_cython("_flag")
-extensions += [Extension("gilfree._macros", ["src/gilfree/_macros.c"])]
+for name in "_cpu", "_start_line", "kernels._flag", "gil._waiter":
+    extensions += from_cython(name)
+extensions += [
+    Extension("gilfree._macros", ["src/gilfree/_macros.c"], [HEADERS_FOLDER], depends=HEADERS)
+]
 if os.name == "posix":  # the sampler is a POSIX thread
-    extensions += from_cython("_watch", HEADERS_FOLDER)
+    extensions += from_cython("gil._sampler")
 
 setup(
     cmdclass={"build_ext": BuildExt},

@@ -10,8 +10,8 @@ import pytest
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from gilfree import report
-from gilfree.compare import environment
+from gilfree._system import environment
+from gilfree.show import terminal as report
 
 
 def cpu_seconds():

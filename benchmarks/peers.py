@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from gilfree.pool import usable_cpus
+from gilfree._system import usable_cpus
 
 CPUS = usable_cpus()
 THREADS = ThreadPoolExecutor(CPUS)

@@ -21,9 +21,9 @@ from timing import bursts_in_turn, in_turn
 
 import gilfree
 from gilfree import _kernels
-from gilfree.compare import environment
-from gilfree.pool import SHARED, usable_cpus
-from gilfree.report import environment_line
+from gilfree._system import environment, usable_cpus
+from gilfree.kernels.pool import SHARED
+from gilfree.show.terminal import environment_line
 
 POINTS = [1, 8, 64, 512, *(round(10 ** (n / 4)) for n in range(12, 33))]
 ROUNDS = 7

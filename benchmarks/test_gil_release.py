@@ -17,9 +17,9 @@ from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 
 import pytest
 
-from gilfree import bytecode, kernels
-from gilfree.compare import workload
-from gilfree.pool import gil_enabled, usable_cpus
+from gilfree import kernels
+from gilfree._system import gil_enabled, usable_cpus
+from gilfree.measure import pure_python
 
 MODES = ["bytecode", "processes", "held", "released"]
 WORKERS = sorted({2**power for power in range(usable_cpus().bit_length())} | {usable_cpus()})
@@ -28,7 +28,7 @@ WORKERS = sorted({2**power for power in range(usable_cpus().bit_length())} | {us
 @pytest.fixture(scope="module", params=kernels.__all__)
 def case(request):
     """Return the name of a kernel, its arguments, and the bits of its result on one worker."""
-    args = workload(request.param)
+    args = kernels.kernel(request.param).workload()
     return request.param, args, pickle.dumps(getattr(kernels, request.param)(*args, workers=1))
 
 
@@ -53,8 +53,8 @@ def test_kernel(benchmark, case, workers, mode, medians, processes, threads):
     # One call before the clock starts wakes the threads or processes of the pool.
     rounds = {"rounds": 20 if mode != "processes" else 5, "iterations": 1, "warmup_rounds": 1}
     if mode == "bytecode":
-        loop = getattr(bytecode, name)(*args)
-        pieces = benchmark.pedantic(bytecode.run, (loop, threads, workers), **rounds)
+        loop = kernels.kernel(name).bytecode(*args)
+        pieces = benchmark.pedantic(pure_python.run, (loop, threads, workers), **rounds)
         assert len(pieces) >= workers
     else:
         how = {"workers": workers}

@@ -32,9 +32,9 @@ from needs import Watch
 from patterns import pattern
 
 import gilfree
-from gilfree.pool import usable_cpus
-
-probing = sys.modules["gilfree.probe"]  # `gilfree.probe` is the function
+from gilfree import Verdict
+from gilfree._system import usable_cpus
+from gilfree.gil.passive import uncertainty_of
 
 try:
     from gilknocker import KnockKnock
@@ -110,7 +110,7 @@ def test_error_beside_busy_processes(benchmark, tables, period):
                     truth = pattern(period, share, SECONDS, hold=way)
                     watch.end()
                 (seen,) = watch.seen()
-                uncertain.append(probing._uncertainty(seen))
+                uncertain.append(uncertainty_of(seen))
                 off.append(1 if seen.held is None else abs(seen.held - truth))
 
     try:
@@ -202,7 +202,7 @@ def test_verdicts(benchmark, tables, name):
         seconds.append(time.perf_counter() - start)
 
     benchmark.pedantic(run, rounds=1 if benchmark.disabled else PROBES)
-    verdicts = Counter(report.summary for report in reports).most_common()
+    verdicts = Counter(report.verdict for report in reports).most_common()
     limits = sorted(report.limit or 0 for report in reports)
     gains = sorted(report.speedup or 0 for report in reports)
     headings = "call", "verdicts", "limit", "near", "speedup", "took"
@@ -211,7 +211,7 @@ def test_verdicts(benchmark, tables, name):
     rows.append(
         (
             name,
-            "; ".join(f"{n} {verdict.removeprefix('released; ')}" for verdict, n in verdicts),
+            "; ".join(f"{n} {verdict.text.removeprefix('released; ')}" for verdict, n in verdicts),
             f"{limits[0]:.2f}–{limits[-1]:.2f}",
             str(sum(limit >= 0.9 * limits[-1] for limit in limits)),
             f"{gains[0]:.2f}–{gains[-1]:.2f}",
@@ -229,14 +229,15 @@ def test_words(benchmark, tables, step):
 
     def run():
         for way, call in ways.items():
-            words[way][gilfree.probe(call, workers=1).summary] += 1
+            words[way][gilfree.probe(call, workers=1).verdict] += 1
 
     benchmark.pedantic(run, rounds=1 if benchmark.disabled else PROBES)
     headings = "length", "call", "right", "no word", "wrong", "inconclusive"
     _, rows = tables.setdefault("what holds the GIL: bytecode or C", (headings, []))
+    words_of = {"bytecode": Verdict.HOLDS_IN_BYTECODE, "C": Verdict.HOLDS_IN_C}
     for way, said in words.items():
-        right, silent = said[f"holds the GIL in {way}"], said["holds the GIL"]
-        unsure = said["inconclusive"]
+        right, silent = said[words_of[way]], said[Verdict.HOLDS]
+        unsure = said[Verdict.INCONCLUSIVE]
         wrong = said.total() - right - silent - unsure
         counts = (str(count) for count in (right, silent, wrong, unsure))
         rows.append((f"{seconds * 1e6:,.0f} µs", way, *counts))

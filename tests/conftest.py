@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from gilfree import testing
-from gilfree.pool import gil_enabled
+from gilfree._system import gil_enabled
 
 # Dask's profiler reads the frames of threads that run. Without a GIL that may crash the interpreter
 # (CPython issue 152355). Every process that a test starts inherits this.

@@ -4,9 +4,9 @@ import os
 
 import pytest
 
-from gilfree.pool import gil_enabled
-from gilfree.probe import NoSamplerError
-from gilfree.probe import sampler as find_sampler
+from gilfree._system import gil_enabled
+from gilfree.gil.sampler import NoSamplerError
+from gilfree.gil.sampler import sampler as find_sampler
 
 posix = pytest.mark.skipif(os.name != "posix", reason="needs POSIX: its signals, files and shell")
 fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
@@ -25,4 +25,3 @@ def why_no_sampler():
 HAS_SAMPLER = not why_no_sampler()
 sampler = pytest.mark.skipif(not HAS_SAMPLER, reason=why_no_sampler() or "it can run here")
 Watch = find_sampler().Watch if HAS_SAMPLER else None
-Waiter = find_sampler().Waiter if HAS_SAMPLER else None

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 import gilfree
-from gilfree import kernels
+from gilfree.kernels._monte_carlo_pi import NS
+from gilfree.kernels.chunks import chunks_of
 
 
 def native(x):
@@ -50,7 +51,7 @@ def plain_mandelbrot(shape, extent, max_iterations):
 def plain_pi(samples, seed, kind=np.random.PCG64):
     """Make the same estimate with NumPy alone: the very streams, chunks and points."""
     root = np.random.SeedSequence(seed).spawn(1)[0]
-    pieces = list(kernels._pieces((samples,), cost=2.5))
+    pieces = list(chunks_of((samples,), cost=NS))
     hits = 0
     for child, (cut,) in zip(root.spawn(len(pieces)), pieces, strict=True):
         stream = np.random.Generator(kind(child))

@@ -32,7 +32,7 @@ from pathlib import Path
 from mixed import CALLS, check, expected
 
 import gilfree
-from gilfree.pool import gil_enabled
+from gilfree._system import gil_enabled
 
 THREADS = 8
 MOST_GROWTH = 16  # MiB

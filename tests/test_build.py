@@ -12,7 +12,7 @@ import pytest
 
 import gilfree
 from gilfree import _kernels
-from gilfree.build import BASELINE, VARIABLE
+from gilfree._isa import BASELINE, VARIABLE
 
 pytestmark = pytest.mark.thread_unsafe(reason="starts processes, which gain nothing from threads")
 

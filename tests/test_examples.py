@@ -10,7 +10,7 @@ from pathlib import Path
 import needs
 import pytest
 
-from gilfree.pool import gil_enabled
+from gilfree._system import gil_enabled
 
 pytestmark = pytest.mark.thread_unsafe(reason="starts processes, which gain nothing from threads")
 

@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from gilfree.pool import gil_enabled
+from gilfree._system import gil_enabled
 
 pytestmark = [
     pytest.mark.slow,
@@ -192,7 +192,8 @@ def test_ctrl_c_at_any_moment_comes_back_soon_and_leaves_nobody_at_work(run_scri
         import os, random, signal, subprocess, sys, threading, time
         import numpy as np, gilfree
         from concurrent.futures import ThreadPoolExecutor
-        from gilfree import _kernels, kernels
+        from gilfree import _kernels
+        from gilfree.kernels import record
         from mixed import check
 
         # Another process presses: this one may hold the GIL when it is time to.
@@ -259,7 +260,7 @@ def test_ctrl_c_at_any_moment_comes_back_soon_and_leaves_nobody_at_work(run_scri
                 return back - float(presser.stdout.readline())
             raise SystemExit("not interrupted")
 
-        kernels._kernels = Spy()
+        record._kernels = Spy()
         rng = random.Random()
         late = []
         with (

@@ -17,13 +17,17 @@ from threading import BrokenBarrierError
 import needs
 import numpy as np
 import pytest
-from needs import Waiter, Watch
+from needs import Watch
 
 import gilfree
-from gilfree import _kernels, _macros, pool
-from gilfree._flag import Flag, StartLine
-from gilfree.pool import Pool, usable_cpus
-from gilfree.statement import statement
+from gilfree import _kernels, _macros
+from gilfree._start_line import StartLine
+from gilfree._system import usable_cpus
+from gilfree.gil._waiter import Waiter
+from gilfree.gil.statement import statement
+from gilfree.kernels import helpers as pool
+from gilfree.kernels._flag import Flag
+from gilfree.kernels.pool import Pool
 
 STATM = "/proc/self/statm"
 pytestmark = [
@@ -194,21 +198,20 @@ def cases_of_the_sampler():
     def window():
         watch.begin()
         watch.end()
-        watch.seen(), watch.changes(0), watch.forget()
+        watch.seen(), watch.forget()
 
     def watch_and_thread():
         """Leave a Token to a thread that ends, and one to this thread, by a Watch never started."""
-        other = Watch(capacity=10)
+        other = Watch()
         other.begin()
         thread = threading.Thread(target=other.begin)
         thread.start()
         thread.join()
 
-    watch = Watch(capacity=10)
+    watch = Watch()
     watch.begin()
     yield "window", window
-    yield "changes wrong", wrong(watch.changes, 7, error=IndexError)
-    yield "watch", lambda: Watch(capacity=10)
+    yield "watch", lambda: Watch()
     yield "watch wrong", wrong(Watch, 0)
     yield "watch and thread", watch_and_thread
     yield "waiter", lambda: (waiter := Waiter(), waiter.begin(), waiter.stop(), waiter.wait())

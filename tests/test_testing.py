@@ -14,7 +14,7 @@ import pytest
 
 import gilfree
 from gilfree import testing
-from gilfree.pool import gil_enabled
+from gilfree._system import gil_enabled
 from gilfree.testing import GilWarning, assert_releases_gil, lets_go
 
 pytestmark = [

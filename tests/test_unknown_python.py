@@ -26,16 +26,22 @@ pytestmark = [
 BUILD = """
 from setuptools import Extension, setup
 watch = Extension(
-    "gilfree._watch",
-    ["gilfree/_watch.pyx"],
+    "gilfree.gil._sampler",
+    ["gilfree/gil/_sampler.pyx"],
     include_dirs=["gilfree/_c"],
     define_macros=[("GILFREE_TAKE_PYTHON_FOR_UNKNOWN", "1")],
 )
-setup(name="gilfree", packages=["gilfree"], ext_modules=[watch])
+setup(name="gilfree", packages=["gilfree", "gilfree.gil"], ext_modules=[watch])
 """
 TESTS = Path(__file__).parent
 # All that import the sampler, and the kernels, which have no use for it.
-MODULES = "kernels", "watch", "probe", "testing", "survey"
+MODULES = (
+    "kernels/test_kernels",
+    "gil/test_sampler",
+    "gil/test_probe",
+    "test_testing",
+    "survey/test_survey",
+)
 
 
 @pytest.fixture(scope="module")
@@ -62,11 +68,11 @@ def run(tmp_path_factory):
     shutil.copytree(
         Path(gilfree.__file__).parent,
         package,
-        ignore=shutil.ignore_patterns("__pycache__", "_watch*.so", "_watch.c"),
+        ignore=shutil.ignore_patterns("__pycache__", "_sampler*.so", "_sampler.c"),
     )
     (folder / "build_watch.py").write_text(BUILD)
     done = run("build_watch.py", "-q", "build_ext", "--inplace")
-    assert list(package.glob("_watch*.so")), done.stderr
+    assert list(package.glob("gil/_sampler*.so")), done.stderr
     return run
 
 
@@ -83,7 +89,7 @@ def test_the_kernels_run_and_the_probe_says_in_one_line_what_it_knows(run):
 
 
 def test_what_needs_the_sampler_is_skipped_by_name_and_the_rest_passes(run):
-    paths = [str(TESTS / f"test_{name}.py") for name in MODULES]
+    paths = [str(TESTS / f"{name}.py") for name in MODULES]
     done = run("-m", "pytest", "-q", "-p", "no:cacheprovider", f"--rootdir={TESTS.parent}", *paths)
     assert done.returncode == 0, done.stdout
     counts = {word: int(n) for n, word in re.findall(r"(\d+) (\w+)", done.stdout.splitlines()[-1])}

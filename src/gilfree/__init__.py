@@ -7,33 +7,47 @@ The kernels run on every core::
 
 ``gilfree.compare`` measures the same work with the GIL held and released, and ``gilfree.probe``
 tells whether a callable of your own releases it.
+
+Public is what ``gilfree.__all__`` names, ``gilfree.testing`` and the command line. Everything else,
+all folders among it, is private and may change in any release.
 """
 
-from gilfree.build import build_info  # first: it chooses the build of _kernels
-from gilfree.compare import Comparison, compare
-from gilfree.gil_report import GilReport
-from gilfree.kernels import (
-    histogram,
-    mandelbrot,
-    monte_carlo_pi,
-    polyval,
-    sqeuclidean,
-    sum_of_squares,
-)
-from gilfree.probe import probe
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gilfree import _isa, kernels
+from gilfree._isa import build_info
+from gilfree._lazy import attributes_of
+
+if TYPE_CHECKING:
+    from gilfree.gil.probe import probe
+    from gilfree.gil.report import GilReport
+    from gilfree.gil.verdict import Verdict
+    from gilfree.kernels import *  # noqa: F403
+    from gilfree.measure.compare import Comparison, compare
 
 __version__ = "0.1.0"
 
-__all__ = [
-    "Comparison",
-    "GilReport",
-    "build_info",
-    "compare",
-    "histogram",
-    "mandelbrot",
-    "monte_carlo_pi",
-    "polyval",
-    "probe",
-    "sqeuclidean",
-    "sum_of_squares",
-]
+__all__ = ["Comparison", "GilReport", "Verdict", "build_info", "compare", "probe"]
+__all__ += kernels.__all__
+
+_isa.use_level(__path__)  # noqa: F405
+
+# Each is imported on first use: none of NumPy, before somebody needs it.
+if not TYPE_CHECKING:
+    __getattr__ = attributes_of(
+        __name__,
+        {
+            "Comparison": "measure.compare",
+            "GilReport": "gil.report",
+            "Verdict": "gil.verdict",
+            "compare": "measure.compare",
+            "probe": "gil.probe",
+            **dict.fromkeys(kernels.__all__, "kernels"),
+        },
+    )
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

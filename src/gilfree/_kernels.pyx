@@ -26,6 +26,11 @@ from libc.float cimport DBL_EPSILON
 from libc.math cimport NAN, fabs
 from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
 
+cdef extern from "sum_block.h":
+    enum: GILFREE_SUM_BLOCK
+
+SUM_BLOCK = <int> GILFREE_SUM_BLOCK
+
 ctypedef fused real:
     float
     double
@@ -35,8 +40,6 @@ cdef enum:
     # can't use vector instructions on ``s += x[i]``. It can on LANES sums side by side; and the
     # order, and so every bit of the result, is the same on each CPU.
     LANES = 16
-    # sum_of_squares adds up so many numbers at a time; kernels.py copies as many, where it must.
-    SUMMED = 65536
     # sqeuclidean takes so many rows of Y side by side, since GCC unrolls a loop of up to 16 rounds
     # before it gets to vectorise it; so many such tiles, since it writes to a stretch of each row
     # of the result; and so many coordinates at a time, or the tiles would not fit in the cache.
@@ -55,8 +58,8 @@ cdef double _sum_of_squares(const real[::1] x) noexcept nogil:
     cdef Py_ssize_t start = 0
     cdef double total = 0
     while start < x.shape[0]:
-        total += _add_squares(&x[start], min(SUMMED, x.shape[0] - start))
-        start += SUMMED
+        total += _add_squares(&x[start], min(GILFREE_SUM_BLOCK, x.shape[0] - start))
+        start += GILFREE_SUM_BLOCK
     return total
 
 

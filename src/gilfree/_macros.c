@@ -27,11 +27,11 @@
 #include <Python.h>
 #include <string.h>
 
+#include "sum_block.h"
+
 enum {
     /* Separate sums: the compiler may use vector instructions and need reorder no addition. */
     LANES = 16,
-    /* How many numbers are added up at a time, as in _kernels.pyx. */
-    BLOCK = 1 << 16,
     /* How many numbers, in whole blocks, before a look at Ctrl-C: some milliseconds. */
     BETWEEN_LOOKS = 1 << 24,
 };
@@ -43,9 +43,9 @@ enum {
 static double
 add_squares(double total, const double *x, Py_ssize_t size)
 {
-    for (; size > 0; x += BLOCK, size -= BLOCK) {
+    for (; size > 0; x += GILFREE_SUM_BLOCK, size -= GILFREE_SUM_BLOCK) {
         double sums[LANES] = {0}, sum = 0;
-        Py_ssize_t i, lane, count = Py_MIN(size, BLOCK);
+        Py_ssize_t i, lane, count = Py_MIN(size, GILFREE_SUM_BLOCK);
         for (i = 0; i + LANES <= count; i += LANES) {
             for (lane = 0; lane < LANES; lane++) {
                 sums[lane] += x[i + lane] * x[i + lane];

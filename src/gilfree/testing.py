@@ -9,9 +9,12 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
-from gilfree.gil_report import CONCLUSIVE, GilReport
-from gilfree.pool import gil_enabled
-from gilfree.probe import longest_stall, look_passively, name_of
+from gilfree._system import gil_enabled
+from gilfree.gil.active import longest_stall
+from gilfree.gil.lazy import name_of
+from gilfree.gil.passive import look_passively
+from gilfree.gil.report import GilReport
+from gilfree.gil.verdict import CONCLUSIVE
 
 # A call that lets go for a moment only may do so before the other thread has woken up, so it gets
 # many chances: until both are used up.

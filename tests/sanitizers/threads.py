@@ -26,9 +26,12 @@ from calls import CALLS
 
 import gilfree
 from gilfree import _kernels, _macros
-from gilfree._flag import Flag, StartLine
-from gilfree._watch import Waiter, Watch
-from gilfree.pool import BRIEF, LINGER, Pool
+from gilfree._start_line import StartLine
+from gilfree.gil._sampler import Watch
+from gilfree.gil._waiter import Waiter
+from gilfree.kernels._flag import Flag
+from gilfree.kernels.helpers import LINGER
+from gilfree.kernels.pool import BRIEF, Pool
 
 HANG = 120  # seconds for one part; the slowest took 20 on a busy machine
 
@@ -248,7 +251,7 @@ def start_lines() -> None:
 
 def watched_threads() -> None:
     """Threads open and close windows, and others ask what was seen, while the sampler looks."""
-    with Watch(interval=2e-6, capacity=50) as watch:
+    with Watch(interval=2e-6) as watch:
 
         def be_watched() -> None:
             for _ in range(300):
@@ -259,8 +262,7 @@ def watched_threads() -> None:
 
         def ask() -> None:
             for _ in range(300):
-                for number in range(len(watch.seen())):
-                    watch.changes(number)
+                watch.seen()
                 time.sleep(1e-5)
 
         def begin_again() -> None:

@@ -1,0 +1,70 @@
+"""Which build of the loops is in use: the one for the widest vectors that this CPU has.
+
+``setup.py`` compiles the same ``_kernels.pyx`` for each instruction set level of x86-64 that pays:
+the baseline; v3, with AVX2; v4, with AVX-512. The latter two lie in folders of their own, named by
+their level. `use_level`, which the package calls before it imports the rest, puts the folder of the
+best that the CPU can run in front of the package's search path. So for whoever imports it,
+``gilfree._kernels`` is that one. The bits of all results are the same.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+from importlib.machinery import EXTENSION_SUFFIXES
+from pathlib import Path
+from typing import Any
+
+from gilfree import _cpu
+
+BASELINE = "x86-64" if _cpu.x86_64_level() else platform.machine()
+VARIABLE = "GILFREE_ISA_LEVEL"
+
+
+def _levels() -> dict[str, Path]:
+    """Return the folder of each build that this CPU can run, by ascending level."""
+    package = Path(__file__).parent
+    levels = {BASELINE: package}
+    for number in 3, 4:
+        folder = package / f"x86-64-v{number}"
+        built = any((folder / f"_kernels{suffix}").exists() for suffix in EXTENSION_SUFFIXES)
+        if built and _cpu.x86_64_level() >= number:
+            levels[folder.name] = folder
+    return levels
+
+
+def _chosen(levels: dict[str, Path]) -> str:
+    level = os.environ.get(VARIABLE) or list(levels)[-1]
+    if level not in levels:
+        msg = f"{VARIABLE} must be one of {', '.join(levels)}, built and known to this CPU; "
+        raise ImportError(f"{msg}not {level!r}")
+    return level
+
+
+LEVELS = _levels()
+LEVEL = _chosen(LEVELS)
+
+
+def use_level(search_path: list[str]) -> None:
+    """Have the package of this search path find the loops of `LEVEL` first."""
+    if LEVEL != BASELINE:
+        search_path.insert(0, str(LEVELS[LEVEL]))
+
+
+def build_info() -> dict[str, Any]:
+    """Return how the loops were compiled that are in use.
+
+    Returns
+    -------
+    dict
+        ``isa_level``: the instruction set level of the loops, such as ``"x86-64-v3"``.
+        ``isa_levels``: all those that were built and that this CPU can run, ascending. The last
+        is taken, or what the environment variable ``GILFREE_ISA_LEVEL`` names at import.
+        ``compiler``: its name and version.
+
+    Examples
+    --------
+    >>> gilfree.build_info()["isa_level"]  # doctest: +SKIP
+    'x86-64-v4'
+    """
+    return {"isa_level": LEVEL, "isa_levels": list(LEVELS), "compiler": _cpu.compiler()}

@@ -1,0 +1,123 @@
+# cython: language_level=3, freethreading_compatible=True
+"""Where threads start together, awake, and each on a CPU of its own.
+
+Those that a lock wakes often start on one CPU, and the scheduler moves them apart milliseconds
+later; where other programs keep the CPUs busy it does not, for it counts two threads on each.
+"""
+
+from libc.stdint cimport int64_t
+
+from threading import BrokenBarrierError
+
+cdef extern from "atomic.h":
+    int64_t gilfree_load(const int64_t *place) noexcept nogil
+    int64_t gilfree_count(int64_t *place) noexcept nogil
+    bint gilfree_replace(int64_t *place, int64_t before, int64_t after) noexcept nogil
+
+cdef extern from "clock.h":
+    int64_t gilfree_now() noexcept nogil
+    void gilfree_pause() noexcept nogil
+    void gilfree_yield() noexcept nogil
+
+cdef extern from *:
+    """
+    #if defined(__linux__)
+        typedef cpu_set_t gilfree_cpus;
+        #define GILFREE_MOST_CPUS CPU_SETSIZE
+
+        static int gilfree_claim(int64_t *claims, int cpu, int64_t start) {
+            int64_t earlier = gilfree_load(&claims[cpu]);
+            return earlier < start && gilfree_replace(&claims[cpu], earlier, start);
+        }
+
+        static int gilfree_keep_apart(int64_t *claims, int64_t start, gilfree_cpus *usual) {
+            gilfree_cpus one;
+            int cpu = sched_getcpu();
+            if (sched_getaffinity(0, sizeof *usual, usual) || cpu < 0)
+                return 0;
+            if (!gilfree_claim(claims, cpu, start))
+                for (cpu = 0; cpu < CPU_SETSIZE; cpu++)
+                    if (CPU_ISSET(cpu, usual) && gilfree_claim(claims, cpu, start))
+                        break;
+            if (cpu == CPU_SETSIZE)
+                return 0;
+            CPU_ZERO(&one);
+            CPU_SET(cpu, &one);
+            return sched_setaffinity(0, sizeof one, &one) == 0;
+        }
+
+        #define gilfree_roam(usual) sched_setaffinity(0, sizeof *(usual), usual)
+    #else
+        typedef int gilfree_cpus;
+        #define GILFREE_MOST_CPUS 1
+        #define gilfree_keep_apart(claims, start, usual) 0
+        #define gilfree_roam(usual) 0
+    #endif
+    """
+    # Claim a CPU that no other thread of this start has, stay on it, and tell whether there is one.
+    ctypedef struct gilfree_cpus:
+        pass
+    enum:
+        GILFREE_MOST_CPUS
+    bint gilfree_keep_apart(int64_t *claims, int64_t start, gilfree_cpus *usual) noexcept nogil
+    int gilfree_roam(gilfree_cpus *usual) noexcept nogil
+
+
+cdef enum:
+    BROKEN = -1
+
+
+cdef class StartLine:
+    cdef int64_t parties
+    cdef int64_t arrived  # so far, in all starts
+    cdef int64_t starts  # or BROKEN
+    cdef int64_t last_start  # written before `starts` moves on, and read after that
+    cdef int64_t claims[GILFREE_MOST_CPUS]  # the last start in which a thread had this CPU, from 1
+
+    def __init__(self, int64_t parties):
+        if parties < 1:
+            raise ValueError(f"parties must be at least 1, not {parties}")
+        self.parties = parties
+
+    def wait(self, double spin=0.0, double timeout=10.0):
+        cdef bint started
+        with nogil:
+            started = _start(self, spin, timeout)
+        if not started:
+            raise BrokenBarrierError
+
+
+cdef bint _start(StartLine line, double spin, double timeout) noexcept nogil:
+    cdef int64_t number = gilfree_count(&line.arrived)
+    cdef int64_t start = number // line.parties
+    cdef bint is_last = number % line.parties == line.parties - 1
+    cdef gilfree_cpus usual
+    cdef bint apart = gilfree_keep_apart(line.claims, start + 1, &usual)
+    cdef bint all_here = _all_here(line, start, is_last, timeout)
+    while all_here and gilfree_now() - line.last_start < spin * 1e9:
+        _spin_a_little()
+        if not apart:
+            gilfree_yield()
+    if apart:
+        gilfree_roam(&usual)  # from here on, the scheduler does as it likes
+    return all_here
+
+
+cdef bint _all_here(StartLine line, int64_t start, bint is_last, double timeout) noexcept nogil:
+    # Whether all come within so many seconds. One that gives up breaks the line in the same move
+    # by which the last to come would start the others: so either all start or none.
+    cdef int64_t since = gilfree_now()
+    if is_last:
+        line.last_start = since
+        gilfree_replace(&line.starts, start, start + 1)
+    while gilfree_load(&line.starts) == start and gilfree_now() - since < timeout * 1e9:
+        _spin_a_little()
+        gilfree_yield()  # the one that is missing may wait for this very CPU
+    gilfree_replace(&line.starts, start, BROKEN)
+    return gilfree_load(&line.starts) != BROKEN
+
+
+cdef void _spin_a_little() noexcept nogil:
+    cdef int _
+    for _ in range(128):  # some 5 µs
+        gilfree_pause()

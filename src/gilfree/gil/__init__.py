@@ -1,0 +1,1 @@
+"""SEE: who has the GIL, who waits for it, and whether threads would help."""

@@ -1,0 +1,217 @@
+"""What the probe found out about one callable, and the sentence that says what it means."""
+
+from __future__ import annotations
+
+import dataclasses
+import textwrap
+from collections.abc import Iterator
+from typing import Any
+
+from gilfree._words import counted, exact_share, readable_time
+from gilfree.gil.verdict import CONCLUSIVE, Kind, Verdict, kind_of, of_hold, of_release
+
+DOUBTFUL = 1.1  # a speedup of so many times the limit, of a call that computes
+
+
+@dataclasses.dataclass(frozen=True)
+class GilReport:
+    """What `probe` found out about one callable.
+
+    Attributes
+    ----------
+    name : str
+        What was called.
+    gil_enabled : bool
+        False on a free-threaded build: read "attached to the interpreter" for "held" then.
+    seconds : float
+        Median wall time of one call.
+    calls : int
+        How many calls the passive look saw.
+    held : float or None
+        Share of the call in which the calling thread held the GIL; None if no sample hit a call.
+    uncertainty : float
+        How far `held` may be off, for two standard deviations of the samples.
+    longest_hold : float
+        Seconds for which it held the GIL at a stretch, at the most.
+    samples : int
+        Samples of the passive look.
+    largest_gap : float
+        Seconds between two of them, at the most: what is shorter may have been missed.
+    result : object
+        What the first call returned.
+    longest_stall : float or None
+        Seconds for which another Python thread would have been kept waiting, at the most; None if
+        that look was cut short.
+        Bytecode gives way when asked; C code that holds the GIL does not.
+    wakeup : float
+        What `longest_stall` is where the GIL is released as soon as somebody asks: what it takes
+        to wake a thread. A stall is known only as far as it is longer.
+    release_cost : float
+        Seconds that it costs to release the GIL once and to acquire it again.
+    cpu : float or None
+        CPUs that one call keeps busy: process CPU time over wall time.
+    workers : int or None
+        Threads that were tried.
+    speedup : float or None
+        That many calls one after the other, over the same calls at once: the least of several
+        rounds on either side. None for one worker.
+    limit : float or None
+        The same for a loop that is known to release the GIL: what the machine can give, the most
+        that was seen since this process began.
+    cpu_at_once : float or None
+        How busy the calls at once kept the CPUs, beside what the known loop did: less than 1 if
+        threads wait for each other.
+    only_here : str or None
+        What the call raised in another thread than the one that asked, if it can't run there.
+    only_alone : str or None
+        What it raised when several ran at once, if it can only run one at a time.
+    """
+
+    name: str
+    gil_enabled: bool
+    seconds: float
+    calls: int
+    held: float | None
+    uncertainty: float
+    longest_hold: float
+    samples: int
+    largest_gap: float
+    result: Any = dataclasses.field(repr=False, compare=False)
+    longest_stall: float | None
+    wakeup: float = 0.0
+    release_cost: float = 0.0
+    cpu: float | None = None
+    workers: int | None = None
+    speedup: float | None = None
+    limit: float | None = None
+    cpu_at_once: float | None = None
+    only_here: str | None = None
+    only_alone: str | None = None
+
+    @property
+    def conclusive(self) -> bool:
+        """Whether `held` is known well enough to tell a call that holds from one that releases."""
+        if self.held is None:
+            return False
+        if self.uncertainty <= CONCLUSIVE:
+            return True
+        low, high = self.held - self.uncertainty, self.held + self.uncertainty
+        return kind_of(low) is kind_of(high)
+
+    @property
+    def verdict(self) -> Verdict:
+        """What the figures say, as a code."""
+        if self.held is None or not self.conclusive:
+            return Verdict.INCONCLUSIVE
+        if not self.gil_enabled:
+            return Verdict.NO_GIL
+        kind = kind_of(self.held)
+        if kind is Kind.HELD:
+            return of_hold(self.seconds, self.longest_stall, self.wakeup)
+        if kind is Kind.PARTLY:
+            return Verdict.PARTLY
+        if self.only_here is not None:
+            return Verdict.ONLY_HERE
+        if self.only_alone is not None:
+            return Verdict.ONLY_ALONE
+        return of_release(self.cpu, self.speedup, self.limit)
+
+    @property
+    def sentence(self) -> str:
+        """The verdict in words, with its figures: one plain sentence."""
+        verdict = self.verdict
+        if verdict is Verdict.INCONCLUSIVE or self.held is None:
+            return "; ".join([f"{verdict.text}: {self._what_samples_tell}", *self._refusals()])
+        shown = exact_share(self.held)
+        if verdict is Verdict.NO_GIL:
+            parts = [f"attached to the interpreter for {shown} of the call"]
+        else:
+            parts = [f"held for {shown} of the call"]
+        if verdict is Verdict.PARTLY:
+            parts[0] += f", at most {readable_time(self.longest_hold)} at a stretch"
+        parts += self._effect_on_threads(verdict)
+        return f"{verdict.text}: {'; '.join(parts)}"
+
+    def _effect_on_threads(self, verdict: Verdict) -> Iterator[str]:
+        """Say what the call means for other threads, as far as it was seen."""
+        if verdict is Verdict.HOLDS_IN_C:
+            yield f"another thread waits for up to {readable_time(self.longest_stall or 0)}"
+        elif verdict is Verdict.HOLDS_IN_BYTECODE:
+            yield "it gives way when another thread asks"
+        if self.seconds < self.wakeup:
+            yield (
+                f"{readable_time(self.seconds)} is too short to share among threads: to wake one "
+                f"takes {readable_time(self.wakeup)}, a release costs "
+                f"{readable_time(self.release_cost)}"
+            )
+        if refusals := list(self._refusals()):
+            yield from refusals
+        elif verdict.kind is Kind.HELD:
+            yield "more threads bring no speedup"
+        elif verdict is Verdict.MULTITHREADED:
+            yield f"one call keeps {self.cpu or 0:.1f} CPUs busy"
+        if self.speedup is not None and verdict.kind is not Kind.HELD:
+            gain = f"{self.workers} threads gain {self.speedup:.2f}×"
+            yield f"{gain}, the machine could give {self.limit:.2f}×"
+            if self.speedup > DOUBTFUL * (self.limit or 0) and (self.cpu or 0) > 1 / 2:
+                yield "it can't give less than it gave: something else was at work meanwhile"
+
+    def _refusals(self) -> Iterator[str]:
+        if self.only_here is not None:
+            yield f"in another thread it raises {self.only_here}"
+        if self.only_alone is not None:
+            yield f"several calls at once raise {self.only_alone}"
+
+    @property
+    def _what_samples_tell(self) -> str:
+        samples = counted(self.samples, "sample")
+        if self.held is None:
+            return f"{samples} of a call of {readable_time(self.seconds)}"
+        low, high = max(self.held - self.uncertainty, 0), min(self.held + self.uncertainty, 1)
+        return (
+            f"held for {low:.0%} to {high:.0%} of the call, as far as {samples} "
+            f"with gaps of up to {readable_time(self.largest_gap)} tell"
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything but the result, for JSON."""
+        fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        del fields["result"]
+        return {
+            **fields,
+            "conclusive": self.conclusive,
+            "verdict": self.verdict.value,
+            "sentence": self.sentence,
+        }
+
+    @property
+    def _stall_row(self) -> str:
+        if self.longest_stall is None:
+            return "not looked at"
+        if self.longest_stall > 2 * self.wakeup:
+            return f"another Python thread waits for at most {readable_time(self.longest_stall)}"
+        wakeup = readable_time(max(self.wakeup, self.longest_stall))
+        return f"another Python thread waits no longer than waking it takes, {wakeup}"
+
+    def __str__(self) -> str:
+        """Return the verdict and the figures, in lines of at most 80 columns."""
+        held = "unknown" if self.held is None else f"{self.held:.1%} ± {self.uncertainty:.1%}"
+        cpu = "" if self.cpu is None else f", which keeps {self.cpu:.2f} CPUs busy"
+        rows = [
+            ("time", f"{readable_time(self.seconds)} a call{cpu}"),
+            (
+                "held" if self.gil_enabled else "attached",
+                f"{held} of the call, at most {readable_time(self.longest_hold)} at a stretch",
+            ),
+            ("stall", self._stall_row),
+            (
+                "samples",
+                f"{self.samples:,} in {counted(self.calls, 'call')}, "
+                f"with gaps of up to {readable_time(self.largest_gap)}",
+            ),
+        ]
+        if self.speedup is not None:
+            limit = f"of the {self.limit:.2f}× this machine could give"
+            rows.insert(3, ("speedup", f"{self.speedup:.2f}× on {self.workers} threads, {limit}"))
+        lines = textwrap.wrap(f"{self.name}: {self.sentence}", 80, subsequent_indent="  ")
+        return "\n".join([*lines, *(f"  {name:<9}{text}" for name, text in rows)])

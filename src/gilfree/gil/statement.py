@@ -1,0 +1,87 @@
+"""Statements given as text, as ``python -m timeit`` takes them, made into callables."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import linecache
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from types import CodeType, TracebackType
+from typing import Any
+
+from gilfree.gil.probe import Probing
+from gilfree.gil.report import GilReport
+
+
+def statement(source: str, setup: str = "") -> Callable[[], Any]:
+    """Run `setup` once, and return a function that runs `source`.
+
+    An expression gives its value, other statements give None. The function is named after the
+    source.
+
+    Raises
+    ------
+    SyntaxError
+        If either is no Python.
+    Exception
+        Whatever `setup` raises.
+    """
+    namespace: dict[str, Any] = {"__name__": "__main__"}
+    code = _compile(source, "<statement>")
+    exec(_compile(setup, "<setup>", "exec"), namespace)  # noqa: S102  what the user asked for
+
+    run = _caller(code, namespace)
+    run.__qualname__ = " ".join(source.split())
+    return run
+
+
+def _caller(code: CodeType, namespace: dict[str, Any]) -> Callable[[], Any]:
+    def run() -> Any:
+        return eval(code, namespace)  # noqa: S307  what the user asked for
+
+    return run
+
+
+def probing_of(source: str, setup: str = "", workers: int | None = None) -> Probing:
+    """Return a probe of a statement, to be run."""
+    nothing = _caller(compile("None", "<nothing>", "eval"), {})
+    return Probing(statement(source, setup), " ".join(source.split()), workers, harness=nothing)
+
+
+def probe_statement(source: str, setup: str = "", workers: int | None = None) -> GilReport:
+    """Probe a statement, with the garbage collector off, as ``python -m timeit`` does."""
+    with without_collector():
+        return probing_of(source, setup, workers).run()
+
+
+@contextlib.contextmanager
+def without_collector() -> Iterator[None]:
+    """Switch the garbage collector off within the block."""
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collects:
+            gc.enable()
+
+
+def _compile(source: str, name: str, mode: str = "eval") -> Any:
+    # Where a traceback looks for the source of its lines.
+    linecache.cache[name] = (len(source), None, source.splitlines(keepends=True), name)
+    if mode == "eval":
+        try:
+            return compile(source.strip(), name, "eval")
+        except SyntaxError:
+            pass  # not an expression, or nothing at all: then the next line says so
+    return compile(source, name, "exec")
+
+
+def show_own_traceback(error: BaseException) -> None:
+    """Print the traceback of what a statement raised, without the frames that led to it."""
+    frames: TracebackType | None = error.__traceback__
+    while frames is not None and not frames.tb_frame.f_code.co_filename.startswith("<"):
+        frames = frames.tb_next
+    traceback.print_exception(type(error), error, frames, file=sys.stderr)

@@ -1,0 +1,118 @@
+"""The verdict on a call: a stable code, the words for it, and the thresholds that decide."""
+
+from __future__ import annotations
+
+import enum
+from typing import Self
+
+# An uncertainty of `held` that settles it.
+SURE = 0.01
+# An uncertainty with which a call that holds can still be told from one that releases.
+CONCLUSIVE = 2 * SURE
+# At most, at least this share of the call: released, held.
+RELEASED, HELD = 0.1, 0.9
+MULTITHREADED = 1.2  # CPUs that one call keeps busy
+HELPS = 1 / 3  # of what the machine can give beyond one thread
+SLOWED = 0.7  # a speedup below this: worse than one call after the other
+NO_ROOM = 1.25  # a limit below this: the machine had no second CPU to give
+SLEEPS = 1 / 4  # CPUs that one call keeps busy: with less it needs no CPU of its own
+# A hold this many times as long as it takes to wake a thread can be told from that.
+EVIDENT = 5
+# Another thread that waits for at least, at most so much of the hold: it is C, it is bytecode.
+STALLS_IN_C, STALLS_IN_BYTECODE = 1 / 2, 1 / 4
+
+
+class Kind(enum.Enum):
+    """What a call does with the GIL, in one word: most of what a verdict says."""
+
+    HELD = "held"
+    PARTLY = "partly"
+    RELEASED = "released"
+    INCONCLUSIVE = "inconclusive"
+    NO_GIL = "no_gil"
+
+
+class Verdict(enum.Enum):
+    """Whether a call releases the GIL, and whether threads help.
+
+    The value is a code that stays the same from release to release.
+
+    Attributes
+    ----------
+    kind : Kind
+    text : str
+        The verdict in a few words, which may become better ones.
+    """
+
+    kind: Kind
+    text: str
+
+    def __new__(cls, code: str, kind: Kind, text: str) -> Self:
+        """Make a member of its code alone, with the rest as attributes."""
+        verdict = object.__new__(cls)
+        verdict._value_ = code
+        verdict.kind = kind
+        verdict.text = text
+        return verdict
+
+    INCONCLUSIVE = "inconclusive", Kind.INCONCLUSIVE, "inconclusive"
+    NO_GIL = "no_gil", Kind.NO_GIL, "no GIL in this build"
+    HOLDS = "holds", Kind.HELD, "holds the GIL"
+    HOLDS_IN_C = "holds_in_c", Kind.HELD, "holds the GIL in C"
+    HOLDS_IN_BYTECODE = "holds_in_bytecode", Kind.HELD, "holds the GIL in bytecode"
+    PARTLY = "partly", Kind.PARTLY, "releases the GIL in part"
+    HELP = "released_threads_help", Kind.RELEASED, "released; threads help"
+    LITTLE = "released_threads_gain_little", Kind.RELEASED, "released; threads gain little"
+    SLOWED = (
+        "released_threads_slow_down",
+        Kind.RELEASED,
+        "released; threads slow each other down",
+    )
+    NO_CPU = "released_no_cpu", Kind.RELEASED, "released; no other CPU was free"
+    MULTITHREADED = "released_multithreaded", Kind.RELEASED, "released; already multithreaded"
+    ONLY_HERE = (
+        "released_this_thread_only",
+        Kind.RELEASED,
+        "released; can't be called from another thread",
+    )
+    ONLY_ALONE = (
+        "released_one_at_a_time",
+        Kind.RELEASED,
+        "released; can't be called by several threads at once",
+    )
+    NO_SPEEDUP = "released_speedup_unknown", Kind.RELEASED, "released; speedup not measured"
+
+
+def kind_of(held: float) -> Kind:
+    """Return what a share of the call in which the GIL is held makes it."""
+    if held <= RELEASED:
+        return Kind.RELEASED
+    return Kind.HELD if held >= HELD else Kind.PARTLY
+
+
+def of_hold(seconds: float, longest_stall: float | None, wakeup: float) -> Verdict:
+    """Return the verdict on a call that holds the GIL.
+
+    Asked to give way, bytecode does so long before a hold is over, and C code never.
+    """
+    if longest_stall is not None and seconds > EVIDENT * wakeup:
+        if longest_stall > STALLS_IN_C * seconds:
+            return Verdict.HOLDS_IN_C
+        if longest_stall < STALLS_IN_BYTECODE * seconds:
+            return Verdict.HOLDS_IN_BYTECODE
+    return Verdict.HOLDS
+
+
+def of_release(cpu: float | None, speedup: float | None, limit: float | None) -> Verdict:
+    """Return the verdict on a call that releases the GIL and bears several threads."""
+    if cpu is not None and cpu > MULTITHREADED:
+        return Verdict.MULTITHREADED
+    if cpu is None or speedup is None or limit is None:
+        return Verdict.NO_SPEEDUP
+    if speedup > NO_ROOM and speedup - 1 >= HELPS * (limit - 1):
+        return Verdict.HELP
+    if speedup < SLOWED:
+        return Verdict.SLOWED
+    if limit < NO_ROOM and cpu > SLEEPS:
+        return Verdict.NO_CPU
+    return Verdict.LITTLE

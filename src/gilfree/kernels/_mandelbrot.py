@@ -1,0 +1,133 @@
+"""mandelbrot: bound by arithmetic, and unbalanced: some pixels take many iterations."""
+
+from __future__ import annotations
+
+import math
+from concurrent.futures import Executor
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gilfree._arguments import whole_number
+from gilfree.kernels.arrays import real_numbers
+from gilfree.kernels.chunks import chunks_of
+from gilfree.kernels.pool import Pool
+from gilfree.kernels.record import Kernel, Loop, entry_point
+
+NS = 0.3  # what an iteration of a pixel costs on one core
+
+
+def mandelbrot(
+    shape: tuple[int, int] = (600, 800),
+    extent: tuple[float, float, float, float] = (-2.0, 1.0, -1.0, 1.0),
+    max_iterations: int = 200,
+    *,
+    nogil: bool = True,
+    workers: int | None = None,
+    executor: Executor | None = None,
+) -> NDArray[np.int32]:
+    """Count, for each pixel c, the steps of ``z = z**2 + c`` from 0 that stay within ``|z| <= 2``.
+
+    Parameters
+    ----------
+    shape : (int, int), default: (600, 800)
+        Rows and columns of the picture.
+    extent : (float, float, float, float), default: (-2, 1, -1, 1)
+        Left, right, bottom and top border of the picture in the complex plane, as in
+        ``matplotlib.pyplot.imshow``: the first row is at the top. c is the middle of its pixel.
+    max_iterations : int, default: 200
+        Where to stop counting: 1 to 1,000,000, so that no row of pixels is deaf to Ctrl-C.
+    nogil, workers, executor
+        As in `sum_of_squares`.
+
+    Returns
+    -------
+    ndarray of int32, of shape `shape`
+        `max_iterations` for points that never left, so for those of the set.
+
+    Raises
+    ------
+    TypeError
+        If `shape` or `max_iterations` are not whole numbers.
+    ValueError
+        If a number is out of bounds.
+
+    Examples
+    --------
+    >>> gilfree.mandelbrot((2, 3), max_iterations=50)
+    array([[ 2, 50,  4],
+           [ 2, 50,  4]], dtype=int32)
+    """
+    rows, columns = (
+        whole_number("shape", number, least=0) for number in real_numbers("shape", shape, 2)
+    )
+    left, right, bottom, top = (float(border) for border in real_numbers("extent", extent, 4))
+    if not all(map(math.isfinite, (left, right, bottom, top))):
+        msg = f"extent must hold four finite numbers, not {extent}"
+        raise ValueError(msg)
+    max_iterations = whole_number("max_iterations", max_iterations, most=1_000_000)
+    cost = NS * max_iterations
+    pool = Pool(workers, executor, work=rows * columns * cost)
+    result = np.empty((rows, columns), np.int32)
+    dx, dy = (right - left) / max(columns, 1), (top - bottom) / max(rows, 1)
+    flat = result.reshape(-1)
+    picture = columns, left, top, dx, dy, max_iterations
+    pieces = chunks_of(flat.shape, cost, shortest=64, alone=pool.alone)
+    pool.fill(_mandelbrot, ((nogil, p.start, p.stop, *picture, flat[p]) for (p,) in pieces))
+    return result
+
+
+def _mandelbrot(
+    nogil: bool,
+    start: int,
+    stop: int,
+    columns: int,
+    left: float,
+    top: float,
+    dx: float,
+    dy: float,
+    max_iterations: int,
+    out: NDArray[np.int32] | None,
+) -> NDArray[np.int32]:
+    kernel = entry_point("mandelbrot", nogil)
+    if out is None:
+        out = np.empty(stop - start, np.int32)
+    kernel(start, columns, left, top, dx, dy, max_iterations, out)
+    return out
+
+
+def _bytecode(
+    shape: tuple[int, int] = (600, 800),
+    extent: tuple[float, float, float, float] = (-2.0, 1.0, -1.0, 1.0),
+    max_iterations: int = 200,
+) -> Loop:
+    """Return the loop over pixels: of a smaller picture of the same part of the plane."""
+    shrink = max((shape[0] * shape[1] / 5000) ** 0.5, 1.0)
+    rows, columns = (max(round(number / shrink), 1) for number in shape)
+    left, right, bottom, top = extent
+
+    def loop(start: int, stop: int) -> list[int]:
+        counts = []
+        for pixel in range(start, stop):
+            z, count = 0j, 0
+            c = complex(
+                left + (pixel % columns + 0.5) * (right - left) / columns,
+                top - (pixel // columns + 0.5) * (top - bottom) / rows,
+            )
+            while count < max_iterations:
+                z = z * z + c
+                if z.real * z.real + z.imag * z.imag > 4:
+                    break
+                count += 1
+            counts.append(count)
+        return counts
+
+    return loop, rows * columns
+
+
+def _workload(_: NDArray[Any] | None = None, quick: bool = False) -> tuple[Any, ...]:
+    return ((500, 700) if quick else (900, 1200),)
+
+
+KERNEL = Kernel(mandelbrot, _bytecode, _workload, takes_array=False)

@@ -1,0 +1,112 @@
+"""polyval: element by element; each chunk owns its slice of the result."""
+
+from __future__ import annotations
+
+from concurrent.futures import Executor
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from gilfree.kernels.arrays import RealArray, aligned, blocks, contiguous, output, real_array
+from gilfree.kernels.chunks import chunks_of
+from gilfree.kernels.pool import Pool
+from gilfree.kernels.record import Kernel, Loop, entry_point, first_numbers, random_numbers
+
+NS = 0.1  # what a coefficient of a point costs on one core
+
+
+def polyval(
+    x: ArrayLike,
+    c: ArrayLike,
+    out: RealArray | None = None,
+    *,
+    nogil: bool = True,
+    workers: int | None = None,
+    executor: Executor | None = None,
+) -> Any:
+    """Evaluate a polynomial at each point of `x`, as ``numpy.polynomial.polynomial.polyval`` does.
+
+    Parameters
+    ----------
+    x : array_like, any shape
+        Real numbers.
+    c : array_like, shape (degree + 1,)
+        Coefficients, lowest degree first. The result is float32 if `x` and `c` both are, and
+        float64 otherwise.
+    out : ndarray, optional
+        Where to put the result: C-contiguous, of the shape of `x` and the dtype of the result. It
+        may not share memory with `x` or `c`.
+    nogil, workers, executor
+        As in `sum_of_squares`.
+
+    Returns
+    -------
+    ndarray or scalar
+        ``c[0] + c[1] * x + c[2] * x**2 + ...``, of the shape of `x`; `out` if it was given. For
+        float32 and float64 the bits are those of NumPy's result.
+
+    Raises
+    ------
+    TypeError
+        If `x` or `c` do not hold real numbers.
+    ValueError
+        If `c` is empty or not one-dimensional, if `out` does not fit, or `workers` is less than 1.
+
+    Examples
+    --------
+    >>> gilfree.polyval([0.0, 1.0, 2.0], [1, 0, 3])
+    array([ 1.,  4., 13.])
+    """
+    x, x_dtype = real_array("x", x)
+    c, c_dtype = real_array("c", c)
+    if c.ndim != 1 or c.size == 0:
+        msg = f"c must be one-dimensional and hold at least one coefficient, not of shape {c.shape}"
+        raise ValueError(msg)
+    dtype = np.promote_types(x_dtype, c_dtype)
+    c = contiguous(c, dtype)
+    cost = NS * c.size
+    pool = Pool(workers, executor, work=x.size * cost)
+    result = output(out, x.shape, dtype, x=x, c=c)
+    pieces = chunks_of(x.shape, cost, alone=pool.alone)
+    pool.fill(_polyval, ((nogil, x[piece], c, result[piece]) for piece in pieces))
+    if out is not None:
+        return out
+    return result if result.ndim else result[()]
+
+
+def _polyval(nogil: bool, x: NDArray[Any], c: RealArray, out: RealArray | None) -> RealArray:
+    kernel = entry_point("polyval", nogil)
+    if out is None:
+        out = np.empty(x.shape, c.dtype)
+    c = aligned(c, c.dtype)
+    flat, start = out.reshape(-1), 0
+    for block in blocks(x, c.dtype):
+        kernel(block, c, flat[start : start + block.size])
+        start += block.size
+    return out
+
+
+def _bytecode(x: ArrayLike, c: ArrayLike, _out: object = None) -> Loop:
+    """Return the loop that evaluates a polynomial, by Horner's rule."""
+    values, coefficients = first_numbers(x, 40_000), first_numbers(c, 1000)[::-1]
+
+    def loop(start: int, stop: int) -> list[float]:
+        results = []
+        for i in range(start, stop):
+            result = 0.0
+            for coefficient in coefficients:
+                result = result * values[i] + coefficient
+            results.append(result)
+        return results
+
+    return loop, len(values)
+
+
+def _workload(data: NDArray[Any] | None = None, quick: bool = False) -> tuple[Any, ...]:
+    x = random_numbers(quick) if data is None else data.reshape(-1)
+    coefficients = np.arange(1.0, 9.0, dtype=x.dtype if x.dtype == np.float32 else np.float64)
+    return x, coefficients, np.empty(x.shape, coefficients.dtype)
+
+
+KERNEL = Kernel(polyval, _bytecode, _workload, takes_array=True)

@@ -1,0 +1,89 @@
+"""Arguments as the loops want them: arrays that are native and aligned, and real numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from gilfree.kernels.chunks import cut
+
+Real: TypeAlias = np.float32 | np.float64
+RealArray: TypeAlias = NDArray[np.float32] | NDArray[np.float64]
+
+FLOAT32, FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
+# What is not contiguous is copied for the loop, so much at a time: 512 KiB.
+COPY_BLOCK = 2**16  # elements
+
+
+def real_array(name: str, value: ArrayLike) -> tuple[NDArray[Any], np.dtype[Any]]:
+    """Return `value` as an array, and the dtype in which its kernel works."""
+    array = np.asarray(value)
+    if array.dtype.kind not in "fiub":
+        msg = f"{name} must hold real numbers, not {array.dtype}"
+        raise TypeError(msg)
+    return array, FLOAT32 if array.dtype.type is np.float32 else FLOAT64
+
+
+def real_numbers(name: str, values: Sequence[Any], length: int) -> Sequence[Any]:
+    """Return `values` if they are so many real numbers."""
+    array = np.asarray(values)
+    if array.shape != (length,):
+        msg = f"{name} must hold {length} numbers, not {values!r}"
+        raise ValueError(msg)
+    if array.dtype.kind not in "fiu":
+        msg = f"{name} must hold real numbers, not {values!r}"
+        raise TypeError(msg)
+    return values
+
+
+def contiguous(x: NDArray[Any], dtype: np.dtype[Any]) -> RealArray:
+    """Return `x` in one dimension as the loops want it, copied only if it is not so already."""
+    if not x.flags.c_contiguous:
+        x = np.ascontiguousarray(x, dtype)
+    return aligned(x, dtype).reshape(-1)
+
+
+def is_ready(x: NDArray[Any], dtype: np.dtype[Any]) -> bool:
+    """Tell whether the loops can take an array as it is."""
+    return x.dtype == dtype and x.flags.c_contiguous and x.flags.aligned
+
+
+def blocks(x: NDArray[Any], dtype: np.dtype[Any]) -> Iterable[RealArray]:
+    """Return a chunk in parts that are small enough to be copied, if they must be."""
+    if is_ready(x, dtype):
+        return (x.reshape(-1),)
+    return (contiguous(x[block], dtype) for block in cut(x.shape, COPY_BLOCK))
+
+
+def aligned(x: NDArray[Any], dtype: np.dtype[Any]) -> RealArray:
+    """Return `x` as the loops want it: what came by way of a cluster may begin at any address."""
+    x = np.asarray(x, dtype)
+    return x if x.flags.aligned else x.copy()
+
+
+def output(
+    out: RealArray | None, shape: tuple[int, ...], dtype: np.dtype[Any], **inputs: NDArray[Any]
+) -> RealArray:
+    """Return the array to write to: a new one, or `out` if it fits."""
+    if out is None:
+        return np.empty(shape, dtype)
+    if not isinstance(out, np.ndarray):
+        msg = f"out must be a NumPy array, not {type(out).__name__}"
+        raise TypeError(msg)
+    wrong = None
+    if out.shape != shape:
+        wrong = f"have shape {shape}, not {out.shape}"
+    elif out.dtype != dtype:
+        wrong = f"have dtype {dtype}, not {out.dtype}"
+    elif not out.flags.carray:
+        wrong = "be C-contiguous, aligned and writeable"
+    for name, array in inputs.items():
+        if wrong is None and np.shares_memory(out, array):
+            wrong = f"not share memory with {name}"
+    if wrong:
+        msg = f"out must {wrong}"
+        raise ValueError(msg)
+    return np.asarray(out, dtype)  # of a subclass, too

@@ -1,0 +1,1 @@
+"""COMPARE: the same work in every way, beside what the machine can do at all."""

@@ -1,0 +1,52 @@
+"""What is clocked in turn: seconds of a call, threads awake before it, medians and quartiles."""
+
+from __future__ import annotations
+
+import contextlib
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from threading import BrokenBarrierError
+
+from gilfree._start_line import StartLine
+from gilfree.kernels.pool import Pool
+
+# So long do those spin that are to run at once, before they are clocked.
+AWAKE_SECONDS = 1e-3
+
+
+def seconds(call: Callable[[], object], calls: int = 1) -> float:
+    """Return what one of so many calls takes."""
+    start = time.perf_counter()
+    for _ in range(calls):
+        call()
+    return (time.perf_counter() - start) / calls
+
+
+def wake(workers: int, threads: ThreadPoolExecutor | None = None) -> None:
+    """Have so many threads awake, each on a CPU of its own: of gilfree's own pool, or of `threads`.
+
+    Those of the pool stay awake long enough to be found so by a kernel that is called next.
+    """
+    if workers < 2:
+        return  # the caller is awake
+    line = StartLine(workers)
+    with contextlib.suppress(
+        BrokenBarrierError
+    ):  # not all could start: the kernel does without, too
+        if threads is None:
+            each = ((AWAKE_SECONDS, 1.0),) * workers
+            Pool(workers).run(line.wait, each, lambda _: None)
+        else:
+            list(threads.map(lambda _: line.wait(AWAKE_SECONDS, 1.0), range(workers)))
+
+
+def worker_counts(most: int) -> list[int]:
+    """Return 1, 2, 4 ... and `most`."""
+    return sorted({2**power for power in range(most.bit_length())} | {most})
+
+
+def quartiles(values: Sequence[float]) -> list[float]:
+    """Return the lower quartile, the median and the upper quartile."""
+    return statistics.quantiles(values, method="inclusive") if len(values) > 1 else [*values] * 3

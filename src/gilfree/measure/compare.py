@@ -1,0 +1,230 @@
+"""Run the work of one kernel in every way on 1, 2, 4 ... workers, beside the machine's limit.
+
+The ways are threads that run bytecode; the compiled loop on threads, with the GIL held and
+released; and an executor of the caller's, such as a process pool. The limit is what N independent
+processes reach that run the same kernel at once: they share no GIL, no pool and no memory, so
+whatever they lack to N times one process, the machine lacks. Many virtual CPUs share one core, and
+all share the memory.
+
+Every round runs each way once, in turn, and a speedup is the median of the ratios within the
+rounds. So a machine that slows down for a while slows down both sides of each ratio.
+
+Threads and processes that were just woken share a CPU for some milliseconds, and that is no picture
+of what they reach. So whatever is to run at once is awake before it is clocked, each on a CPU of
+its own.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
+from typing import Any, Literal, TypeAlias, get_args
+
+from gilfree import kernels
+from gilfree._arguments import whole_number
+from gilfree._system import environment, usable_cpus
+from gilfree._words import readable_time
+from gilfree.measure.clocking import quartiles, seconds, wake, worker_counts
+from gilfree.measure.limit import MOST_PROCESSES, Processes
+from gilfree.measure.pure_python import run as run_bytecode
+
+Mode: TypeAlias = Literal["bytecode", "held", "released", "executor", "limit"]
+MODES: tuple[Mode, ...] = get_args(Mode)
+# Short calls are repeated for so long: in less, one turn of another program is most of the time.
+SHORTEST_SECONDS = 25e-3
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """One way to do the work, and how long it took.
+
+    Attributes
+    ----------
+    mode : {"bytecode", "held", "released", "executor", "limit"}
+        A part of the work in pure Python, on threads; the kernel on threads, with the GIL held or
+        released; on the caller's executor; or on one thread in each of several processes.
+    workers : int
+        Threads, or processes.
+    seconds, seconds_low, seconds_high : float
+        Median and quartiles of the wall time.
+    speedup, speedup_low, speedup_high : float
+        Work done per second over that of the same mode with one worker, and of an executor over
+        one thread of this process: median and quartiles of the rounds. N processes that show the
+        limit do the work N times.
+    """
+
+    mode: Mode
+    workers: int
+    seconds: float
+    seconds_low: float
+    seconds_high: float
+    speedup: float
+    speedup_low: float
+    speedup_high: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Comparison:
+    """The same work, done in every way. What `compare` returns.
+
+    Attributes
+    ----------
+    kernel : str
+        The name of the kernel.
+    repeat : int
+        How many rounds were run.
+    environment : dict
+        Python, its GIL, CPUs, switch interval, and the build of the loops (see `environment`).
+    rows : tuple of Row
+        By mode, then workers.
+    """
+
+    kernel: str
+    repeat: int
+    environment: dict[str, Any]
+    rows: tuple[Row, ...]
+
+    def row(self, mode: Mode, workers: int) -> Row:
+        """Return the row of this mode and number of workers."""
+        for row in self.rows:
+            if (row.mode, row.workers) == (mode, workers):
+                return row
+        msg = f"no row for {mode!r} with {workers} workers: there are {self.modes}, {self.workers}"
+        raise KeyError(msg)
+
+    @property
+    def workers(self) -> tuple[int, ...]:
+        """The numbers of workers that were compared, ascending."""
+        return tuple(sorted({row.workers for row in self.rows}))
+
+    @property
+    def modes(self) -> tuple[Mode, ...]:
+        """The ways that were compared."""
+        return tuple(dict.fromkeys(row.mode for row in self.rows))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain dicts, lists, strings and numbers, for JSON."""
+        return {**dataclasses.asdict(self), "rows": [dataclasses.asdict(row) for row in self.rows]}
+
+    def __str__(self) -> str:
+        """Return a table of at most 80 columns."""
+        headings = {
+            "bytecode": "bytecode",
+            "held": "GIL held",
+            "released": "GIL released",
+            "executor": "executor",
+            "limit": "limit",
+        }
+        lines = [
+            f"{self.kernel}: medians of {self.repeat} rounds: time, speedup over one worker",
+            "".join([f"{'workers':>7}", *(f"{headings[mode]:>15}" for mode in self.modes)]),
+        ]
+        for workers in self.workers:
+            cells = [_cell(self.row(mode, workers)) for mode in self.modes]
+            lines.append("".join([f"{workers:>7}", *(f"{cell:>15}" for cell in cells)]))
+        return "\n".join(lines)
+
+
+def _cell(row: Row) -> str:
+    # Bytecode does a part of the work only, and processes do it several times.
+    seconds = "" if row.mode in ("bytecode", "limit") else readable_time(row.seconds)
+    return f"{seconds} {row.speedup:5.2f}×"
+
+
+def compare(
+    kernel: Callable[..., Any],
+    *args: Any,
+    workers: int | None = None,
+    repeat: int = 9,
+    executor: Executor | None = None,
+    on_round: Callable[[], object] | None = None,
+    **kwargs: Any,
+) -> Comparison:
+    """Run ``kernel(*args, **kwargs)`` with the GIL held and released, and in other ways.
+
+    Parameters
+    ----------
+    kernel : function
+        One of gilfree's kernels.
+    *args, **kwargs
+        Its arguments, such as the array and the number of bins.
+    workers : int, optional
+        The most workers to try; 1, 2, 4 ... up to it, and 64 or all usable CPUs at the most, for
+        each comes with a process that has arguments of its own. By default all usable CPUs.
+    repeat : int, default: 9
+        How many rounds to run, after one that is not counted.
+    executor : concurrent.futures.Executor, optional
+        Where else to run it, such as a ``ProcessPoolExecutor`` with as many workers.
+    on_round : callable, optional
+        Called without arguments after each round, to show progress.
+
+    Returns
+    -------
+    Comparison
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `kernel` is not a kernel of gilfree's, if `workers` or `repeat` is no whole number or
+        out of bounds, or whatever the kernel has to say of its arguments.
+
+    Examples
+    --------
+    >>> print(gilfree.compare(gilfree.mandelbrot, (300, 400)))  # doctest: +SKIP
+    """
+    name = getattr(kernel, "__name__", "")
+    if name not in kernels.__all__ or kernel is not getattr(kernels, name):
+        msg = f"kernel must be one of gilfree's ({', '.join(kernels.__all__)}), not {kernel!r}"
+        raise ValueError(msg)
+    most = usable_cpus()
+    if workers is not None:
+        most = whole_number("workers", workers, most=max(MOST_PROCESSES, most))
+    repeat = whole_number("repeat", repeat)
+    counts = worker_counts(most)
+
+    call = functools.partial(kernel, *args, **kwargs)
+    call(workers=1)  # complains of wrong arguments before a process is started
+    calls = _calls_of_a_round(lambda: call(workers=1))
+    loop = kernels.kernel(name).bytecode(*args, **kwargs)
+    with Processes(most, name, args, kwargs) as processes, ThreadPoolExecutor(most) as threads:
+        loops = _calls_of_a_round(lambda: run_bytecode(loop, threads, 1))
+        run: dict[Mode, Callable[[int], float]] = {
+            "bytecode": lambda n: seconds(lambda: run_bytecode(loop, threads, n), loops),
+            "held": lambda n: seconds(lambda: call(workers=n, nogil=False), calls),
+            "released": lambda n: seconds(lambda: call(workers=n), calls),
+            "executor": lambda n: seconds(lambda: call(workers=n, executor=executor)),
+            "limit": lambda n: processes.seconds(calls, n),
+        }
+        if executor is None:
+            del run["executor"]
+        ways: dict[tuple[Mode, int], list[float]] = {(m, n): [] for n in counts for m in run}
+        for number in range(repeat + 1):
+            for (mode, n), times in ways.items():
+                if mode in ("bytecode", "held", "released"):
+                    wake(n, threads if mode == "bytecode" else None)
+                taken = run[mode](n)
+                if number:
+                    times.append(taken)
+            if number and on_round is not None:
+                on_round()
+    rows = [
+        _row(mode, n, ways["released" if mode == "executor" else mode, 1], ways[mode, n])
+        for mode in run
+        for n in counts
+    ]
+    return Comparison(name, repeat, environment(), tuple(rows))
+
+
+def _calls_of_a_round(call: Callable[[], object]) -> int:
+    alone = min(seconds(call) for _ in range(3))  # one of them may be interrupted by others' work
+    return max(1, round(SHORTEST_SECONDS / alone))
+
+
+def _row(mode: Mode, workers: int, alone: Sequence[float], times: Sequence[float]) -> Row:
+    work = workers if mode == "limit" else 1
+    speedups = [work * one / many for one, many in zip(alone, times, strict=True)]
+    low, middle, high = quartiles(times)
+    speedup_low, speedup, speedup_high = quartiles(speedups)
+    return Row(mode, workers, middle, low, high, speedup, speedup_low, speedup_high)

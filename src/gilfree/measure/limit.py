@@ -1,0 +1,114 @@
+"""The machine's limit: independent processes that run one kernel at once, whenever told to."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import time
+from typing import IO, Any, Self
+
+from gilfree import kernels
+from gilfree._system import same_imports
+from gilfree.measure.clocking import AWAKE_SECONDS
+
+# More than anyone compares: each has arguments of its own.
+MOST_PROCESSES = 64
+
+
+class Processes:
+    """Processes of our own that run one kernel on one thread each, whenever they are told to.
+
+    Not ``multiprocessing``: that would run the caller's script again in each of them.
+    """
+
+    def __init__(
+        self, count: int, kernel: str, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> None:
+        self._work = pickle.dumps((kernel, args, kwargs), protocol=5)
+        self._count = count
+        self._children: list[subprocess.Popen[bytes]] = []
+
+    def __enter__(self) -> Self:
+        """Start the processes, and have each run the kernel once."""
+        command = [sys.executable, "-P", "-c", "from gilfree.measure.limit import serve; serve()"]
+        try:
+            for number in range(self._count):
+                child = subprocess.Popen(
+                    [*command, str(number)],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    env=same_imports(),
+                    start_new_session=True,  # Ctrl-C is for us alone
+                )
+                self._children.append(child)
+            for child in self._children:
+                _pipe(child.stdin).write(self._work)
+                _pipe(child.stdin).flush()
+            self.seconds(1, self._count)
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def seconds(self, calls: int, count: int) -> float:
+        """Let the first `count` processes run at once; return seconds, first to last, per call."""
+        children = self._children[:count]
+        # All processes of a machine have the clock in common, and none starts before all are told.
+        order = f"{calls} {time.perf_counter() + AWAKE_SECONDS}\n".encode()
+        with contextlib.suppress(BrokenPipeError):  # it says nothing then, either
+            for child in children:
+                _pipe(child.stdin).write(order)
+                _pipe(child.stdin).flush()
+        times = [_pipe(child.stdout).readline().split() for child in children]
+        if not all(times):
+            msg = "a process that measures the machine's limit has died"
+            raise RuntimeError(msg)
+        first, last = min(float(start) for start, _ in times), max(float(end) for _, end in times)
+        return (last - first) / calls
+
+    def __exit__(self, *_: object) -> None:
+        """End them."""
+        for child in self._children:
+            child.kill()
+        for child in self._children:
+            child.wait()
+            with contextlib.suppress(BrokenPipeError):
+                _pipe(child.stdin).close()
+            _pipe(child.stdout).close()
+
+
+def _pipe(stream: IO[bytes] | None) -> IO[bytes]:
+    assert stream is not None
+    return stream
+
+
+def serve() -> None:
+    """Be one of the processes: read the work, then do it as often as each line says, and when."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    number = int(sys.argv[1])
+    with contextlib.suppress(EOFError):  # the parent has gone
+        name, args, kwargs = pickle.load(sys.stdin.buffer)  # noqa: S301  our own parent wrote it
+        kernel = getattr(kernels, name)
+        for line in sys.stdin.buffer:
+            calls, moment = line.split()
+            _await(float(moment), number)
+            start = time.perf_counter()
+            for _ in range(int(calls)):
+                kernel(*args, **kwargs, workers=1)
+            sys.stdout.write(f"{start} {time.perf_counter()}\n")
+            sys.stdout.flush()
+
+
+def _await(moment: float, number: int) -> None:
+    """Spin until a moment, on another CPU than processes of other numbers, as at a `StartLine`."""
+    usual = os.sched_getaffinity(0) if hasattr(os, "sched_setaffinity") else set()
+    if usual:
+        os.sched_setaffinity(0, [sorted(usual)[number % len(usual)]])
+    while time.perf_counter() < moment:
+        pass
+    if usual:
+        os.sched_setaffinity(0, usual)

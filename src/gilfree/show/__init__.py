@@ -1,0 +1,1 @@
+"""SHOW: terminal, pictures, page and files. Nothing is measured here."""

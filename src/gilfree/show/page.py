@@ -1,0 +1,101 @@
+"""The page of ``gilfree demo --html``: one file with nothing from elsewhere, and fit to print."""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Sequence
+from html import escape
+
+from gilfree.demo.story import NOTES, STORIES, Row
+
+STYLE = """
+:root { color-scheme: light dark; --ink: #1b1b1b; --dim: #5f5f5f; --line: #d5d5d5; --back: #fff }
+@media (prefers-color-scheme: dark) {
+  :root { --ink: #e6e6e6; --dim: #a5a5a5; --line: #444; --back: #16181b }
+}
+body { margin: 0 auto; padding: 2rem 1rem; max-width: 52rem; color: var(--ink);
+  background: var(--back); font: 1rem/1.5 system-ui, sans-serif }
+h1 { font-size: 1.6rem; margin: 0 }
+h2 { font-size: 1.15rem; margin: 2rem 0 .5rem }
+header p, .note { color: var(--dim); margin: .3rem 0; font-size: .9rem }
+/* A shadow at each end that has more to scroll to: what moves along with the table covers it. */
+.wide { overflow-x: auto; max-width: max-content; background:
+  linear-gradient(to right, var(--back) 40%, transparent) left / 3rem 100% no-repeat local,
+  linear-gradient(to left, var(--back) 40%, transparent) right / 3rem 100% no-repeat local,
+  linear-gradient(to right, var(--dim), transparent) left / 1.2rem 100% no-repeat scroll,
+  linear-gradient(to left, var(--dim), transparent) right / 1.2rem 100% no-repeat scroll }
+table { border-collapse: collapse; font-size: .92rem; font-variant-numeric: tabular-nums }
+th, td { padding: .25rem .8rem .25rem 0; text-align: right; white-space: pre }
+th { border-bottom: 1px solid var(--line); vertical-align: bottom; font-weight: 600 }
+th:first-child, td:first-child { text-align: left; position: sticky; left: 0;
+  background: var(--back) }
+th:last-child, td:last-child { padding-right: 0 }
+.sentence { margin: .7rem 0 }
+img { width: 100%; background: #fff; margin-top: 1rem; border-radius: 4px }
+@media print {
+  :root { --ink: #000; --dim: #444; --line: #999; --back: #fff }
+  body { padding: 0; max-width: none; font-size: 10pt }
+  section { break-inside: avoid }
+  .wide { background: none }
+}
+"""
+
+
+def page(title: str, about: Sequence[str], steps: Sequence[Row], picture: bytes | None) -> str:
+    """Return the page as HTML.
+
+    Parameters
+    ----------
+    title : str
+    about : sequence of str
+        Lines on the machine and the Python.
+    steps : sequence of dict
+        ``number``, ``title``, ``rows`` and ``sentence`` of each step.
+    picture : bytes, optional
+        Of step 5, as SVG.
+    """
+    sections = "".join(_section(step, picture if step["number"] == 5 else None) for step in steps)
+    lines = "".join(f"<p>{_html(line)}</p>\n" for line in about)
+    return (
+        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>{escape(title)}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n"
+        f"<header>\n<h1>{escape(title)}</h1>\n{lines}</header>\n{sections}</body>\n</html>\n"
+    )
+
+
+def _section(step: Row, picture: bytes | None) -> str:
+    parts = [f"<h2>{step['number']}. {_html(step['title'])}</h2>"]
+    story = STORIES[step["number"]]
+    if step["rows"]:
+        # A word is divided only where the columns of a terminal are too narrow for it.
+        headings = [heading.replace("-\n", "") for heading, _ in story.columns]
+        cells = story.cells(step["rows"])
+        # What scrolls can be reached by the keyboard too.
+        parts.append(f'<div class="wide" tabindex="0"><table>{_line("th", headings)}')
+        parts += [_line("td", line) for line in cells]
+        parts.append("</table></div>")
+        if note := NOTES.get(step["number"]):
+            parts.append(f'<p class="note">{_html(note)}</p>')
+    parts.append(f'<p class="sentence">{_html(step["sentence"])}</p>')
+    if picture:
+        code = base64.b64encode(picture).decode()
+        alt = "Speedup over workers, one panel for each kernel, and the share that holds the GIL"
+        parts.append(f'<img alt="{alt}" src="data:image/svg+xml;base64,{code}">')
+    return "<section>\n" + "\n".join(parts) + "\n</section>\n"
+
+
+def _line(tag: str, texts: Sequence[str]) -> str:
+    cells = (f"<{tag}>{_html(_padded(text)).replace(chr(10), '<br>')}</{tag}>" for text in texts)
+    return f"<tr>{''.join(cells)}</tr>"
+
+
+def _padded(text: str) -> str:
+    """Return a cell with spaces as wide as digits where they hold the place of some."""
+    return re.sub("(?<=±) +| +$", lambda spaces: "\u2007" * len(spaces[0]), text)
+
+
+def _html(text: str) -> str:
+    """Return text as HTML, and what stands between backticks as code."""
+    return re.sub(r"`(.+?)`", r"<code>\1</code>", escape(text))

@@ -1,0 +1,129 @@
+"""The probe over many calls of well-known libraries: the list that everybody asks for."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.metadata
+import importlib.util
+import platform
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from gilfree._system import environment
+from gilfree.gil.report import GilReport
+from gilfree.gil.sampler import sampler
+from gilfree.gil.statement import probe_statement
+from gilfree.survey.calls import CALLS, Call
+
+LIBRARIES = tuple(dict.fromkeys(call.library for call in CALLS))
+
+
+@dataclasses.dataclass(frozen=True)
+class Entry:
+    """What the probe found out about one call, or why it could not be run."""
+
+    call: Call
+    report: GilReport | None
+    error: str | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Survey:
+    """What `survey` found out.
+
+    Attributes
+    ----------
+    environment : dict
+        Python, its GIL, CPUs and switch interval.
+    versions : dict
+        The version of each library that was looked at.
+    skipped : tuple of str
+        Libraries that are not installed.
+    entries : tuple of Entry
+        By the share of the call in which it holds the GIL, the largest first.
+    """
+
+    environment: dict[str, Any]
+    versions: dict[str, str]
+    skipped: tuple[str, ...]
+    entries: tuple[Entry, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain dicts, lists, strings and numbers, for JSON."""
+        entries = [
+            {
+                **entry.call._asdict(),
+                "report": entry.report and entry.report.to_dict(),
+                "error": entry.error,
+            }
+            for entry in self.entries
+        ]
+        return {
+            "environment": self.environment,
+            "versions": self.versions,
+            "skipped": list(self.skipped),
+            "entries": entries,
+        }
+
+
+def calls_of(libraries: Sequence[str]) -> list[Call]:
+    """Return the calls of those of the libraries that are installed."""
+    return [call for call in CALLS if call.library in libraries and _installed(call.library)]
+
+
+def _installed(library: str) -> bool:
+    return library == "stdlib" or importlib.util.find_spec(library) is not None
+
+
+def _version(library: str) -> str:
+    if library == "stdlib":
+        return platform.python_version()
+    return importlib.metadata.version(library)
+
+
+def survey(
+    libraries: Sequence[str] = LIBRARIES, *, on_call: Callable[[str], object] | None = None
+) -> Survey:
+    """Probe the chosen calls of each library that is installed.
+
+    Parameters
+    ----------
+    libraries : sequence of str
+        Some of `LIBRARIES`.
+    on_call : callable, optional
+        Called with the name of each call before it is looked at, to show progress.
+
+    Returns
+    -------
+    Survey
+
+    Raises
+    ------
+    NoSamplerError
+        On a system or a Python whose thread states gilfree can't read.
+    """
+    sampler()  # or say at once why there is none
+    entries = []
+    for call in calls_of(libraries):
+        if on_call is not None:
+            on_call(call.name)
+        entries.append(look(call))
+    installed = [library for library in libraries if _installed(library)]
+    return Survey(
+        environment=environment(),
+        versions={library: _version(library) for library in installed},
+        skipped=tuple(library for library in libraries if library not in installed),
+        entries=tuple(sorted(entries, key=_held, reverse=True)),
+    )
+
+
+def _held(entry: Entry) -> float:
+    return -1.0 if entry.report is None or entry.report.held is None else entry.report.held
+
+
+def look(call: Call) -> Entry:
+    """Probe one call."""
+    try:
+        return Entry(call, probe_statement(call.statement, call.setup))
+    except Exception as error:  # a library of another version: say so, and go on
+        return Entry(call, None, f"{type(error).__name__}: {error}")

@@ -1,0 +1,462 @@
+"""The command line as its users meet it: output, errors in one line, exit status."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import time
+
+import needs
+import numpy as np
+import pytest
+
+from gilfree import build_info, cli
+from gilfree._system import cpu_model
+
+pytestmark = pytest.mark.thread_unsafe(reason="starts processes, which gain nothing from threads")
+
+
+def gilfree(*arguments, **how):
+    return subprocess.run(
+        [sys.executable, "-m", "gilfree", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        **how,
+    )
+
+
+@pytest.fixture
+def array(tmp_path):
+    path = tmp_path / "x.npy"
+    np.save(path, np.random.default_rng(0).normal(size=(1000, 3)))
+    return path
+
+
+@pytest.mark.slow
+def test_demo_prints_a_table_and_a_sentence(array):
+    done = gilfree("demo", "--input", array, "--workers", 2)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    level = build_info()["isa_level"]
+    for words in level, "CPython 3.", "switch interval", "sum_of_squares", "sqeuclidean", "machine":
+        assert words in done.stdout
+    assert "mandelbrot" not in done.stdout  # it takes no array
+    assert "\n5. C code that lets go" in done.stdout
+    assert "6. " not in done.stdout
+    assert "2 workers were" in done.stdout
+    assert max(map(len, done.stdout.splitlines())) <= 80
+    assert "\x1b" not in done.stdout
+
+
+@pytest.mark.slow
+def test_demo_as_json(array):
+    arguments = "--input", array, "--kernel", "polyval", "--kernel", "histogram", "--json"
+    results = json.loads(gilfree("demo", *arguments, "--workers", 1).stdout)
+    assert results["environment"]["python"] == sys.version.split()[0]
+    assert results["complete"] is True
+    (step,) = results["steps"]
+    assert step["number"] == 5
+    assert [row["kernel"] for row in step["rows"]] == ["polyval", "histogram"]
+    assert "sentence" in step
+
+
+def test_demo_runs_the_steps_that_are_asked_for():
+    done = gilfree("demo", "--quick", "--only", "3, 1", "--workers", 2)
+    assert done.returncode == 0, done.stderr
+    assert re.findall(r"^(\d)\. ", done.stdout, re.MULTILINE) == ["1", "3"]
+    assert "8 requests at once were answered" in done.stdout
+    assert ", quick\n" in done.stdout
+    assert max(map(len, done.stdout.splitlines())) <= 80
+
+
+@pytest.mark.slow
+def test_demo_writes_a_picture_and_a_page(array, tmp_path):
+    pytest.importorskip("matplotlib")
+    picture, page = tmp_path / "gil.png", tmp_path / "gil.html"
+    page.write_text("what was there before")
+    arguments = "--input", array, "--kernel", "polyval", "--workers", 2, "--quick"
+    done = gilfree("demo", *arguments, "--plot", picture, "--html", page)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == f"gilfree: wrote {picture}\ngilfree: wrote {page}\n"
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    assert "5. C code that lets go" in page.read_text()
+    assert f"<p>{time.strftime('%Y-')}" in page.read_text()
+    assert f", {cpu_model()}</p>" in page.read_text()
+    assert sorted(tmp_path.iterdir()) == sorted([array, picture, page])
+
+
+@needs.posix  # elsewhere the system has other words
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--plot", "x.jpg"], "--plot x.jpg must end in .png or .svg"),
+        (["--plot", "nowhere/x.png"], "--plot nowhere/x.png can't be written: No such file"),
+        (["--html", "."], "--html . can't be written: Is a directory"),
+        (["--html", "x.npy/x.html"], "can't be written: Not a directory"),
+        (["--only", "1", "--plot", "x.png"], "--plot is for step 5, which --only leaves out"),
+        (["--only", "1", "--kernel", "polyval"], "--kernel is for step 5, which"),
+        (["--plot", "x.svg", "--html", "x.svg"], "--plot and --html must name two files"),
+        (["--html", "link.html"], "--html link.html can't be written: No such file"),
+        (["--workers", "5000"], "--workers: must be at most"),
+        (["--only", "1,8"], "must name steps from 1 to 7, as in 3,5, not '1,8'"),
+        (["--only", ""], "must name steps from 1 to 7, as in 3,5, not ''"),
+    ],
+)
+def test_a_wrong_file_is_named_before_anything_is_measured(array, arguments, words):
+    pytest.importorskip("matplotlib")
+    link = array.parent / "link.html"
+    link.symlink_to("nowhere/x.html")
+    done = gilfree("demo", *arguments, cwd=array.parent)
+    link.unlink()
+    assert done.returncode == 2
+    assert done.stdout == ""  # the first step would have been printed
+    assert words in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert list(array.parent.iterdir()) == [array]
+
+
+def test_no_command_is_the_help():
+    done = gilfree()
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == gilfree("--help").stdout
+    epilog = done.stdout.partition("\nexamples:\n")[2]
+    assert [line.split()[:2] for line in epilog.splitlines()] == [
+        ["gilfree", "demo"],
+        ["gilfree", "probe"],
+    ]
+
+
+@pytest.mark.parametrize("command", ["demo", "probe", "survey", "explain"])
+def test_the_help_of_a_command_ends_with_an_example_and_the_exit_statuses(command):
+    environ = {**os.environ, "COLUMNS": "80"}
+    text, _, statuses = gilfree(command, "--help", env=environ).stdout.partition("\nexit status:\n")
+    assert [line.split()[0] for line in statuses.splitlines()] == ["0", "1", "2", "130"]
+    text, _, example = text.partition("\nexample:\n")
+    assert "\n" not in example.strip()
+    words = shlex.split(example)
+    assert words[0] == "gilfree"
+    assert cli._parser().parse_args(words[1:]).run is getattr(cli, f"_{command}")
+    description = text.partition("\n\n")[2].partition("\n\n")[0]
+    assert max(map(len, description.splitlines())) <= 80
+
+
+@pytest.mark.slow
+def test_what_lies_in_the_current_folder_is_not_run(tmp_path):
+    (tmp_path / "gilfree.py").write_text("raise SystemExit('this is not gilfree')")
+    command = [sys.executable, "-P", "-m", "gilfree", "demo", "--quick", "--json", "--workers", "1"]
+    command += ["--only", "5,7", "--kernel", "mandelbrot"]  # these start processes
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+
+
+def save(path, what):
+    if what == "text":
+        path.write_text("1, 2, 3")
+    elif what == "zip":
+        path.write_bytes(b"PK\3\4 and no more")
+    elif what == "pickle":
+        np.save(path, np.array([{}], dtype=object), allow_pickle=True)
+    elif what == "cut":
+        np.save(path, np.ones(1000))
+        path.write_bytes(path.read_bytes()[:500])
+    elif what == "npz":
+        with path.open("wb") as file:
+            np.savez(file, a=[1])
+    elif what != "missing":
+        np.save(path, np.array(what))
+
+
+@pytest.mark.parametrize(
+    ("what", "words"),
+    [
+        ("missing", "No such file"),
+        ("text", "is no .npy file"),
+        ("zip", "is no .npy file"),
+        ("pickle", "is no .npy file"),
+        ("cut", "is no .npy file"),
+        ("npz", "several arrays"),
+        ([1j], "must hold real numbers, not complex128"),
+        ([], "not shape (0,)"),
+        (1.0, "not shape ()"),
+        ([1.0, np.nan], "histogram can't run on"),
+    ],
+)
+def test_a_wrong_file_gets_one_line_and_status_2(tmp_path, what, words):
+    path = tmp_path / "x.npy"
+    save(path, what)
+    done = gilfree("demo", "--input", path, "--kernel", "histogram")
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert len(done.stderr.splitlines()) == 1
+    assert words in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["demo", "--kernel", "fft"], "invalid choice: 'fft'"),
+        (["demo", "--workers", "0"], "--workers: must be a whole number of at least 1, not '0'"),
+        (["demo", "--workers", "two"], "must be a whole number of at least 1, not 'two'"),
+        (["demo", "--input"], "expected one argument"),
+        (["dance"], "invalid choice: 'dance'"),
+        (["--loud"], "required"),
+    ],
+)
+def test_a_wrong_argument_gets_one_line_and_status_2(arguments, words):
+    done = gilfree(*arguments)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert len(done.stderr.splitlines()) == 1
+    assert words in done.stderr
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="this system has no full disk to offer")
+@pytest.mark.slow
+def test_output_that_cannot_be_written(array):
+    arguments = [sys.executable, "-m", "gilfree", "demo", "--json", "--input", str(array)]
+    arguments += ["--kernel", "polyval", "--workers", "1"]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(arguments, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60)
+    assert done.returncode == 1
+    assert done.stderr == "gilfree: can't write: No space left on device\n"
+    closed = subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    closed.stdout.close()
+    assert closed.wait(timeout=60) == 1
+    assert closed.stderr.read() == ""
+    closed.stderr.close()
+
+
+@pytest.mark.slow
+def test_a_terminal_without_the_signs_gets_others(array):
+    environ = {**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
+    done = gilfree("demo", "--input", array, "--kernel", "polyval", "--workers", 1, env=environ)
+    assert done.returncode == 0, done.stderr
+
+
+def test_input_and_a_kernel_that_takes_no_array(array):
+    done = gilfree("demo", "--input", array, "--kernel", "mandelbrot")
+    assert done.returncode == 2
+    assert "--input has no use" in done.stderr
+
+
+@needs.posix
+@pytest.mark.parametrize("arguments", [[], ["--json"], ["--only", "5", "--json"]])
+@pytest.mark.parametrize("seconds", [0.2, 4, 9])
+@pytest.mark.slow
+def test_ctrl_c_shows_what_was_finished_and_exits_with_130(arguments, seconds):
+    process = subprocess.Popen(
+        [sys.executable, "-m", "gilfree", "demo", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "CI": ""},
+        start_new_session=True,
+    )
+    time.sleep(seconds)
+    os.killpg(process.pid, signal.SIGINT)  # to its children as well, as a terminal does
+    try:
+        out, err = process.communicate(timeout=30)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        raise
+    if seconds == 0.2 and process.returncode < 0:
+        return  # Python itself was still starting
+    assert process.returncode == 130
+    assert "Traceback" not in out + err
+    assert err in ("", "gilfree: interrupted: so much was measured so far\n")
+    if seconds > 1 and arguments:
+        assert json.loads(out)["complete"] is False
+    elif seconds > 1:
+        assert "1. Only one thread at a time runs bytecode" in out
+
+
+@pytest.mark.slow
+def test_without_rich_one_line_says_what_to_install(tmp_path):
+    (tmp_path / "rich.py").write_text("raise ModuleNotFoundError(name='rich')")
+    environ = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    done = gilfree("demo", env=environ)
+    assert done.returncode == 2
+    assert done.stderr == "gilfree: this command needs rich: pip install rich, or use --json\n"
+    done = gilfree("demo", "--json", "--kernel", "polyval", "--workers", 1, env=environ)
+    assert done.returncode == 0
+
+
+def test_without_matplotlib_one_line_says_what_to_install(tmp_path):
+    (tmp_path / "matplotlib.py").write_text("raise ModuleNotFoundError(name='matplotlib')")
+    environ = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    for option in ["--plot", "x.png"], ["--html", "x.html"]:
+        done = gilfree("demo", *option, env=environ, cwd=tmp_path)
+        assert done.returncode == 2
+        assert done.stderr == "gilfree: a picture needs matplotlib: pip install matplotlib\n"
+    done = gilfree("demo", "--only", "3", "--quick", "--html", "x.html", env=environ, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "<img" not in (tmp_path / "x.html").read_text()
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="this system has no full disk to offer")
+@pytest.mark.slow
+def test_a_file_that_cannot_be_written_is_named(tmp_path):
+    done = gilfree("demo", "--only", "3", "--quick", "--html", "/dev/full")
+    assert done.returncode == 1
+    assert done.stderr == "gilfree: can't write /dev/full: No space left on device\n"
+    assert os.path.exists("/dev/full")
+    assert not os.path.isfile("/dev/full")
+    folder = tmp_path / "read only"
+    folder.mkdir(mode=0o500)
+    done = gilfree("demo", "--only", "3", "--quick", "--html", folder / "x.html")
+    assert (done.returncode == 0) == os.access(folder, os.W_OK)  # root may
+
+
+def on_a_terminal(*arguments, interrupt_at=None, status=0, **streams):
+    """Run gilfree with the streams that are not named on a terminal; return what that shows.
+
+    Once it shows `interrupt_at`, Ctrl-C is pressed.
+    """
+    pty = pytest.importorskip("pty", reason="this system has no pseudo-terminals")
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "gilfree", *map(str, arguments)],
+        stdin=subprocess.DEVNULL,
+        stdout=streams.get("stdout", theirs),
+        stderr=theirs,
+        env={**os.environ, "TERM": "xterm"},
+    )
+    os.close(theirs)
+    shown = b""
+    while True:
+        try:
+            more = os.read(ours, 4096)
+        except OSError:
+            break
+        if not more:
+            break
+        shown += more
+        if interrupt_at is not None and interrupt_at in shown:
+            process.send_signal(signal.SIGINT)
+            interrupt_at = None
+    os.close(ours)
+    assert process.wait(timeout=60) == status
+    return shown.decode()
+
+
+@pytest.mark.slow
+def test_progress_is_shown_on_a_terminal_only(array):
+    arguments = ["demo", "--input", array, "--workers", 1, "--kernel", "histogram"]
+    assert gilfree(*arguments).stderr == ""
+    shown = on_a_terminal(*arguments, stdout=subprocess.DEVNULL)
+    assert "5. C code that lets go" in shown  # the step, and not one of its parts
+    assert "histogram" not in shown
+
+
+@pytest.mark.slow
+def test_an_explanation_is_coloured_on_a_terminal():
+    shown = on_a_terminal("explain", "polyval")
+    assert re.search(r"\x1b\[[0-9;]+mdef\x1b", shown)
+    assert "PyEval_SaveThread" in shown or "pip install cython" in shown
+
+
+# ---------------------------------------------------------------- probe and survey
+
+
+@needs.sampler
+def test_probe_prints_a_report():
+    done = gilfree("probe", "-s", "import time", "-s", "seconds = 0.01", "time.sleep(seconds)")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("time.sleep(seconds): ")
+    assert "gaps of up to" in done.stdout
+    assert max(map(len, done.stdout.splitlines())) <= 80
+
+
+@needs.sampler
+def test_probe_takes_statements_of_several_lines_and_modules_of_the_folder(tmp_path):
+    (tmp_path / "mine.py").write_text("def work(): return 42")
+    done = gilfree(
+        "probe", "-s", "import mine", "for _ in range(9):", "    mine.work()", cwd=tmp_path
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@needs.sampler
+def test_probe_as_json_with_a_bound():
+    holds = ["-s", "import ctypes; f = ctypes.PyDLL(None).usleep", "f(5000)"]
+    done = gilfree("probe", "--json", "--workers", 1, *holds)
+    assert done.returncode == 0
+    report = json.loads(done.stdout)
+    assert report["workers"] == 1
+    assert report["held"] > 0.5
+    if report["gil_enabled"]:
+        assert gilfree("probe", "--max-held", 0.1, "--workers", 1, *holds).returncode == 1
+    assert gilfree("probe", "--max-held", 1, "--workers", 1, *holds).returncode == 0
+
+
+@needs.sampler
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["1 / 0"], "ZeroDivisionError"),
+        (["-s", "import nowhere", "pass"], "ModuleNotFoundError"),
+        (["for"], "SyntaxError"),
+        (["-s", "def", "pass"], "SyntaxError"),
+        (["raise SystemExit(0)"], "SystemExit"),
+    ],
+)
+def test_a_statement_that_fails_shows_its_own_traceback(arguments, words):
+    done = gilfree("probe", *arguments)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr.splitlines()[-1].startswith(words)
+    assert "gilfree" not in done.stderr
+    if words == "ZeroDivisionError":
+        assert "    1 / 0\n" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["probe"], "required: statement"),
+        (["probe", "--max-held", "2", "pass"], "--max-held: must be a number from 0 to 1, not '2'"),
+        (["explain", "fft"], "unknown kernel 'fft': choose from sum_of_squares, polyval"),
+        (["survey", "nompy"], "unknown library 'nompy': choose from numpy, scipy"),
+    ],
+)
+def test_a_wrong_argument_of_the_others_gets_one_line(arguments, words):
+    done = gilfree(*arguments)
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) == 1
+    assert words in done.stderr
+
+
+@needs.sampler
+def test_a_lazy_call_gets_one_line():
+    setup = ["-s", "def count(n): yield from range(n)", "-s", "async def wait(): pass"]
+    for statement, words in (
+        ("count(3)", "returns a generator, and none of its code runs in that call: probe list("),
+        (
+            "wait()",
+            "returns a coroutine, and none of its code runs in that call: probe asyncio.run(",
+        ),
+    ):
+        done = gilfree("probe", *setup, statement)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert done.stderr.startswith(f"gilfree: {statement} {words}{statement}) instead")
+        assert len(done.stderr.splitlines()) == 1
+
+
+@needs.sampler
+@pytest.mark.slow
+def test_a_long_probe_says_what_comes_and_ctrl_c_shows_what_is_known():
+    statement = "-s", "import time", "time.sleep(1.5)"
+    out = on_a_terminal("probe", *statement, interrupt_at=b"one took", status=130)
+    assert "probe: one call ..." in out
+    assert re.search(r"probe: one took 1.5 s; .* at once: \S+ s to \S+ s ...", out)
+    report = out[out.index("time.sleep(1.5): ") :]
+    assert "speedup not measured" in report
+    assert "in 1 call" in report
+    assert "interrupted; what was known by then is above" in report

@@ -1,0 +1,577 @@
+"""The probe's answers on calls whose answer is known, and what it leaves behind."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import dataclasses
+import functools
+import gc
+import hashlib
+import json
+import os
+import re
+import sqlite3
+import sys
+import threading
+import time
+import timeit
+import traceback
+import zlib
+
+import needs
+import numpy as np
+import pytest
+
+import gilfree
+from gilfree._system import gil_enabled
+from gilfree._words import readable_time
+from gilfree.gil import at_once
+from gilfree.gil.lazy import LazyCallError
+from gilfree.gil.probe import Probing
+from gilfree.gil.report import GilReport
+from gilfree.gil.statement import probe_statement
+from gilfree.gil.verdict import Kind, Verdict
+
+pytestmark = [
+    needs.sampler,
+    pytest.mark.thread_unsafe(reason="measures, and so must have the CPUs for itself"),
+]
+hold = ctypes.PyDLL(None).usleep
+let_go = ctypes.CDLL(None).usleep
+rng = np.random.default_rng(0)
+
+
+def count_to_a_million():
+    total = 0
+    for number in range(1_000_000):
+        total += number
+    return total
+
+
+NOISE, NUMBERS = rng.bytes(1_000_000), rng.random(300_000)
+LIST, TEXT, JSON = list(NUMBERS[:50_000]), "ab" * 100_000, json.dumps(list(range(200_000)))
+
+RELEASED = {
+    "time.sleep": lambda: time.sleep(0.02),
+    "ctypes.CDLL": lambda: let_go(20_000),
+    "sha256": lambda: hashlib.sha256(NOISE).digest(),
+    "zlib": lambda: len(zlib.compress(NOISE)),
+    "np.sort": lambda: np.sort(NUMBERS)[0],
+    "gilfree": lambda: gilfree.mandelbrot((300, 400), workers=1)[0, 0],
+}
+HELD = {
+    "ctypes.PyDLL": lambda: hold(20_000),
+    "sorted": lambda: sorted(LIST)[0],
+    "re": lambda: len(re.findall("(a|b)c?", TEXT)),
+    "json": lambda: len(json.loads(JSON)),
+    "bytecode": count_to_a_million,
+    "gilfree": lambda: gilfree.mandelbrot((300, 400), nogil=False, workers=1)[0, 0],
+}
+
+
+def probed(call, *args, **how):
+    """Probe until the sampler has had a CPU often enough; where others keep them busy, skip."""
+    for _ in range(3):
+        report = gilfree.probe(call, *args, **how)
+        if report.conclusive:
+            return report
+    pytest.skip(f"this machine is busy: {report.sentence}")
+
+
+@needs.gil
+@pytest.mark.parametrize("name", RELEASED)
+def test_calls_that_release(name):
+    report = probed(RELEASED[name], workers=1)
+    assert report.held < 0.1, report
+    assert report.verdict.kind is Kind.RELEASED
+
+
+@needs.gil
+@pytest.mark.parametrize("name", HELD)
+def test_calls_that_hold(name):
+    report = probed(HELD[name], workers=1)
+    assert report.held > 0.9, report
+    assert report.verdict.kind is Kind.HELD
+
+
+@needs.gil
+def test_a_call_that_does_both():
+    def both():
+        hold(10_000)
+        let_go(10_000)
+
+    report = probed(both, workers=2)
+    assert 0.4 < report.held < 0.6
+    assert 0.009 < report.longest_hold < 0.05
+    assert report.verdict is Verdict.PARTLY
+
+
+@needs.gil
+def test_bytecode_is_told_from_a_long_hold_in_c():
+    loop = probed(count_to_a_million, workers=1)
+    assert loop.held >= 0.95
+    c = probed(hold, 200_000, workers=1)
+    assert 0.18 < c.longest_stall < 1
+    assert loop.longest_stall < c.longest_stall / 5  # a busy machine may keep a thread for 8 ms
+    assert loop.verdict is Verdict.HOLDS_IN_BYTECODE
+    assert c.verdict is Verdict.HOLDS_IN_C
+
+
+@needs.gil
+def test_sleeping_scales_and_a_lock_serialises():
+    report = probed(time.sleep, 0.02, workers=3)
+    assert report.speedup > 2
+    assert report.verdict is Verdict.HELP
+    lock = threading.Lock()
+
+    def locked():
+        with lock:
+            let_go(10_000)
+
+    report = probed(locked, workers=2)
+    assert report.speedup < 1.2
+    assert report.verdict is Verdict.LITTLE
+
+
+@needs.gil
+def test_short_calls_are_pooled_until_the_answer_is_sure():
+    short = gilfree.probe(let_go, 1, workers=1)
+    assert short.calls > 10
+    assert short.samples > 100
+    assert short.held < 0.5
+    short = gilfree.probe(hold, 10, workers=1)
+    assert short.held > 0.8
+
+
+def test_repeat_bounds_the_calls_that_are_watched():
+    report = gilfree.probe(let_go, 2000, workers=1, repeat=7)
+    assert report.calls == 7
+    report = gilfree.probe(abs, -1, workers=1, repeat=1)
+    assert report.held is None or report.samples >= 1
+    assert report.result == 1
+    if report.samples < 5:
+        assert report.verdict is Verdict.INCONCLUSIVE
+
+
+def test_the_result_of_the_first_call_is_kept():
+    calls = []
+
+    def work():
+        calls.append(len(calls))
+        time.sleep(0.001)
+        return calls[-1]
+
+    report = gilfree.probe(work, workers=2)
+    assert report.result == 0
+    assert report.name.endswith("work")
+    assert len(calls) >= 2 + 2 * 2
+    assert "result" not in report.to_dict()
+    assert json.loads(json.dumps(report.to_dict()))["workers"] == 2
+
+
+def test_arguments_reach_the_function():
+    assert gilfree.probe(sorted, [1, 3, 2], reverse=True, workers=1).result == [3, 2, 1]
+
+
+@pytest.mark.parametrize("fail_at", [1, 2, 4, 20])
+def test_an_exception_reaches_the_caller_and_leaves_nothing_behind(fail_at):
+    calls = []
+
+    def fails():
+        if threading.current_thread() is threading.main_thread():
+            calls.append(1)
+        time.sleep(0.001)
+        if len(calls) >= fail_at:
+            raise LookupError("here")
+
+    interval, threads = sys.getswitchinterval(), set(threading.enumerate())
+    with pytest.raises(LookupError, match="here") as caught:
+        gilfree.probe(fails, workers=2, repeat=3)
+    assert traceback.extract_tb(caught.value.__traceback__)[-1].name == "fails"
+    assert sys.getswitchinterval() == interval
+    assert set(threading.enumerate()) == threads
+    if os.path.exists("/proc/self/task"):
+        # NumPy's BLAS may have threads, but the sampler is gone.
+        assert len(os.listdir("/proc/self/task")) >= len(threads)
+
+
+# ---------------------------------------------------------------- calls that bear one thread only
+
+
+def test_a_call_bound_to_its_thread_is_looked_at_there():
+    with contextlib.closing(sqlite3.connect(":memory:")) as connection:
+        report = gilfree.probe(lambda: connection.execute("SELECT 1").fetchall(), workers=2)
+    assert report.only_here.startswith("ProgrammingError: SQLite objects created in a thread")
+    assert report.only_alone is report.speedup is report.limit is None
+    assert report.samples > 0
+    assert "in another thread it raises ProgrammingError" in " ".join(report.sentence.split())
+    assert json.loads(json.dumps(report.to_dict()))["only_here"] == report.only_here
+
+
+@pytest.mark.parametrize("seconds", [0.002, 0.55])
+def test_a_call_that_fails_only_beside_others_is_named(seconds):
+    taken = threading.Lock()
+
+    def work():
+        if not taken.acquire(blocking=False):
+            raise RuntimeError("one at a time\nplease")
+        try:
+            time.sleep(seconds)
+        finally:
+            taken.release()
+
+    report = gilfree.probe(work, workers=2)
+    assert report.only_alone == "RuntimeError: one at a time"
+    assert report.only_here is report.speedup is None
+
+
+def test_a_call_that_exits_its_thread_is_named():
+    def leave():
+        time.sleep(0.001)
+        if threading.current_thread() is not threading.main_thread():
+            raise SystemExit("enough")
+
+    assert gilfree.probe(leave, workers=2).only_here == "SystemExit: enough"
+
+
+@pytest.mark.slow
+def test_a_long_call_on_more_workers_than_fit_into_the_rounds():
+    speed = at_once.measure_once(lambda: None, (1.0, 0.5), workers=90)
+    assert speed.workers == 90
+    assert speed.speedup > 1
+    assert 0 < speed.limit <= 90
+
+
+# ---------------------------------------------------------------- calls that run nothing yet
+
+
+def generator(_=None):
+    yield ran.append(1)
+
+
+async def coroutine(_=None):
+    ran.append(1)
+
+
+async def async_generator(_=None):
+    yield ran.append(1)
+
+
+ran = []
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (generator, r"generator returns a generator, .* probe list\(generator\(...\)\) instead"),
+        (coroutine, r"returns a coroutine, .* probe asyncio.run\(coroutine\(...\)\) instead"),
+        (async_generator, "returns an async generator, and none of its code runs in that call"),
+        (functools.partial(coroutine, 1), "returns a coroutine"),
+        (lambda: generator(), "returns a generator"),
+        (lambda: coroutine(), "returns a coroutine"),
+        (lambda: async_generator(), "returns an async generator"),
+        (lambda: (x for x in ran), "returns a generator"),
+    ],
+)
+def test_a_call_that_runs_nothing_is_refused_before_anything_is_measured(call, words):
+    with pytest.raises(LazyCallError, match=words):
+        gilfree.probe(call)
+    gc.collect()  # a coroutine that nobody closed would say so now
+    assert ran == []
+
+
+# ---------------------------------------------------------------- short calls and long ones
+
+
+def test_a_short_call_is_clocked_without_the_harness():
+    def nothing():
+        pass
+
+    timer = timeit.Timer("nothing()", globals={"nothing": nothing})
+    report = probed(nothing, workers=1)
+    # Of the same order: windows of one call each made it twenty times as long.
+    assert 0.2 < report.seconds / (min(timer.repeat(5, 100_000)) / 100_000) < 5
+    assert report.longest_hold <= report.seconds
+    assert not gil_enabled() or report.verdict is Verdict.HOLDS
+    assert "too short to share among threads" in report.sentence
+    statement = probe_statement("nothing", "def nothing(): pass", 1)
+    assert statement.seconds < 10 * report.seconds
+
+
+@pytest.mark.parametrize("source", ["pass", "1 | 2"])
+def test_what_takes_no_longer_than_its_harness_holds_throughout(source):
+    # To clock the two apart says little of the call; but there is no time for a release in it.
+    report = probe_statement(source, workers=1)
+    assert report.seconds < 1e-6
+    assert report.held == 1
+    assert report.conclusive
+
+
+def test_a_call_of_seconds_is_made_once_alone_and_once_at_once():
+    calls, looks = [], []
+
+    def work():
+        calls.append(threading.get_ident())
+        time.sleep(0.6)
+
+    report = Probing(work, "work", workers=2).run(looks.append)
+    assert calls.count(threading.get_ident()) == 1
+    assert len(calls) == 3
+    assert report.calls == 1
+    assert 1.8 < report.speedup < 2.2
+    assert looks == ["one call", "one took 600 ms; 2 at once: 600 ms to 1.2 s"]
+    assert report.longest_stall < 0.3
+
+
+def test_what_is_known_can_be_asked_for_at_any_time():
+    known = []
+    probing = Probing(lambda: time.sleep(0.01), "sleep", workers=2)
+    probing.run(lambda _: known.append(probing.report()))
+    first, gil, waits, gains = known
+    assert first is gil is None
+    assert waits.held is not None
+    assert waits.longest_stall is None
+    assert gains.longest_stall is not None
+    assert gains.speedup is None
+    assert "not looked at" in str(waits)
+
+
+@pytest.mark.slow
+def test_ctrl_c_comes_through(run_script):
+    run_script("""
+        import _thread, sys, threading, time, gilfree
+        before = sys.getswitchinterval()
+        for late in 0.05, 0.3, 0.5, 0.7, 0.9, 1.1:
+            presser = threading.Timer(late, _thread.interrupt_main)
+            presser.start()
+            try:
+                while True:
+                    gilfree.probe(time.sleep, 0.05, workers=2)
+            except KeyboardInterrupt:
+                pass
+            assert threading.active_count() <= 2, threading.enumerate()
+            assert sys.getswitchinterval() == before
+    """)
+
+
+@pytest.mark.slow
+def test_probes_at_once_restore_the_switch_interval(run_script):
+    run_script("""
+        import sys, threading, time, gilfree
+        before = sys.getswitchinterval()
+        threads = [
+            threading.Thread(target=gilfree.probe, args=[time.sleep, 0.005], kwargs={"workers": 2})
+            for _ in range(8)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert sys.getswitchinterval() == before
+    """)
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system has no affinity")
+def test_on_one_cpu_it_answers_with_its_uncertainty(run_script):
+    out = run_script("""
+        import os, ctypes, time
+        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+        import gilfree
+        released = gilfree.probe(time.sleep, 0.02)
+        held = gilfree.probe(ctypes.PyDLL(None).usleep, 20_000)
+        assert released.workers == held.workers == 1
+        assert released.speedup is None
+        print(released.held, held.held, released.uncertainty)
+        print(released)
+    """)
+    released, held, uncertainty = map(float, out.splitlines()[0].split())
+    if gil_enabled():
+        assert released < 0.2
+        assert held > 0.8
+    assert 0 < uncertainty <= 1
+    assert "±" in out
+
+
+@pytest.mark.parametrize(
+    ("how", "error", "words"),
+    [
+        ({"workers": 0}, ValueError, "workers must be at least 1, not 0"),
+        ({"repeat": 0}, ValueError, "repeat must be at least 1, not 0"),
+        ({"interval": 0}, ValueError, "interval must be from 1e-6 to 1 second"),
+    ],
+)
+def test_errors_name_the_argument(how, error, words):
+    with pytest.raises(error, match=words):
+        gilfree.probe(abs, -1, **how)
+
+
+# ---------------------------------------------------------------- the sentence
+
+
+REPORT = GilReport(
+    name="work",
+    gil_enabled=True,
+    seconds=0.02,
+    calls=10,
+    held=0.0,
+    uncertainty=0.005,
+    longest_hold=1e-5,
+    samples=10_000,
+    largest_gap=1e-4,
+    result=None,
+    longest_stall=1e-5,
+    wakeup=42e-6,
+    release_cost=45e-9,
+    cpu=1.0,
+    workers=2,
+    speedup=1.9,
+    limit=2.0,
+    cpu_at_once=1.0,
+)
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        (
+            {},
+            "released; threads help: held for 0% of the call; 2 threads gain 1.90×, the machine "
+            "could give 2.00×",
+        ),
+        (
+            {"cpu": 1.9, "held": 0.003},
+            "released; already multithreaded: held for under 1% of the call; one call keeps 1.9 "
+            "CPUs busy; 2 threads gain 1.90×, the machine could give 2.00×",
+        ),
+        (  # nobody knows why
+            {"speedup": 1.2},
+            "released; threads gain little: held for 0% of the call; 2 threads gain 1.20×, the "
+            "machine could give 2.00×",
+        ),
+        (
+            {"speedup": 1.0, "cpu_at_once": 0.5},
+            "released; threads gain little: held for 0% of the call; 2 threads gain 1.00×, the "
+            "machine could give 2.00×",
+        ),
+        (
+            {"speedup": 1.0, "limit": 1.05},
+            "released; no other CPU was free: held for 0% of the call; 2 threads gain 1.00×, the "
+            "machine could give 1.05×",
+        ),
+        (
+            {"speedup": 0.4, "limit": 1.05},
+            "released; threads slow each other down: held for 0% of the call; 2 threads gain "
+            "0.40×, the machine could give 1.05×",
+        ),
+        (
+            {"speedup": 1.0, "limit": 1.05, "cpu": 0.01},
+            "released; threads gain little: held for 0% of the call; 2 threads gain 1.00×, the "
+            "machine could give 1.05×",
+        ),
+        (
+            {"speedup": 1.97, "limit": 1.08},
+            "released; threads help: held for 0% of the call; 2 threads gain 1.97×, the machine "
+            "could give 1.08×; it can't give less than it gave: something else was at work "
+            "meanwhile",
+        ),
+        (
+            {"speedup": None, "workers": 1},
+            "released; speedup not measured: held for 0% of the call",
+        ),
+        (
+            {"speedup": None, "only_here": "ProgrammingError: wrong thread"},
+            "released; can't be called from another thread: held for 0% of the call; in another "
+            "thread it raises ProgrammingError: wrong thread",
+        ),
+        (
+            {"speedup": None, "only_alone": "RuntimeError: busy"},
+            "released; can't be called by several threads at once: held for 0% of the call; "
+            "several calls at once raise RuntimeError: busy",
+        ),
+        (
+            {"held": 1.0, "longest_hold": 0.02, "longest_stall": 0.02},
+            "holds the GIL in C: held for 100% of the call; another thread waits for up to 20 ms; "
+            "more threads bring no speedup",
+        ),
+        (
+            {"held": 0.999, "longest_hold": 0.02, "longest_stall": 1e-4},
+            "holds the GIL in bytecode: held for over 99% of the call; it gives way when another "
+            "thread asks; more threads bring no speedup",
+        ),
+        (  # neither is evident
+            {"held": 1.0, "longest_hold": 0.02, "longest_stall": 7e-3},
+            "holds the GIL: held for 100% of the call; more threads bring no speedup",
+        ),
+        (  # a wake-up takes as long
+            {"held": 1.0, "seconds": 1e-4, "longest_hold": 1e-4, "longest_stall": 9e-5},
+            "holds the GIL: held for 100% of the call; more threads bring no speedup",
+        ),
+        (
+            {"held": 1.0, "seconds": 3e-8, "longest_hold": 3e-8, "longest_stall": 4e-5},
+            "holds the GIL: held for 100% of the call; 30 ns is too short to share among threads: "
+            "to wake one takes 42 µs, a release costs 45 ns; more threads bring no speedup",
+        ),
+        (
+            {"held": 0.34, "longest_hold": 0.007},
+            "releases the GIL in part: held for 34% of the call, at most 7 ms at a stretch; "
+            "2 threads gain 1.90×, the machine could give 2.00×",
+        ),
+        (
+            {"gil_enabled": False, "held": 0.5},
+            "no GIL in this build: attached to the interpreter for 50% of the call; "
+            "2 threads gain 1.90×, the machine could give 2.00×",
+        ),
+        (
+            {"held": 0.85, "uncertainty": 0.2, "samples": 9},
+            "inconclusive: held for 65% to 100% of the call, as far as 9 samples with gaps of up "
+            "to 100 µs tell",
+        ),
+        (
+            {"held": None, "uncertainty": 1.0, "samples": 0, "only_here": "OSError: no"},
+            "inconclusive: 0 samples of a call of 20 ms; in another thread it raises OSError: no",
+        ),
+    ],
+)
+def test_the_sentence_follows_the_figures(changes, sentence):
+    report = dataclasses.replace(REPORT, **changes)
+    assert report.sentence == sentence
+    assert report.sentence.startswith(report.verdict.text)
+    assert max(map(len, str(report).splitlines())) <= 80
+
+
+def test_the_report_reads_well():
+    assert str(REPORT) == (
+        "work: released; threads help: held for 0% of the call; 2 threads gain 1.90×, the\n"
+        "  machine could give 2.00×\n"
+        "  time     20 ms a call, which keeps 1.00 CPUs busy\n"
+        "  held     0.0% ± 0.5% of the call, at most 10 µs at a stretch\n"
+        "  stall    another Python thread waits no longer than waking it takes, 42 µs\n"
+        "  speedup  1.90× on 2 threads, of the 2.00× this machine could give\n"
+        "  samples  10,000 in 10 calls, with gaps of up to 100 µs"
+    )
+    one = dataclasses.replace(REPORT, calls=1, longest_stall=0.02)
+    assert "10,000 in 1 call, with" in str(one)
+    assert "another Python thread waits for at most 20 ms" in str(one)
+
+
+def test_times_are_readable():
+    values = (0, 5e-9, 1.5e-6, 0.0123, 0.9999, 12.3456)
+    assert [readable_time(seconds) for seconds in values] == [
+        "0 ns",
+        "5 ns",
+        "1.5 µs",
+        "12.3 ms",
+        "1 s",
+        "12.3 s",
+    ]
+
+
+@pytest.mark.skipif(gil_enabled(), reason="this Python has a GIL")
+def test_without_a_gil_it_says_so():
+    report = gilfree.probe(time.sleep, 0.02)
+    assert report.verdict is Verdict.NO_GIL
+    assert report.held < 0.2
+    assert "attached" in str(report)
+    assert gilfree.probe(count_to_a_million, workers=1).held > 0.8

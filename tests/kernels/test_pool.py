@@ -1,0 +1,695 @@
+"""The pool: order, helpers, executors, exceptions, Ctrl-C, fork and exit."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import contextlib
+import contextvars
+import gc
+import os
+import threading
+import time
+import traceback
+import weakref
+from concurrent.futures import ThreadPoolExecutor
+from queue import SimpleQueue
+
+import needs
+import numpy as np
+import pytest
+
+import gilfree
+from gilfree._system import gil_enabled
+from gilfree.kernels import helpers, pool
+from gilfree.kernels._flag import insist
+from gilfree.kernels.pool import Pool
+
+
+class Boom(Exception):
+    """What a task raises here."""
+
+
+def collect(pool, task, chunks):
+    results = []
+    pool.run(task, chunks, results.append)
+    return results
+
+
+def chunks(count):
+    return [(number,) for number in range(count)]
+
+
+@pytest.mark.parametrize("workers", [None, 1, 2, 7, 64])
+@pytest.mark.parametrize("count", [0, 1, 2, 5, 100])
+def test_results_come_in_the_order_of_the_chunks(workers, count):
+    def task(number):
+        time.sleep(0.0001 * (number % 3))
+        return number * number
+
+    assert collect(Pool(workers), task, chunks(count)) == [n * n for n in range(count)]
+
+
+def test_as_many_threads_work_at_once_as_there_are_workers():
+    # Every chunk waits for the others: this ends only if all of them are under way together.
+    barrier = threading.Barrier(5, timeout=30)
+    threads = collect(Pool(5), lambda _: (barrier.wait(), threading.get_ident())[1], chunks(5))
+    assert len(set(threads)) == 5
+
+
+def test_the_caller_works_too():
+    names = set(
+        collect(Pool(3), lambda _: (time.sleep(0.01), threading.get_ident())[1], chunks(20))
+    )
+    assert threading.get_ident() in names
+    assert len(names) <= 3
+
+
+def test_one_worker_and_one_chunk_stay_in_the_calling_thread():
+    here = threading.get_ident()
+    assert set(collect(Pool(1), lambda _: threading.get_ident(), chunks(20))) == {here}
+    assert set(collect(Pool(8), lambda _: threading.get_ident(), chunks(1))) == {here}
+
+
+def test_no_helper_is_waited_for_that_has_not_started():
+    blocked = threading.Event()
+    with ThreadPoolExecutor(1) as executor:
+        executor.submit(blocked.wait)
+        try:
+            assert collect(Pool(4, executor), abs, chunks(50)) == list(range(50))
+        finally:
+            blocked.set()
+
+
+def test_the_executor_of_the_caller_helps_and_is_left_open():
+    with ThreadPoolExecutor(2, thread_name_prefix="mine") as executor:
+        barrier = threading.Barrier(2, timeout=30)
+        names = set(
+            collect(
+                Pool(2, executor),
+                lambda _: (barrier.wait(), threading.current_thread().name)[1],
+                chunks(2),
+            )
+        )
+        assert any(name.startswith("mine") for name in names)
+        assert executor.submit(abs, -1).result() == 1
+
+
+def test_an_executor_that_was_shut_down_says_so():
+    executor = ThreadPoolExecutor(1)
+    executor.shutdown()
+    with pytest.raises(RuntimeError, match="shutdown"):
+        collect(Pool(2, executor), abs, chunks(5))
+
+
+class OneByOne(concurrent.futures.Executor):
+    """An executor with nothing but `submit`, which runs what it gets when it gets it."""
+
+    def __init__(self):
+        self.most = self.under_way = 0
+
+    def submit(self, fn, /, *args, **kwargs):
+        self.under_way += 1
+        self.most = max(self.most, self.under_way)
+        outer = self
+
+        class Result(concurrent.futures.Future):
+            def result(self, timeout=None):
+                outer.under_way -= 1
+                return super().result(timeout)
+
+        future = Result()
+        try:
+            future.set_result(fn(*args, **kwargs))
+        except BaseException as error:
+            future.set_exception(error)
+        return future
+
+
+def test_any_executor_will_do_and_workers_bounds_what_is_under_way():
+    x = np.sin(np.arange(6_000_003.0))
+    executor = OneByOne()
+    assert gilfree.sum_of_squares(x, executor=executor) == gilfree.sum_of_squares(x)
+    assert executor.most > 3
+    executor = OneByOne()
+    assert gilfree.sum_of_squares(x, executor=executor, workers=3) == gilfree.sum_of_squares(x)
+    assert executor.most == 3
+    out = np.empty_like(x)
+    assert gilfree.polyval(x, [1.0, 2.0], out, executor=OneByOne()) is out
+    np.testing.assert_array_equal(out, gilfree.polyval(x, [1.0, 2.0]))
+
+
+# ---------------------------------------------------------------- exceptions
+
+
+@pytest.mark.parametrize("workers", [1, 2, 7])
+@pytest.mark.parametrize("executor", [None, OneByOne])
+@pytest.mark.parametrize("bad", [0, 3, 99])
+def test_the_first_exception_stops_the_rest_and_keeps_its_traceback(workers, executor, bad):
+    done = []
+
+    def task(number):
+        if number == bad:
+            raise Boom(number)
+        time.sleep(0.001)
+        done.append(number)
+
+    with pytest.raises(Boom, match=str(bad)) as caught:
+        collect(Pool(workers, executor and executor()), task, chunks(100))
+    assert traceback.extract_tb(caught.value.__traceback__)[-1].name == "task"
+    assert bad == 99 or len(done) < 99
+    assert collect(Pool(workers), abs, chunks(3)) == [0, 1, 2]
+
+
+def test_no_task_is_under_way_when_the_exception_arrives():
+    running = []
+
+    def task(number):
+        running.append(number)
+        try:
+            if number == 1:
+                raise Boom
+            time.sleep(0.05)
+        finally:
+            running.remove(number)
+
+    with pytest.raises(Boom):
+        collect(Pool(4), task, chunks(8))
+    assert running == []
+
+
+@pytest.mark.thread_unsafe(reason="switches the garbage collector off for all threads")
+@pytest.mark.parametrize("kind", [contextlib.nullcontext, ThreadPoolExecutor])
+def test_an_exception_keeps_no_array_once_it_is_handled(kind):
+    class Argument:
+        pass
+
+    def task(number, _):
+        time.sleep(0.001)
+        if number:
+            raise Boom
+
+    gone = []
+    gc.disable()
+    try:
+        for _ in range(10):
+            argument = Argument()
+            gone.append(weakref.ref(argument))
+            with kind() as executor, contextlib.suppress(Boom):
+                Pool(3, executor).run(task, [(n, argument) for n in range(5)], bool)
+            del argument
+        deadline = time.monotonic() + 20
+        while any(ref() for ref in gone) and time.monotonic() < deadline:
+            time.sleep(0.001)  # a helper may be on its way out
+            if not gil_enabled():  # what a thread has made dies when that thread next runs Python
+                collect(Pool(4), time.sleep, [(0.001,)] * 8)
+        assert [ref() for ref in gone] == [None] * 10
+    finally:
+        gc.enable()
+
+
+def test_what_insists_goes_through_and_tells_what_came_in_between():
+    tries = []
+
+    def action():
+        tries.append(len(tries))
+        if len(tries) < 5:
+            raise KeyboardInterrupt(tries[-1])
+
+    assert insist(action).args == (3,)
+    assert len(tries) == 5
+    assert insist(action) is None
+
+
+# ---------------------------------------------------------------- what could hang
+
+
+@needs.posix
+def test_no_task_is_under_way_when_ctrl_c_arrives_however_often(run_script):
+    run_script("""
+        import os, signal, threading, time
+        from gilfree.kernels.pool import Pool
+
+        at_work = set()
+
+        def task(number):
+            at_work.add(number)
+            time.sleep(0.03)
+            at_work.discard(number)
+
+        def press():
+            for _ in range(5):
+                time.sleep(0.011)
+                os.kill(os.getpid(), signal.SIGINT)  # which ends a wait, too
+
+        for _ in range(20):
+            presser = threading.Thread(target=press)
+            presser.start()
+            try:
+                try:
+                    chunks = [(number,) for number in range(1000)]
+                    Pool(3).run(lambda n: task((n, threading.get_ident())), chunks, bool)
+                finally:
+                    late = [n for n in at_work if n[1] != threading.get_ident()]
+            except KeyboardInterrupt:
+                assert not late, late
+            while presser.is_alive():
+                try:
+                    presser.join()
+                except KeyboardInterrupt:
+                    pass
+            at_work.clear()
+    """)
+
+
+def test_a_call_near_the_limit_of_recursion_raises(run_script):
+    run_script("""
+        import sys
+        from gilfree.kernels.pool import Pool
+
+        def pad(count, call):
+            return call() if not count else pad(count - 1, call)
+
+        def deeper():
+            Pool(2).run(abs, [(n,) for n in range(9)], bool)
+            pad(8, deeper)
+
+        sys.setrecursionlimit(300)
+        for offset in range(10):
+            try:
+                pad(offset, deeper)
+            except RecursionError:
+                pass
+            else:
+                raise SystemExit("no limit?")
+        Pool(2).run(abs, [(n,) for n in range(9)], bool)
+    """)
+
+
+@pytest.mark.slow
+def test_an_executor_that_can_not_be_asked_now_is_not_waited_for(run_script):
+    run_script("""
+        import threading
+        from concurrent.futures import ThreadPoolExecutor
+        from gilfree.kernels import helpers, pool
+        from gilfree.kernels.pool import Pool
+
+        lock, go_on = threading.RLock(), threading.Event()
+
+        class Locked(ThreadPoolExecutor):
+            def submit(self, *args):
+                with lock:
+                    return super().submit(*args)
+
+        def call(executor):
+            seen = []
+            Pool(3, executor).run(abs, [(-n,) for n in range(9)], seen.append)
+            assert seen == list(range(9))
+
+        with Locked(2) as executor:
+            with lock:
+                call(executor)
+            call(executor)
+        # All threads of the shared pool are busy with the calls of others.
+        helpers.MOST_THREADS = 2
+        for _ in range(2):
+            busy = Pool(5).run
+            threading.Thread(target=busy, args=(go_on.wait, [()] * 5, bool)).start()
+        with ThreadPoolExecutor(2) as executor:
+            call(executor)
+        go_on.set()
+    """)
+
+
+def test_an_executor_is_asked_in_the_context_of_the_caller():
+    variable = contextvars.ContextVar("variable")
+    seen = []
+
+    class Mine(ThreadPoolExecutor):
+        def submit(self, *args):
+            seen.append(variable.get(None))
+            return super().submit(*args)
+
+    variable.set("the caller's")
+    with Mine(2) as executor:
+        collect(Pool(3, executor), abs, chunks(9))
+    assert set(seen) == {"the caller's"}
+
+
+def test_nested_calls_on_a_subclass_of_the_thread_pool(run_script):
+    run_script("""
+        import numpy as np, gilfree
+        from concurrent.futures import ThreadPoolExecutor
+        class Mine(ThreadPoolExecutor): pass
+        with Mine(1) as executor:
+            call = executor.submit(gilfree.sum_of_squares, np.ones(10**7), executor=executor)
+            assert call.result() == 10**7
+    """)
+
+
+def test_nested_calls_do_not_deadlock(run_script):
+    run_script("""
+        from concurrent.futures import ThreadPoolExecutor
+        from gilfree.kernels.pool import Pool
+
+        def nest(depth, executor):
+            if depth == 0:
+                return 1
+            results = []
+            Pool(4, executor).run(nest, [(depth - 1, executor)] * 3, results.append)
+            return sum(results)
+
+        assert nest(5, None) == 3**5
+        with ThreadPoolExecutor(1) as executor:
+            assert nest(5, executor) == 3**5
+            # From a worker of the very pool that is asked for help, too.
+            assert executor.submit(nest, 4, executor).result() == 3**4
+    """)
+
+
+def test_many_threads_may_call_at_once(run_script):
+    run_script("""
+        import numpy as np, gilfree
+        from concurrent.futures import ThreadPoolExecutor
+        x = np.resize(np.sin(np.arange(9973.0)), 8_000_003)
+        expected = gilfree.sum_of_squares(x, workers=1)
+        with ThreadPoolExecutor(16) as executor:
+            results = executor.map(lambda _: gilfree.sum_of_squares(x, workers=4), range(200))
+            assert set(results) == {expected}
+    """)
+
+
+def test_the_main_thread_asks_no_thread_pool_for_ctrl_c_might_cut_it_short():
+    asked_by = set()
+
+    class Mine(ThreadPoolExecutor):
+        def submit(self, task, *args):
+            asked_by.add(threading.get_ident())
+            return super().submit(task, *args)
+
+    with Mine(2) as executor:
+        for _ in range(20):
+            assert collect(Pool(3, executor), abs, chunks(9)) == list(range(9))
+    assert asked_by
+    assert threading.main_thread().ident not in asked_by
+
+
+# ---------------------------------------------------------------- helpers that stay awake
+
+
+def test_a_helper_that_is_awake_is_used_again(run_script):
+    out = run_script("""
+        import threading, time
+        from gilfree.kernels.helpers import LINGER
+        from gilfree.kernels.pool import Pool
+
+        together = threading.Barrier(2, timeout=20)
+        threads = set()
+
+        def task(number):
+            together.wait()  # a helper must take part
+            threads.add(threading.get_ident())
+
+        for _ in range(300):
+            Pool(2).run(task, [(0,), (1,)], lambda _: None)
+        print(len(threads) < 20)
+        time.sleep(100 * LINGER)  # now it has gone to sleep
+        Pool(2).run(task, [(0,), (1,)], lambda _: None)
+    """)
+    assert out == "True\n"
+
+
+def test_every_call_gets_its_helpers_at_whatever_moment_it_comes(run_script):
+    out = run_script(
+        """
+        import random, threading, time
+        from gilfree.kernels.helpers import LINGER
+        from gilfree.kernels.pool import Pool
+
+        def calls(seed):
+            rng = random.Random(seed)
+            for _ in range(400):
+                time.sleep(rng.random() * 2 * LINGER)
+                workers = rng.choice([2, 3, 5])
+                together = threading.Barrier(workers, timeout=20)
+                chunks = [()] * workers
+                Pool(workers).run(together.wait, chunks, lambda _: None)
+
+        threads = [threading.Thread(target=calls, args=(seed,)) for seed in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        print("all")
+        """,
+        timeout=120,
+    )
+    assert out == "all\n"
+
+
+def test_calls_that_end_before_their_helpers_come_send_for_no_more_of_them(monkeypatch):
+    calls = SimpleQueue()
+    monkeypatch.setattr(pool, "_calls", calls)
+    for threads in "_jobs", "_coming", "_awake":
+        monkeypatch.setattr(pool, threads, [])
+    monkeypatch.setattr(pool, "_sleeping", [None] * 100)  # and they go on sleeping
+    for _ in range(100):
+        assert collect(Pool(5), abs, chunks(9)) == list(range(9))
+    assert calls.qsize() == 4
+    assert helpers._jobs == []
+    threading.Thread(target=helpers._helper_loop, daemon=True).start()
+    deadline = time.monotonic() + 20
+    while helpers._coming and time.monotonic() < deadline:  # too late: there is nothing to do
+        time.sleep(0.001)
+    assert helpers._coming == []
+
+
+def test_a_brief_call_wakes_nobody_unless_it_follows_another(run_script):
+    out = run_script("""
+        import threading, time
+        from gilfree.kernels.helpers import LINGER
+        from gilfree.kernels.pool import BRIEF, SHARED, Pool
+
+        def helpers():
+            return sum(thread.name.startswith("gilfree") for thread in threading.enumerate())
+
+        def call(work):
+            seen = []
+            pool = Pool(2, work=work)
+            pool.run(abs, [(-n,) for n in range(9)], seen.append)
+            assert seen == list(range(9))
+
+        for _ in range(100):
+            call(SHARED / 2)
+        for _ in range(3):
+            time.sleep(10 * LINGER)
+            call(BRIEF / 2)
+        print(helpers(), Pool(2, work=BRIEF / 2).alone, Pool(2, work=BRIEF).alone)
+        while not helpers():
+            call(BRIEF / 2)
+        print("in a row")
+    """)
+    lines = out.splitlines()
+    assert lines[0].split()[0] == "0"
+    assert lines[0].endswith("False")
+    assert lines[1] == "in a row"
+
+
+def test_a_helper_that_is_awake_keeps_nothing_of_the_call():
+    class Result:
+        pass
+
+    seen = []
+
+    def task(number):
+        result = Result()
+        seen.append(weakref.ref(result))
+        return result
+
+    assert len(collect(Pool(4), task, chunks(8))) == 8
+    deadline = time.monotonic() + 30
+    # Without a GIL, what a thread has made dies when that thread next runs Python.
+    while not gil_enabled() and any(ref() for ref in seen) and time.monotonic() < deadline:
+        collect(Pool(4), time.sleep, [(0.001,)] * 8)
+    assert [ref() for ref in seen] == [None] * 8
+
+
+@needs.fork
+def test_the_child_of_a_fork_gets_helpers_of_its_own(run_script):
+    out = run_script("""
+        import os, threading, warnings
+        from gilfree.kernels.pool import Pool
+        warnings.simplefilter("ignore", DeprecationWarning)  # fork with threads: what is tested
+
+        def call(task):
+            seen = []
+            Pool(3).run(task, [(n,) for n in range(9)], seen.append)
+            return seen
+
+        for _ in range(50):
+            assert call(abs) == list(range(9))
+            child = os.fork()
+            if not child:
+                together = threading.Barrier(3, timeout=20)  # helpers must come
+                os._exit(0 if call(lambda n: together.wait() * 0 + n) == list(range(9)) else 1)
+            assert os.waitpid(child, 0)[1] == 0
+        print("done")
+    """)
+    assert out == "done\n"
+
+
+@needs.fork
+def test_a_forked_child_can_call(run_script):
+    run_script("""
+        import os, warnings, numpy as np, gilfree
+        warnings.simplefilter("ignore", DeprecationWarning)  # fork with threads: what is tested
+        x = np.resize(np.sin(np.arange(9973.0)), 8_000_003)
+        expected = gilfree.sum_of_squares(x, workers=4)
+        for _ in range(20):
+            child = os.fork()
+            if child == 0:
+                os._exit(0 if gilfree.sum_of_squares(x, workers=4) == expected else 1)
+            assert os.waitpid(child, 0)[1] == 0
+        assert gilfree.sum_of_squares(x, workers=4) == expected
+    """)
+
+
+def test_a_call_while_the_interpreter_exits(run_script):
+    out = run_script("""
+        import atexit, threading, numpy as np, gilfree
+        x = np.resize(np.sin(np.arange(9973.0)), 8_000_003)
+        expected = gilfree.sum_of_squares(x)
+
+        def check(where):
+            assert gilfree.sum_of_squares(x, workers=4) == expected
+            print(where)
+
+        atexit.register(check, "atexit")
+        def late():
+            threading.main_thread().join()
+            check("after the main thread")
+        threading.Thread(target=late).start()
+    """)
+    assert "atexit" in out
+    assert "after the main thread" in out
+
+
+def test_daemon_threads_may_be_cut_off_in_a_call(run_script):
+    run_script("""
+        import threading, time, gilfree
+        def forever():
+            while True:
+                gilfree.mandelbrot((300, 400), workers=2)
+        for _ in range(4):
+            threading.Thread(target=forever, daemon=True).start()
+        time.sleep(0.3)
+    """)
+
+
+@needs.posix
+@pytest.mark.parametrize("nogil", [True, False])
+def test_ctrl_c_in_a_long_call_comes_back_soon(run_script, nogil):
+    out = run_script(f"""
+        import os, signal, threading, time, gilfree
+
+        def press(pressed):
+            time.sleep(0.2)
+            pressed.append(time.perf_counter())
+            os.kill(os.getpid(), signal.SIGINT)
+
+        def seconds_late():
+            pressed = []
+            threading.Thread(target=press, args=[pressed]).start()
+            try:
+                gilfree.mandelbrot((20_000, 20_000), workers=2, nogil={nogil})
+            except KeyboardInterrupt:
+                return time.perf_counter() - pressed[0]
+            raise SystemExit("not interrupted")
+
+        print(min(seconds_late() for _ in range(3)))
+        assert gilfree.mandelbrot((1, 1), (-1, 1, -1, 1)) == 200
+    """)
+    assert float(out) < 0.2  # the call would go on for many seconds
+
+
+@pytest.mark.slow
+def test_stdlib_processes_give_the_same_bits(run_script):
+    run_script(
+        """
+        import multiprocessing, pickle, numpy as np, gilfree
+        from calls import CALLS
+        from concurrent.futures import ProcessPoolExecutor
+
+        if __name__ == "__main__":
+            with ProcessPoolExecutor(2, multiprocessing.get_context("spawn")) as executor:
+                for call in CALLS.values():
+                    for nogil in True, False:
+                        for workers in None, 1, 2, 3, 7, 64:
+                            ours = call(executor=executor, workers=workers, nogil=nogil)
+                            assert pickle.dumps(ours) == pickle.dumps(call(workers=1))
+                # An exception comes back, and the executor goes on.
+                try:
+                    gilfree.histogram(np.full(1_000_003, np.nan), executor=executor)
+                except ValueError:
+                    pass
+                else:
+                    raise SystemExit("NaN went through")
+                assert executor.submit(abs, -1).result() == 1
+        """,
+        timeout=120,
+    )
+
+
+@needs.posix
+def test_a_worker_process_that_dies_is_named(run_script):
+    run_script("""
+        import multiprocessing, os, signal, numpy as np, gilfree
+        from concurrent.futures import BrokenExecutor, ProcessPoolExecutor
+
+        if __name__ == "__main__":
+            executor = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"))
+            executor.submit(os.getpid).result()
+            executor.submit(os.kill, executor.submit(os.getpid).result(), signal.SIGKILL)
+            try:
+                gilfree.sum_of_squares(np.ones(1_000_003), executor=executor)
+            except BrokenExecutor:
+                assert gilfree.sum_of_squares(np.ones(1_000_003)) == 1_000_003
+            else:
+                raise SystemExit("nobody noticed")
+            executor.shutdown()  # or 3.11 may complain of the pipe that broke, when it exits
+    """)
+
+
+@pytest.mark.slow
+def test_a_dask_cluster_gives_the_same_bits(run_script):
+    run_script(
+        """
+        import pickle
+        from calls import CALLS
+        from distributed import Client, LocalCluster
+
+        if __name__ == "__main__":
+            with LocalCluster(
+                n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None
+            ) as cluster, Client(cluster) as client:
+                executor = client.get_executor(pure=False)
+                for call in CALLS.values():
+                    for nogil in True, False:
+                        for workers in None, 1, 2, 3, 7, 64:
+                            ours = call(executor=executor, workers=workers, nogil=nogil)
+                            assert pickle.dumps(ours) == pickle.dumps(call(workers=1))
+        """,
+        timeout=180,
+        quiet=False,  # Dask may log while it shuts down
+    )
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system has no affinity")
+def test_usable_cpus_follows_the_affinity(run_script):
+    out = run_script("""
+        import os
+        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+        from gilfree._system import usable_cpus
+        print(usable_cpus())
+    """)
+    assert int(out) == 1
+    assert pool.usable_cpus() >= 1

@@ -1,0 +1,114 @@
+"""The picture of the demo, and the page that holds it."""
+
+from __future__ import annotations
+
+import base64
+import re
+from html.parser import HTMLParser
+
+import pytest
+from demo.test_story import kernel, library
+
+from gilfree.show import page as page_module
+from gilfree.show.page import page
+
+plot = pytest.importorskip("gilfree.show.scaling", reason="matplotlib is not installed")
+Figure = plot.Figure
+pytestmark = pytest.mark.thread_unsafe(reason="matplotlib's settings are those of the process")
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4, 6])
+@pytest.mark.parametrize("workers", [1, 2, 5])
+def test_every_number_of_kernels_and_workers_can_be_drawn(count, workers):
+    rows = [kernel(1.0, 1.9, 2.0, workers=workers) for _ in range(count)]
+    picture = plot.picture(rows, "a machine", "svg").decode()
+    assert picture.count(">mandelbrot<") == count
+    assert "a machine" in picture
+    assert "the machine's limit" in picture
+
+
+def test_the_same_rows_are_the_same_file():
+    rows = [kernel(1.0, 1.9, 2.0, held_share=None)]
+    assert plot.picture(rows, "", "svg") == plot.picture(rows, "", "svg")
+    assert plot.picture(rows, "", "png").startswith(b"\x89PNG")
+
+
+def test_no_curve_is_cut_off():
+    row = kernel(1.0, 1.9, 2.0)
+    top = max(figures["speedup_high"] for figures in row["rows"])
+    panel = Figure().subplots()
+    plot._speedups(panel, row, top)
+    assert panel.get_ylim()[0] <= 0
+    assert panel.get_ylim()[1] >= top
+
+
+def test_ways_differ_in_more_than_colour():
+    looks = [(look["linestyle"], look.get("marker")) for look in plot.LOOKS.values()]
+    assert len(set(looks)) == len(looks)
+
+
+@pytest.mark.parametrize("path", ["x.PNG", "a.b/x.svg"])
+def test_the_form_follows_the_name(path):
+    assert plot.form_of(path) in ("png", "svg")
+
+
+@pytest.mark.parametrize("path", ["x", "x.jpg", "png"])
+def test_other_forms_are_refused(path):
+    with pytest.raises(ValueError, match=r"must end in \.png or \.svg"):
+        plot.form_of(path)
+
+
+class Checker(HTMLParser):
+    """Balanced tags, and nothing from elsewhere."""
+
+    def __init__(self):
+        super().__init__()
+        self.open, self.sources = [], []
+
+    def handle_starttag(self, tag, attributes):
+        if tag not in ("meta", "img", "br"):
+            self.open.append(tag)
+        self.sources += [value for name, value in attributes if name in ("src", "href")]
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+def test_the_page_is_whole_and_needs_nothing_from_elsewhere():
+    picture = plot.picture([kernel(1.0, 1.9, 2.0)], "", "svg")
+    steps = [
+        {"number": 5, "title": "C code", "rows": [kernel(1.0, 1.9, 2.0)], "sentence": "a < b & c"},
+        {"number": 6, "title": "<b>", "rows": [library("numpy", 0.01)], "sentence": "`f(<)`"},
+        {"number": 7, "title": "None", "rows": [], "sentence": "no rows"},
+    ]
+    text = page("A title", ["one line", "another"], steps, picture)
+    checker = Checker()
+    checker.feed(text)
+    assert checker.open == []
+    assert len(checker.sources) == 1
+    assert base64.b64decode(checker.sources[0].partition("base64,")[2]) == picture
+    assert "http" not in re.sub(r"base64,[^\"]*", "", text)
+    assert "a &lt; b &amp; c" in text
+    assert "<h2>6. &lt;b&gt;</h2>" in text
+    assert "<code>f(&lt;)</code>" in text
+    assert "`" not in text
+    assert text.count("<table>") == 2
+    assert "<th>processes</th>" in text
+    assert "pro-" not in text  # divided for the terminal alone
+    assert "1.90±" in text
+
+
+def test_a_table_that_is_too_wide_scrolls_in_its_box():
+    step = {"number": 6, "title": "", "rows": [library("x", 0.1)], "sentence": "so"}
+    text = page("A title", [], [step], None)
+    assert '<div class="wide" tabindex="0"><table>' in text
+    box = text.partition(".wide {")[2].partition("}")[0]
+    assert "overflow-x: auto" in box
+    assert box.count(" scroll") == box.count(" local") == 2  # a shadow at each end, and its cover
+
+
+def test_figures_keep_their_places_in_the_page():
+    # A space is narrower than a digit, unless it is one that is as wide.
+    assert page_module._padded("1.0± 2.5") == "1.0±\u20072.5"
+    assert page_module._padded("310.0    ") == "310.0" + 4 * "\u2007"
+    assert page_module._padded("no other CPU was free") == "no other CPU was free"

@@ -1,0 +1,33 @@
+"""The table of a step, and the line on what a measurement depends on."""
+
+from __future__ import annotations
+
+from gilfree.show import terminal as report
+
+ENVIRONMENT = {
+    "implementation": "CPython",
+    "python": "3.13.0",
+    "gil_enabled": True,
+    "cpus": 2,
+    "switch_interval": 0.005,
+}
+
+
+def test_a_step_shows_heading_table_and_sentence():
+    row = {"seconds": 0.1, "seconds_low": 0.085, "seconds_high": 0.115}
+    row |= {"speedup": 1.85, "speedup_low": 1.8, "speedup_high": 1.9, "workers": 2}
+    console = report.console()
+    with console.capture() as text:
+        console.print(report.step(1, "Threads", [row], "It was so.", 80))
+    lines = [" ".join(line.split()) for line in text.get().splitlines()]
+    assert lines[1] == "1. Threads"
+    assert "threads ms speedup" in lines
+    assert "2 100±15 1.85±0.05" in lines
+    assert lines[-1] == "It was so."
+
+
+def test_the_environment_fits_on_a_line():
+    assert report.environment_line(ENVIRONMENT) == (
+        "CPython 3.13.0 with the GIL, 2 CPUs, switch interval 5 ms"
+    )
+    assert "without a GIL" in report.environment_line({**ENVIRONMENT, "gil_enabled": False})

@@ -1,0 +1,84 @@
+"""The survey: its calls are well-formed and run; what is missing or fails is named."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from collections import Counter
+
+import needs
+import pytest
+
+from gilfree import survey
+from gilfree.gil.statement import statement
+from gilfree.show import terminal as report
+from gilfree.survey import LIBRARIES, calls_of
+from gilfree.survey.calls import CALLS, Call
+
+pytestmark = needs.sampler
+
+QUICK = (
+    Call("stdlib", "sleep", "import time", "time.sleep(0.005)"),
+    Call("stdlib", "sum", "", "sum(range(10_000))"),
+    Call("stdlib", "broken", "", "1 / 0"),
+)
+
+
+def test_there_are_many_calls_of_each_library_and_none_twice():
+    assert len(CALLS) >= 60
+    assert LIBRARIES == ("numpy", "scipy", "pandas", "numba", "stdlib")
+    names = Counter((call.library, call.name) for call in CALLS)
+    assert max(names.values()) == 1
+    assert max(len(call.name) for call in CALLS) <= 34
+
+
+@pytest.mark.parametrize("call", CALLS, ids=lambda call: call.name)
+def test_every_call_is_python(call):
+    compile(call.setup, call.name, "exec")
+    compile(call.statement, call.name, "exec")
+
+
+def test_a_call_runs_as_its_setup_says():
+    call = next(call for call in CALLS if call.name == "json.loads")
+    assert statement(call.statement, call.setup)()
+
+
+@pytest.mark.slow
+def test_failures_and_libraries_that_are_missing_are_named(monkeypatch):
+    find = importlib.util.find_spec
+    monkeypatch.setattr(survey, "CALLS", QUICK)
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: None if name == "scipy" else find(name)
+    )
+    names = []
+    result = survey.survey(["scipy", "stdlib"], on_call=names.append)
+    assert names == [call.name for call in QUICK] == [call.name for call in calls_of(["stdlib"])]
+    assert result.skipped == ("scipy",)
+    assert result.versions.keys() == {"stdlib"}
+    assert [entry.call.name for entry in result.entries][-1] == "broken"
+    assert result.entries[-1].error == "ZeroDivisionError: division by zero"
+    held = [entry.report.held for entry in result.entries[:-1]]
+    assert held == sorted(held, reverse=True)
+    assert json.loads(json.dumps(result.to_dict()))["skipped"] == ["scipy"]
+
+    sentence = report.survey_sentence(result)
+    assert sentence.startswith("Of 3 calls, ")
+    assert "1 could not be run" in sentence
+    assert sentence.endswith("Not installed, so skipped: scipy.")
+    console = report.console()
+    with console.capture() as text:
+        console.print(report.survey_table(result))
+    assert "could not be run: ZeroDivisionError" in " ".join(text.get().split())
+    page = report.survey_markdown(result)
+    assert "| sleep | `time.sleep(0.005)` |" in page
+    assert page.startswith("# Who releases the GIL?")
+
+
+def test_an_odd_count_of_bars_does_not_break_the_markdown(monkeypatch):
+    monkeypatch.setattr(survey, "CALLS", (Call("stdlib", "or", "", "1 | 2"),))
+    rows = [
+        line
+        for line in report.survey_markdown(survey.survey(["stdlib"])).splitlines()
+        if "| or" in line
+    ]
+    assert rows[0].replace("\\|", "").count("|") == 7
