@@ -142,7 +142,7 @@ def test_the_help_of_a_command_ends_with_an_example_and_the_exit_statuses(comman
     assert "\n" not in example.strip()
     words = shlex.split(example)
     assert words[0] == "gilfree"
-    assert cli._parser().parse_args(words[1:]).run is getattr(cli, f"_{command}")
+    assert cli.parser().parse_args(words[1:]).run is getattr(cli, command).run
     description = text.partition("\n\n")[2].partition("\n\n")[0]
     assert max(map(len, description.splitlines())) <= 80
 

@@ -1,0 +1,83 @@
+"""What the commands have in common: how arguments are read, and how help and errors read."""
+
+from __future__ import annotations
+
+import argparse
+import textwrap
+from typing import Any, NoReturn
+
+from gilfree._system import usable_cpus
+from gilfree.measure.limit import MOST_PROCESSES
+
+
+class UsageError(Exception):
+    """Something the user can put right; its text is one line."""
+
+
+class Help(argparse.RawDescriptionHelpFormatter):
+    """Leaves the lines of an epilog as they are; a description, of one line, is wrapped."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        if "\n" in text:
+            return super()._fill_text(text, width, indent)
+        return textwrap.fill(text, width, initial_indent=indent, subsequent_indent=indent)
+
+
+class Parser(argparse.ArgumentParser):
+    """Says what was wrong in one line, without the usage before it."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(formatter_class=Help, **options)
+
+    def error(self, message: str) -> NoReturn:
+        """Raise what `main` prints."""
+        raise UsageError(message)
+
+
+def examples(*lines: str) -> str:
+    """Return the part of a help text that says what to type."""
+    heading = "example" if len(lines) == 1 else "examples"
+    return "".join([f"{heading}:\n", *(f"  {line}\n" for line in lines)])
+
+
+def statuses(
+    failed: str = "the output could not be written",
+    wrong: str = "an argument is wrong, or a package is missing",
+) -> str:
+    """Return the part of a help text that says what the exit statuses mean."""
+    meanings = {0: "done", 1: failed, 2: wrong, 130: "interrupted by Ctrl-C"}
+    lines = (f"  {status:>3}  {meaning}\n" for status, meaning in meanings.items())
+    return "".join(["\nexit status:\n", *lines])
+
+
+def share(text: str) -> float:
+    """Read a number from 0 to 1."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = -1.0
+    if not 0 <= number <= 1:
+        msg = f"must be a number from 0 to 1, not {text!r}"
+        raise argparse.ArgumentTypeError(msg)
+    return number
+
+
+def workers(text: str) -> int:
+    """Read a number of threads."""
+    try:
+        number = int(text)
+    except ValueError:
+        number = 0
+    if number < 1:
+        msg = f"must be a whole number of at least 1, not {text!r}"
+        raise argparse.ArgumentTypeError(msg)
+    return number
+
+
+def few_workers(text: str) -> int:
+    """Read a number of threads that come with as many processes."""
+    number, most = workers(text), max(MOST_PROCESSES, usable_cpus())
+    if number > most:
+        msg = f"must be at most {most}, since each comes with a process, not {text!r}"
+        raise argparse.ArgumentTypeError(msg)
+    return number

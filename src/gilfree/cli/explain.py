@@ -1,0 +1,41 @@
+"""``gilfree explain``: how a kernel releases the GIL, in three languages."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from gilfree.cli.arguments import UsageError, examples, statuses
+from gilfree.cli.extras import progress, terminal
+from gilfree.explain import explain, names
+
+
+def add_to(commands: Any) -> None:
+    """Add the command to those of the parser."""
+    parser = commands.add_parser(
+        "explain",
+        help="how a kernel releases the GIL: in Cython, in the C made of it, and by hand",
+        description="Show the two entry points of a kernel in Cython, the C that the installed "
+        "Cython makes of the released one, and the same with CPython's macros.",
+        epilog=examples("gilfree explain histogram") + statuses(),
+    )
+    parser.add_argument(
+        "name", metavar="NAME", nargs="?", help="a kernel; without it, all are listed"
+    )
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> None:
+    """Run the command."""
+    if options.name is None:
+        print("\n".join(names()))
+        return
+    report = terminal("")
+    try:
+        with progress() as show:
+            show("Cython", 0.0)
+            parts = explain(options.name)
+    except (ValueError, RuntimeError) as error:
+        raise UsageError(error) from error
+    console = report.console()
+    console.print(report.explanation(parts, console.width), soft_wrap=True)

@@ -1,0 +1,110 @@
+"""``gilfree probe``: does this statement release the GIL, and will threads help."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from gilfree.cli.arguments import UsageError, examples, share, statuses, workers
+from gilfree.gil.lazy import LazyCallError
+from gilfree.gil.probe import Probing
+from gilfree.gil.report import GilReport
+from gilfree.gil.sampler import NoSamplerError
+from gilfree.gil.statement import probing_of, show_own_traceback, without_collector
+
+
+def add_to(commands: Any) -> None:
+    """Add the command to those of the parser."""
+    parser = commands.add_parser(
+        "probe",
+        help="does this statement release the GIL, and will threads help?",
+        description="Run a statement many times, also on several threads at once, and tell whether "
+        "it releases the GIL. Arguments are those of python -m timeit.",
+        epilog=examples('gilfree probe --max-held 0.1 -s "import zlib" "zlib.crc32(bytes(10**8))"')
+        + statuses(
+            "the GIL was held for more than --max-held, or the output could not be written",
+            "an argument is wrong, or the statement raised an exception",
+        ),
+    )
+    parser.add_argument(
+        "-s",
+        "--setup",
+        action="append",
+        default=[],
+        metavar="SETUP",
+        help="run once before; may be given again for further lines",
+    )
+    parser.add_argument("statement", nargs="+", help="what to look at, a line an argument")
+    parser.add_argument("--workers", type=workers, metavar="N", help="threads to try")
+    parser.add_argument(
+        "--max-held",
+        type=share,
+        metavar="SHARE",
+        help="exit with 1 if it holds the GIL for more than this share of the call, as 0.1",
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a report")
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the command."""
+    report, complete = _statement_report(options)
+    if options.json:
+        print(json.dumps({**report.to_dict(), "complete": complete}, indent=2))
+    else:
+        print(report)
+    if not complete:
+        sys.stdout.flush()
+        print("gilfree: interrupted; what was known by then is above", file=sys.stderr)
+        return 130
+    return int(options.max_held is not None and (report.held or 0) > options.max_held)
+
+
+def _statement_report(options: argparse.Namespace) -> tuple[GilReport, bool]:
+    """Probe the statement; if it fails, show its own traceback and exit with 2.
+
+    After Ctrl-C, the report has what was known by then, and is not complete.
+    """
+    sys.path.insert(0, "")  # as for python -m timeit: modules of the current folder can be imported
+    probing: Probing | None = None
+    try:
+        with without_collector(), _status_line() as say:
+            probing = probing_of(
+                "\n".join(options.statement), "\n".join(options.setup), options.workers
+            )
+            return probing.run(say), True
+    except KeyboardInterrupt:
+        report = None if probing is None else probing.report()
+        if report is None:
+            raise
+        return report, False
+    except LazyCallError as error:
+        raise UsageError(error) from error
+    except NoSamplerError:
+        raise
+    except BaseException as error:
+        show_own_traceback(error)
+        sys.exit(2)
+
+
+@contextlib.contextmanager
+def _status_line() -> Iterator[Callable[[str], object]]:
+    """Yield a function that says on a terminal what is under way, in a line that goes away.
+
+    Nothing moves in between: what is measured is not to be disturbed, not even by a clock.
+    """
+    if not sys.stderr.isatty():
+        yield str
+        return
+
+    def say(what: str) -> None:
+        print(f"\r\x1b[Kprobe: {what} ...", end="", file=sys.stderr, flush=True)
+
+    try:
+        yield say
+    finally:
+        print("\r\x1b[K", end="", file=sys.stderr, flush=True)

@@ -1,0 +1,57 @@
+"""``gilfree survey``: the probe over many calls of well-known libraries."""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+from typing import Any
+
+import gilfree
+from gilfree._system import environment
+from gilfree.cli.arguments import UsageError, examples, statuses
+from gilfree.cli.extras import progress, terminal
+from gilfree.survey import LIBRARIES, calls_of, survey
+
+
+def add_to(commands: Any) -> None:
+    """Add the command to those of the parser."""
+    parser = commands.add_parser(
+        "survey",
+        help="the probe over many calls of well-known libraries",
+        description="Probe a choice of calls of each library that is installed.",
+        epilog=examples("gilfree survey numpy scipy --markdown") + statuses(),
+    )
+    parser.add_argument(
+        "library",
+        nargs="*",
+        metavar="LIBRARY",
+        help=f"by default all: {', '.join(LIBRARIES)}",
+    )
+    output = parser.add_mutually_exclusive_group()
+    output.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    output.add_argument("--markdown", action="store_true", help="print a page of Markdown instead")
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> None:
+    """Run the command."""
+    report = None if options.json else terminal()
+    unknown = [name for name in options.library if name not in LIBRARIES]
+    if unknown:
+        msg = f"unknown library {unknown[0]!r}: choose from {', '.join(LIBRARIES)}"
+        raise UsageError(msg)
+    libraries = list(dict.fromkeys(options.library)) or list(LIBRARIES)
+    calls = len(calls_of(libraries))
+    looked_at = itertools.count()
+    with progress() as show:
+        result = survey(libraries, on_call=lambda name: show(name, next(looked_at) / calls))
+    if report is None:
+        print(json.dumps(result.to_dict(), indent=2))
+    elif options.markdown:
+        print(report.survey_markdown(result))
+    else:
+        console = report.console()
+        console.print(f"gilfree {gilfree.__version__}, {report.environment_line(environment())}")
+        console.print(report.survey_table(result))
+        console.print(report.survey_sentence(result))
