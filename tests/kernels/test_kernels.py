@@ -15,8 +15,9 @@ from references import assert_numpys_histogram, plain_mandelbrot, plain_pi
 from scipy.spatial.distance import cdist
 
 import gilfree
-from gilfree import _kernels, kernels
+from gilfree import _kernels
 from gilfree._system import gil_enabled, usable_cpus
+from gilfree.kernels import pool, record
 
 FLOATS = [np.float32, np.float64]
 
@@ -105,14 +106,14 @@ def test_same_bits_for_any_number_of_workers(name, workers, nogil):
 @pytest.mark.parametrize("name", CALLS)
 def test_more_than_one_chunk_is_what_these_tests_run(name, monkeypatch):
     counts = []
-    run = kernels.Pool.run
+    run = pool.Pool.run
 
     def counting(self, task, chunks, join):
         chunks = list(chunks)
         counts.append(len(chunks))
         run(self, task, chunks, join)
 
-    monkeypatch.setattr(kernels.Pool, "run", counting)
+    monkeypatch.setattr(pool.Pool, "run", counting)
     CALLS[name]()
     assert min(counts) > 1
 
@@ -154,7 +155,7 @@ def test_nogil_picks_the_entry(name, nogil, monkeypatch):
             picked.add(entry.rpartition("_")[2])
             return getattr(_kernels, entry)
 
-    monkeypatch.setattr(kernels, "_kernels", Spy())
+    monkeypatch.setattr(record, "_kernels", Spy())
     CALLS[name](nogil=nogil)
     assert picked - {"edges", "increasing", "places"} == {"nogil" if nogil else "gil"}
 
@@ -267,7 +268,7 @@ def test_a_loop_gets_aligned_arrays_whatever_a_cluster_makes_of_them(name, nogil
     expected = pickle.dumps(CALLS[name](nogil=nogil))
     loops = {entry: getattr(_kernels, entry) for entry in dir(_kernels)}
     looked_at = {entry: spy(loop) if "gil" in entry else loop for entry, loop in loops.items()}
-    monkeypatch.setattr(kernels, "_kernels", SimpleNamespace(**looked_at))
+    monkeypatch.setattr(record, "_kernels", SimpleNamespace(**looked_at))
     assert pickle.dumps(CALLS[name](nogil=nogil, executor=Cluster())) == expected
     assert all(seen)
     assert seen or name == "monte_carlo_pi"  # which takes none

@@ -448,10 +448,10 @@ def test_every_call_gets_its_helpers_at_whatever_moment_it_comes(run_script):
 
 def test_calls_that_end_before_their_helpers_come_send_for_no_more_of_them(monkeypatch):
     calls = SimpleQueue()
-    monkeypatch.setattr(pool, "_calls", calls)
+    monkeypatch.setattr(helpers, "_calls", calls)
     for threads in "_jobs", "_coming", "_awake":
-        monkeypatch.setattr(pool, threads, [])
-    monkeypatch.setattr(pool, "_sleeping", [None] * 100)  # and they go on sleeping
+        monkeypatch.setattr(helpers, threads, [])
+    monkeypatch.setattr(helpers, "_sleeping", [None] * 100)  # and they go on sleeping
     for _ in range(100):
         assert collect(Pool(5), abs, chunks(9)) == list(range(9))
     assert calls.qsize() == 4

@@ -362,7 +362,7 @@ def test_processes_have_the_same_properties(run_script):
         import multiprocessing
         from concurrent.futures import ProcessPoolExecutor
         from hypothesis import HealthCheck, settings
-        import test_properties as properties
+        from kernels import test_properties as properties
 
         if __name__ == "__main__":
             few = settings(max_examples=6, deadline=None, suppress_health_check=list(HealthCheck))

@@ -11,7 +11,8 @@ import pytest
 
 from gilfree import survey
 from gilfree.gil.statement import statement
-from gilfree.show import terminal as report
+from gilfree.show import survey as view
+from gilfree.show.terminal import console as make_console
 from gilfree.survey import LIBRARIES, calls_of
 from gilfree.survey.calls import CALLS, Call
 
@@ -61,15 +62,15 @@ def test_failures_and_libraries_that_are_missing_are_named(monkeypatch):
     assert held == sorted(held, reverse=True)
     assert json.loads(json.dumps(result.to_dict()))["skipped"] == ["scipy"]
 
-    sentence = report.survey_sentence(result)
+    sentence = view.sentence(result)
     assert sentence.startswith("Of 3 calls, ")
     assert "1 could not be run" in sentence
     assert sentence.endswith("Not installed, so skipped: scipy.")
-    console = report.console()
+    console = make_console()
     with console.capture() as text:
-        console.print(report.survey_table(result))
+        console.print(view.table(result))
     assert "could not be run: ZeroDivisionError" in " ".join(text.get().split())
-    page = report.survey_markdown(result)
+    page = view.markdown(result)
     assert "| sleep | `time.sleep(0.005)` |" in page
     assert page.startswith("# Who releases the GIL?")
 
@@ -77,8 +78,6 @@ def test_failures_and_libraries_that_are_missing_are_named(monkeypatch):
 def test_an_odd_count_of_bars_does_not_break_the_markdown(monkeypatch):
     monkeypatch.setattr(survey, "CALLS", (Call("stdlib", "or", "", "1 | 2"),))
     rows = [
-        line
-        for line in report.survey_markdown(survey.survey(["stdlib"])).splitlines()
-        if "| or" in line
+        line for line in view.markdown(survey.survey(["stdlib"])).splitlines() if "| or" in line
     ]
     assert rows[0].replace("\\|", "").count("|") == 7

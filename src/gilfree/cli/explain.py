@@ -37,5 +37,7 @@ def run(options: argparse.Namespace) -> None:
             parts = explain(options.name)
     except (ValueError, RuntimeError) as error:
         raise UsageError(error) from error
+    from gilfree.show.explanation import explanation
+
     console = report.console()
-    console.print(report.explanation(parts, console.width), soft_wrap=True)
+    console.print(explanation(parts, console.width), soft_wrap=True)

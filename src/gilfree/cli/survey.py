@@ -48,10 +48,13 @@ def run(options: argparse.Namespace) -> None:
         result = survey(libraries, on_call=lambda name: show(name, next(looked_at) / calls))
     if report is None:
         print(json.dumps(result.to_dict(), indent=2))
-    elif options.markdown:
-        print(report.survey_markdown(result))
+        return
+    from gilfree.show import survey as view
+
+    if options.markdown:
+        print(view.markdown(result))
     else:
         console = report.console()
         console.print(f"gilfree {gilfree.__version__}, {report.environment_line(environment())}")
-        console.print(report.survey_table(result))
-        console.print(report.survey_sentence(result))
+        console.print(view.table(result))
+        console.print(view.sentence(result))

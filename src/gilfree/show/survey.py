@@ -1,0 +1,88 @@
+"""The survey: its table on a terminal, its sentence, and its page of Markdown."""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+
+from gilfree._words import readable_time
+from gilfree.gil.verdict import Kind
+from gilfree.show.terminal import environment_line
+from gilfree.survey import Entry, Survey
+
+KINDS = {
+    Kind.RELEASED: "release the GIL",
+    Kind.PARTLY: "release it in part",
+    Kind.HELD: "hold it",
+    Kind.INCONCLUSIVE: "are inconclusive",
+    Kind.NO_GIL: "run without a GIL",
+}
+
+
+def table(survey: Survey) -> Table:
+    """Return a table of all calls, those that hold the GIL first."""
+    rows = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    rows.add_column("call")
+    for heading in "held", "longest\nhold", "speedup":
+        rows.add_column(heading, justify="right", no_wrap=True)
+    rows.add_column("verdict")
+    for entry in survey.entries:
+        rows.add_row(entry.call.name, *_cells(entry))
+    return rows
+
+
+def _cells(entry: Entry) -> list[str]:
+    report = entry.report
+    if report is None:
+        return ["", "", "", f"could not be run: {entry.error}"]
+    return [
+        "" if report.held is None else f"{report.held:.0%}",
+        readable_time(report.longest_hold),
+        "" if report.speedup is None else f"{report.speedup:.2f}×",
+        report.verdict.text,
+    ]
+
+
+def sentence(survey: Survey) -> str:
+    """Say how many calls do what, and what was skipped."""
+    kinds = Counter(entry.report.verdict.kind for entry in survey.entries if entry.report)
+    counts = {words: kinds[kind] for kind, words in KINDS.items()}
+    parts = [f"{count} {what}" for what, count in counts.items() if count]
+    failed = len(survey.entries) - kinds.total()
+    if failed:
+        parts.append(f"{failed} could not be run")
+    said = f"Of {len(survey.entries)} calls, {', '.join(parts)}."
+    if survey.skipped:
+        said += f" Not installed, so skipped: {', '.join(survey.skipped)}."
+    return said
+
+
+def markdown(survey: Survey) -> str:
+    """Return a page with a table for each library."""
+    versions = ", ".join(f"{name} {version}" for name, version in survey.versions.items())
+    lines = [
+        "# Who releases the GIL?",
+        "",
+        f"{environment_line(survey.environment)}; {versions}.",
+        "",
+        sentence(survey),
+        "",
+        "Made by `gilfree survey --markdown`. *Held* is the share of the call in which the calling",
+        "thread held the GIL, *longest hold* the time at a stretch, and *speedup* is that of all",
+        "CPUs over one. A call in a loop counts the loop too.",
+    ]
+    by_library = sorted(
+        survey.entries, key=lambda entry: list(survey.versions).index(entry.call.library)
+    )
+    for library, entries in itertools.groupby(by_library, key=lambda entry: entry.call.library):
+        lines += ["", f"## {library} {survey.versions[library]}", ""]
+        lines += ["| call | statement | held | longest hold | speedup | verdict |"]
+        lines += ["|---|---|---:|---:|---:|---|"]
+        for entry in entries:
+            statement = " ".join(entry.call.statement.split()).replace("|", "\\|")
+            cells = [entry.call.name, f"`{statement}`", *_cells(entry)]
+            lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
