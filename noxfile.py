@@ -144,10 +144,12 @@ def lint(session):
 
 @nox.session
 def types(session):
-    """Run mypy --strict on the package."""
+    """Run mypy --strict on the package, and two type checkers on a use of its public names."""
     install(session, "[cli,plot]")
-    session.install("mypy")
+    session.install("mypy", "basedpyright")
     session.run("mypy")
+    session.run("mypy", "tests/typing_public.py")
+    session.run("basedpyright", "--level", "error", "tests/typing_public.py")
 
 
 @nox.session

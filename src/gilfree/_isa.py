@@ -10,30 +10,35 @@ best that the CPU can run in front of the package's search path. So for whoever 
 from __future__ import annotations
 
 import os
-import platform
 from importlib.machinery import EXTENSION_SUFFIXES
-from pathlib import Path
 from typing import Any
 
 from gilfree import _cpu
 
-BASELINE = "x86-64" if _cpu.x86_64_level() else platform.machine()
 VARIABLE = "GILFREE_ISA_LEVEL"
 
 
-def _levels() -> dict[str, Path]:
+def _baseline() -> str:
+    if _cpu.x86_64_level():
+        return "x86-64"
+    import platform  # it takes its time, and no x86-64 needs it
+
+    return platform.machine()
+
+
+def _levels() -> dict[str, str]:
     """Return the folder of each build that this CPU can run, by ascending level."""
-    package = Path(__file__).parent
+    package = os.path.dirname(__file__)
     levels = {BASELINE: package}
     for number in 3, 4:
-        folder = package / f"x86-64-v{number}"
-        built = any((folder / f"_kernels{suffix}").exists() for suffix in EXTENSION_SUFFIXES)
-        if built and _cpu.x86_64_level() >= number:
-            levels[folder.name] = folder
+        name = f"x86-64-v{number}"
+        files = (os.path.join(package, name, f"_kernels{end}") for end in EXTENSION_SUFFIXES)
+        if _cpu.x86_64_level() >= number and any(map(os.path.exists, files)):
+            levels[name] = os.path.join(package, name)
     return levels
 
 
-def _chosen(levels: dict[str, Path]) -> str:
+def _chosen(levels: dict[str, str]) -> str:
     level = os.environ.get(VARIABLE) or list(levels)[-1]
     if level not in levels:
         msg = f"{VARIABLE} must be one of {', '.join(levels)}, built and known to this CPU; "
@@ -41,6 +46,7 @@ def _chosen(levels: dict[str, Path]) -> str:
     return level
 
 
+BASELINE = _baseline()
 LEVELS = _levels()
 LEVEL = _chosen(LEVELS)
 
@@ -48,7 +54,7 @@ LEVEL = _chosen(LEVELS)
 def use_level(search_path: list[str]) -> None:
     """Have the package of this search path find the loops of `LEVEL` first."""
     if LEVEL != BASELINE:
-        search_path.insert(0, str(LEVELS[LEVEL]))
+        search_path.insert(0, LEVELS[LEVEL])
 
 
 def build_info() -> dict[str, Any]:

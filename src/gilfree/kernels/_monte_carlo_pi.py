@@ -99,7 +99,8 @@ def _monte_carlo_pi(
 ) -> int:
     kernel = entry_point("monte_carlo_pi", nogil)
     # The child of that stream with this number, without making all those before it.
-    return kernel(kind(np.random.SeedSequence(entropy, spawn_key=key)), samples)
+    hits: int = kernel(kind(np.random.SeedSequence(entropy, spawn_key=key)), samples)
+    return hits
 
 
 def _bytecode(samples: int, _rng: object = None) -> Loop:

@@ -72,7 +72,8 @@ def sum_of_squares(
 def _sum_of_squares(nogil: bool, dtype: np.dtype[Any], x: NDArray[Any]) -> float:
     kernel = entry_point("sum_of_squares", nogil)
     if is_ready(x, dtype):
-        return kernel(x)
+        total: float = kernel(x)
+        return total
     blocks = (x[start : start + SUM_BLOCK] for start in range(0, x.size, SUM_BLOCK))
     return _in_order(kernel(contiguous(block, dtype)) for block in blocks)
 

@@ -1,0 +1,35 @@
+"""What is public: the names, each there when it is first used, and nothing imported before."""
+
+import subprocess
+import sys
+
+import pytest
+
+import gilfree
+from gilfree import kernels
+
+
+def test_all_public_names_are_there_and_no_module_has_the_name_of_one():
+    assert set(gilfree.__all__) <= set(dir(gilfree))
+    assert set(kernels.__all__) < set(gilfree.__all__)
+    namespace = {}
+    exec("from gilfree import *", namespace)
+    assert set(gilfree.__all__) <= namespace.keys()
+    for name in gilfree.__all__:
+        assert not isinstance(namespace[name], type(sys)), name
+
+
+def test_a_name_that_is_not_there_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="module 'gilfree' has no attribute 'histogramm'"):
+        _ = gilfree.histogramm
+    with pytest.raises(ImportError, match="nothing"):
+        from gilfree import nothing  # noqa: F401
+
+
+def test_what_nobody_has_used_is_not_imported():
+    code = "import sys, gilfree; print(gilfree.__version__, *sys.modules, sep='\\n')"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    imported = done.stdout.split()
+    assert "gilfree.kernels" in imported
+    for name in "numpy", "threading", "gilfree._kernels", "gilfree.gil", "gilfree.measure":
+        assert name not in imported
