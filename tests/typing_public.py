@@ -24,4 +24,4 @@ assert_type(report.held, float | None)
 assert_type(gilfree.compare(gilfree.histogram, x), gilfree.Comparison)
 assert_type(gilfree.build_info(), dict[str, Any])
 assert_type(assert_releases_gil(sum, [1]), gilfree.GilReport | None)
-gilfree.nothing  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
+_ = gilfree.nothing  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]

@@ -9,7 +9,8 @@ The kernels run on every core::
 tells whether a callable of your own releases it.
 
 Public is what ``gilfree.__all__`` names, ``gilfree.testing`` and the command line. Everything else,
-all folders among it, is private and may change in any release.
+all folders among it, is private and may change in any release. To be studied and run beside the
+guide are the loops themselves, ``gilfree._kernels`` and ``gilfree._macros``.
 """
 
 from __future__ import annotations

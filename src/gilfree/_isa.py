@@ -41,8 +41,9 @@ def _levels() -> dict[str, str]:
 def _chosen(levels: dict[str, str]) -> str:
     level = os.environ.get(VARIABLE) or list(levels)[-1]
     if level not in levels:
-        msg = f"{VARIABLE} must be one of {', '.join(levels)}, built and known to this CPU; "
-        raise ImportError(f"{msg}not {level!r}")
+        known = f"one of {', '.join(levels)}, built and known to this CPU"
+        msg = f"{VARIABLE} must be {known}; not {level!r}"
+        raise ImportError(msg)
     return level
 
 

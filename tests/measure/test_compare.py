@@ -56,10 +56,10 @@ def test_the_result_goes_to_json_and_reads_well(comparison):
 
 
 def test_a_speedup_is_the_median_of_the_ratios_within_rounds():
-    row = _row("released", 2, alone=[4.0, 8.0, 6.0], times=[2.0, 8.0, 2.0])
+    row = _row("released", 2, alone={1: 4.0, 2: 8.0, 3: 6.0}, times={1: 2.0, 2: 8.0, 3: 2.0})
     assert (row.seconds, row.speedup) == (2.0, 2.0)
     assert (row.speedup_low, row.speedup_high) == (1.5, 2.5)
-    row = _row("limit", 2, alone=[4.0], times=[4.0])
+    row = _row("limit", 2, alone={1: 4.0, 2: 9.0}, times={1: 4.0})
     assert (row.speedup, row.speedup_low) == (2.0, 2.0)
 
 

@@ -59,7 +59,11 @@ def first_numbers(x: ArrayLike, most: int) -> list[float]:
 def random_numbers(
     quick: bool,
     shape: int | tuple[int, ...] = 10_000_000,
-    quick_shape: int | tuple[int, ...] = 2_000_000,
+    quick_shape: int | tuple[int, ...] = 5_000_000,
 ) -> NDArray[np.float64]:
-    """Return numbers from 0 to 1 to work on, the same at each call."""
+    """Return numbers from 0 to 1 to work on, the same at each call.
+
+    More than the caches of usual CPUs hold, even if it is to be quick: N processes with numbers of
+    their own would else need more of the cache than N threads, and show too low a limit.
+    """
     return np.random.default_rng(20).random(quick_shape if quick else shape)
