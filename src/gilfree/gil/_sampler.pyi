@@ -1,22 +1,11 @@
 """Types of the compiled sampler. See the docstrings there."""
 
-from typing import NamedTuple, Self
+from typing import Self
+
+from gilfree.gil.seen import Seen
 
 KNOWS_PYTHON: bool
 KNOWN_PYTHONS: str
-
-class Seen(NamedTuple):
-    thread: int
-    seconds: float
-    samples: int
-    largest_gap: float
-    held: float | None
-    waiting: float | None
-    unknown: float
-    unknown_held: float
-    unknown_gaps: int
-    flips: int
-    longest_hold: float
 
 class Watch:
     def __init__(self, interval: float = 20e-6) -> None: ...

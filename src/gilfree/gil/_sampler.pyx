@@ -4,8 +4,8 @@
 """A sampler that reads which thread has the GIL, and never takes it.
 
 `Watch` runs a plain C thread that looks every few microseconds at the thread states of the threads
-under watch. It is no Python thread: it has no thread state of its own, so it could
-not take the GIL if it wanted to, and neither disturbs what it watches nor waits for it.
+under watch. It has no thread state of its own, so it could not take the GIL if it wanted to, and
+neither disturbs what it watches nor waits for it.
 """
 
 from cpython.mem cimport PyMem_RawFree, PyMem_RawMalloc, PyMem_RawRealloc
@@ -15,7 +15,7 @@ from libc.stdint cimport int64_t, uint64_t
 from libc.string cimport memset
 
 from threading import get_ident
-from typing import NamedTuple
+from gilfree.gil.seen import Seen
 
 cdef extern from "atomic.h":
     # For what one thread writes while another looks, and neither has the mutex, nor both the GIL.
@@ -28,32 +28,7 @@ cdef extern from "clock.h":
     int64_t gilfree_spin(int64_t until) noexcept nogil
     void gilfree_wake_on_time() noexcept nogil
 
-cdef extern from *:
-    """
-    #include <pthread.h>
-    #include <signal.h>
-    #include <time.h>
-    #include <unistd.h>
-    #include "clock.h"
-    #include "thread_state.h"
-
-    static int64_t gilfree_cpu_time(void) {
-        struct timespec taken;
-        clock_gettime(CLOCK_THREAD_CPUTIME_ID, &taken);
-        return (int64_t)taken.tv_sec * 1000000000 + taken.tv_nsec;
-    }
-
-    /* No signal may land on the sampler: it is for Python's main thread to wake up from. */
-    static int gilfree_start(pthread_t *thread, void *(*run)(void *), void *argument) {
-        sigset_t all, before;
-        int error;
-        sigfillset(&all);
-        pthread_sigmask(SIG_SETMASK, &all, &before);
-        error = pthread_create(thread, NULL, run, argument);
-        pthread_sigmask(SIG_SETMASK, &before, NULL);
-        return error;
-    }
-    """
+cdef extern from "sampler_thread.h":
     ctypedef struct pthread_t:
         pass
     ctypedef struct pthread_mutex_t:
@@ -272,22 +247,6 @@ cdef class Token:
             _disown(self.shared)
 
 
-class Seen(NamedTuple):
-    """What a `Watch` saw of one thread, in all its windows."""
-
-    thread: int  # as threading.get_ident() has it
-    seconds: float  # length of the windows
-    samples: int
-    largest_gap: float  # seconds between two samples, or a sample and the end of a window
-    held: float | None  # share of the time in which the thread had the GIL; None without samples
-    waiting: float | None  # share in which it wanted the GIL; None where the version does not say
-    unknown: float  # share of the time of which the samples tell nothing, and which is a guess
-    unknown_held: float  # the part of that share that was taken for held
-    unknown_gaps: int  # that it consists of
-    flips: int  # changes of state that were seen
-    longest_hold: float  # seconds
-
-
 cdef class Watch:
     """Watch threads that say so, by `begin` and `end` in the thread itself.
 
@@ -302,14 +261,6 @@ cdef class Watch:
         On a Python whose thread states gilfree does not know how to read.
     ValueError
         If `interval` is not between a microsecond and a second.
-
-    Examples
-    --------
-    >>> with Watch() as watch:
-    ...     watch.begin()
-    ...     work()
-    ...     watch.end()
-    >>> watch.seen()[0].held
     """
 
     cdef Shared *shared

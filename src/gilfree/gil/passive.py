@@ -23,7 +23,8 @@ from gilfree.gil.sampler import sampler
 from gilfree.gil.verdict import SURE
 
 if TYPE_CHECKING:
-    from gilfree.gil._sampler import Seen, Watch
+    from gilfree.gil._sampler import Watch
+    from gilfree.gil.seen import Seen
 
 # The look goes on until `held` is sure, or the time is spent.
 PASSIVE_SECONDS = 1.0
