@@ -42,7 +42,7 @@ EXECUTOR_EVERY = 3
 
 
 @dataclasses.dataclass(frozen=True)
-class Row:
+class Timing:
     """One way to do the work, and how long it took.
 
     Attributes
@@ -82,16 +82,16 @@ class Comparison:
         How many rounds were run.
     environment : dict
         Python, its GIL, CPUs, switch interval, and the build of the loops (see `environment`).
-    rows : tuple of Row
+    rows : tuple of Timing
         By mode, then workers.
     """
 
     kernel: str
     repeat: int
     environment: dict[str, Any]
-    rows: tuple[Row, ...]
+    rows: tuple[Timing, ...]
 
-    def row(self, mode: Mode, workers: int) -> Row:
+    def row(self, mode: Mode, workers: int) -> Timing:
         """Return the row of this mode and number of workers."""
         for row in self.rows:
             if (row.mode, row.workers) == (mode, workers):
@@ -132,7 +132,7 @@ class Comparison:
         return "\n".join(lines)
 
 
-def _cell(row: Row) -> str:
+def _cell(row: Timing) -> str:
     # Bytecode does a part of the work only, and processes do it several times.
     seconds = "" if row.mode in ("bytecode", "limit") else readable_time(row.seconds)
     return f"{seconds} {row.speedup:5.2f}×"
@@ -231,9 +231,11 @@ def _calls_of_a_round(call: Callable[[], object]) -> int:
     return max(1, round(SHORTEST_SECONDS / alone))
 
 
-def _row(mode: Mode, workers: int, alone: Mapping[int, float], times: Mapping[int, float]) -> Row:
+def _row(
+    mode: Mode, workers: int, alone: Mapping[int, float], times: Mapping[int, float]
+) -> Timing:
     work = workers if mode == "limit" else 1
     speedups = [work * alone[number] / taken for number, taken in times.items()]
     low, middle, high = quartiles(list(times.values()))
     speedup_low, speedup, speedup_high = quartiles(speedups)
-    return Row(mode, workers, middle, low, high, speedup, speedup_low, speedup_high)
+    return Timing(mode, workers, middle, low, high, speedup, speedup_low, speedup_high)
