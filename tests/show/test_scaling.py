@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import re
 from html.parser import HTMLParser
 
 import pytest
-from demo.test_story import kernel, library
+from rows import kernel, library
 
+from gilfree.demo import kernels, libraries, without_gil
+from gilfree.demo.step import Result
 from gilfree.show import page as page_module
 from gilfree.show.page import page
 
@@ -35,9 +38,9 @@ def test_the_same_rows_are_the_same_file():
 
 def test_no_curve_is_cut_off():
     row = kernel(1.0, 1.9, 2.0)
-    top = max(figures["speedup_high"] for figures in row["rows"])
+    top = max(timing.speedup_high for timing in row.comparison.rows)
     panel = Figure().subplots()
-    plot._speedups(panel, row, top)
+    plot._speedups(panel, row.comparison, top)
     assert panel.get_ylim()[0] <= 0
     assert panel.get_ylim()[1] >= top
 
@@ -76,12 +79,14 @@ class Checker(HTMLParser):
 
 def test_the_page_is_whole_and_needs_nothing_from_elsewhere():
     picture = plot.picture([kernel(1.0, 1.9, 2.0)], "", "svg")
-    steps = [
-        {"number": 5, "title": "C code", "rows": [kernel(1.0, 1.9, 2.0)], "sentence": "a < b & c"},
-        {"number": 6, "title": "<b>", "rows": [library("numpy", 0.01)], "sentence": "`f(<)`"},
-        {"number": 7, "title": "None", "rows": [], "sentence": "no rows"},
+    results = [
+        Result(kernels.STEP, [kernel(1.0, 1.9, 2.0)], "a < b & c"),
+        Result(
+            dataclasses.replace(libraries.STEP, title="<b>"), [library("numpy", 0.01)], "`f(<)`"
+        ),
+        Result(without_gil.STEP, [], "no rows"),
     ]
-    text = page("A title", ["one line", "another"], steps, picture)
+    text = page("A title", ["one line", "another"], results, picture)
     checker = Checker()
     checker.feed(text)
     assert checker.open == []
@@ -99,8 +104,7 @@ def test_the_page_is_whole_and_needs_nothing_from_elsewhere():
 
 
 def test_a_table_that_is_too_wide_scrolls_in_its_box():
-    step = {"number": 6, "title": "", "rows": [library("x", 0.1)], "sentence": "so"}
-    text = page("A title", [], [step], None)
+    text = page("A title", [], [Result(libraries.STEP, [library("x", 0.1)], "so")], None)
     assert '<div class="wide" tabindex="0"><table>' in text
     box = text.partition(".wide {")[2].partition("}")[0]
     assert "overflow-x: auto" in box

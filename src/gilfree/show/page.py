@@ -6,8 +6,11 @@ import base64
 import re
 from collections.abc import Sequence
 from html import escape
+from typing import Any
 
-from gilfree.demo.story import NOTES, STORIES, Row
+from gilfree.demo import kernels
+from gilfree.demo.step import Result
+from gilfree.demo.table import lines
 
 STYLE = """
 :root { color-scheme: light dark; --ink: #1b1b1b; --dim: #5f5f5f; --line: #d5d5d5; --back: #fff }
@@ -42,7 +45,9 @@ img { width: 100%; background: #fff; margin-top: 1rem; border-radius: 4px }
 """
 
 
-def page(title: str, about: Sequence[str], steps: Sequence[Row], picture: bytes | None) -> str:
+def page(
+    title: str, about: Sequence[str], results: Sequence[Result[Any]], picture: bytes | None
+) -> str:
     """Return the page as HTML.
 
     Parameters
@@ -50,35 +55,36 @@ def page(title: str, about: Sequence[str], steps: Sequence[Row], picture: bytes 
     title : str
     about : sequence of str
         Lines on the machine and the Python.
-    steps : sequence of dict
-        ``number``, ``title``, ``rows`` and ``sentence`` of each step.
+    results : sequence of Result
+        What came out of each step.
     picture : bytes, optional
-        Of step 5, as SVG.
+        Of the step that compares kernels, as SVG.
     """
-    sections = "".join(_section(step, picture if step["number"] == 5 else None) for step in steps)
-    lines = "".join(f"<p>{_html(line)}</p>\n" for line in about)
+    sections = "".join(
+        _section(result, picture if result.step is kernels.STEP else None) for result in results
+    )
+    machine = "".join(f"<p>{_html(line)}</p>\n" for line in about)
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>{escape(title)}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n"
-        f"<header>\n<h1>{escape(title)}</h1>\n{lines}</header>\n{sections}</body>\n</html>\n"
+        f"<header>\n<h1>{escape(title)}</h1>\n{machine}</header>\n{sections}</body>\n</html>\n"
     )
 
 
-def _section(step: Row, picture: bytes | None) -> str:
-    parts = [f"<h2>{step['number']}. {_html(step['title'])}</h2>"]
-    story = STORIES[step["number"]]
-    if step["rows"]:
+def _section(result: Result[Any], picture: bytes | None) -> str:
+    parts = [f"<h2>{_html(result.step.heading)}</h2>"]
+    if result.rows:
+        columns = result.step.columns(result.rows)
         # A word is divided only where the columns of a terminal are too narrow for it.
-        headings = [heading.replace("-\n", "") for heading, _ in story.columns]
-        cells = story.cells(step["rows"])
+        headings = [column.heading.replace("-\n", "") for column in columns]
         # What scrolls can be reached by the keyboard too.
         parts.append(f'<div class="wide" tabindex="0"><table>{_line("th", headings)}')
-        parts += [_line("td", line) for line in cells]
+        parts += [_line("td", line) for line in lines(columns)]
         parts.append("</table></div>")
-        if note := NOTES.get(step["number"]):
-            parts.append(f'<p class="note">{_html(note)}</p>')
-    parts.append(f'<p class="sentence">{_html(step["sentence"])}</p>')
+        if result.step.note:
+            parts.append(f'<p class="note">{_html(result.step.note)}</p>')
+    parts.append(f'<p class="sentence">{_html(result.sentence)}</p>')
     if picture:
         code = base64.b64encode(picture).decode()
         alt = "Speedup over workers, one panel for each kernel, and the share that holds the GIL"

@@ -16,9 +16,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from gilfree._words import share
-from gilfree.demo.story import Row, way, worker_counts
+from gilfree.demo.kernels import Compared
+from gilfree.measure.compare import Comparison, Mode
 
-LOOKS: dict[str, dict[str, Any]] = {
+LOOKS: dict[Mode, dict[str, Any]] = {
     "limit": {"label": "the machine's limit", "color": "0.55", "linestyle": "-", "linewidth": 5},
     "released": {"label": "GIL released", "color": "#0072b2", "linestyle": "-", "marker": "o"},
     "executor": {"label": "processes", "color": "#009e73", "linestyle": "-.", "marker": "s"},
@@ -35,13 +36,13 @@ STYLE: dict[Any, Any] = {
 }
 
 
-def picture(rows: Sequence[Row], caption: str, form: str) -> bytes:
-    """Return the picture of the kernels that step 5 of the demo has run.
+def picture(rows: Sequence[Compared], caption: str, form: str) -> bytes:
+    """Return the picture of the kernels that the demo has compared.
 
     Parameters
     ----------
-    rows : sequence of dict
-        Those of step 5.
+    rows : sequence of Compared
+        The kernels, one at least.
     caption : str
         What stands below: the machine and the Python.
     form : {"png", "svg"}
@@ -51,10 +52,10 @@ def picture(rows: Sequence[Row], caption: str, form: str) -> bytes:
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(2.1 + 2.3 * columns, 0.9 + 2.75 * bands), layout="constrained")
         grid = figure.subplots(2 * bands, columns, squeeze=False, height_ratios=[1, 0.2] * bands)
-        top = max(figures["speedup_high"] for row in rows for figures in row["rows"])
+        top = max(timing.speedup_high for row in rows for timing in row.comparison.rows)
         for number, row in enumerate(rows):
             band, column = divmod(number, columns)
-            _speedups(grid[2 * band, column], row, top)
+            _speedups(grid[2 * band, column], row.comparison, top)
             _shares(grid[2 * band + 1, column], row)
             if column == 0:
                 grid[2 * band, column].set_ylabel("times as fast\nas one worker")
@@ -70,28 +71,27 @@ def picture(rows: Sequence[Row], caption: str, form: str) -> bytes:
     return file.getvalue()
 
 
-def _speedups(panel: Axes, row: Row, top: float) -> None:
-    counts = worker_counts(row)
+def _speedups(panel: Axes, comparison: Comparison, top: float) -> None:
+    counts = comparison.workers
     for mode, look in LOOKS.items():
-        points = [(n, figures) for n in counts if (figures := way(row, mode, n)) is not None]
-        if not points:
-            continue
-        speedups = [figures["speedup"] for _, figures in points]
-        below = [figures["speedup"] - figures["speedup_low"] for _, figures in points]
-        above = [figures["speedup_high"] - figures["speedup"] for _, figures in points]
+        points = [comparison.row(mode, workers) for workers in counts]
+        speedups = [point.speedup for point in points]
+        below = [point.speedup - point.speedup_low for point in points]
+        above = [point.speedup_high - point.speedup for point in points]
         if mode == "limit":
             panel.plot(counts, speedups, **look, alpha=0.5, solid_capstyle="round")
         else:
             panel.errorbar(counts, speedups, (below, above), **look, linewidth=1.5, elinewidth=1)
-    panel.set_title(row["kernel"], fontsize=9, fontweight="bold")
+    panel.set_title(comparison.kernel, fontsize=9, fontweight="bold")
     panel.set(xlim=(0.9, counts[-1] + 0.1), ylim=(0, 1.08 * top), xticks=counts)
     panel.set_xlabel("workers", labelpad=1)
 
 
-def _shares(panel: Axes, row: Row) -> None:
+def _shares(panel: Axes, row: Compared) -> None:
     """Draw for which share of a call the GIL is held: cause below effect."""
-    for height, mode in enumerate(("released", "held")):
-        look, value = LOOKS[mode], row[f"{mode}_share"]
+    shares: dict[Mode, float | None] = {"released": row.released_share, "held": row.held_share}
+    for height, (mode, value) in enumerate(shares.items()):
+        look = LOOKS[mode]
         panel.barh(height, 1, height=0.6, color="none", edgecolor="0.8", linewidth=0.8)
         panel.barh(height, value or 0, height=0.6, color=look["color"])
         panel.text(1.03, height, share(value), va="center", fontsize=8)

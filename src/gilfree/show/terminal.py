@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import textwrap
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console, Group, RenderableType
@@ -14,7 +14,8 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
-from gilfree.demo.story import NOTES, STORIES, Row
+from gilfree.demo.step import Result
+from gilfree.demo.table import Column, lines
 
 
 def environment_line(environment: dict[str, Any]) -> str:
@@ -30,26 +31,30 @@ def environment_line(environment: dict[str, Any]) -> str:
 # ---------------------------------------------------------------- the demo
 
 
-def step(number: int, title: str, rows: Sequence[Row], sentence: str, width: int) -> Group:
+def step(result: Result[Any], width: int) -> Group:
     """Return the heading, the table and the sentence of one step of the demo."""
 
     def wrapped(text: str, style: str = "") -> Text:
         return Text(textwrap.fill(text, min(width, 100)), style)
 
-    story = STORIES[number]
-    space = 1 if len(story.columns) < 9 else 0  # or it would not fit in 80 columns
+    parts: list[RenderableType] = [Text(f"\n{result.step.heading}", style="bold")]
+    if result.rows:
+        parts += [_table(result.step.columns(result.rows)), Text()]
+        if result.step.note:
+            parts += [wrapped(result.step.note, "dim"), Text()]
+    return Group(*parts, wrapped(result.sentence))
+
+
+def _table(columns: Sequence[Column]) -> Table:
+    space = 1 if len(columns) < 9 else 0  # or it would not fit in 80 columns
     table = Table(box=SIMPLE_HEAD, padding=(0, space, 0, 0), show_edge=False)
-    for index, (heading, _) in enumerate(story.columns):
-        left = index == 0 or heading == "verdict"
-        table.add_column(heading, justify="left" if left else "right", no_wrap=heading != "verdict")
-    for cells in story.cells(rows):
+    for index, column in enumerate(columns):
+        left = index == 0 or column.prose
+        justify: Literal["left", "right"] = "left" if left else "right"
+        table.add_column(column.heading, justify=justify, no_wrap=not column.prose)
+    for cells in lines(columns):
         table.add_row(*cells)
-    parts: list[RenderableType] = [Text(f"\n{number}. {title}", style="bold")]
-    if rows:
-        parts += [table, Text()]
-    if rows and number in NOTES:
-        parts += [wrapped(NOTES[number], "dim"), Text()]
-    return Group(*parts, wrapped(sentence))
+    return table
 
 
 # ---------------------------------------------------------------- terminal
