@@ -24,7 +24,7 @@ from gilfree.demo.setup import Setup
 from gilfree.demo.step import Result, Step, run_step
 from gilfree.show import files
 
-# Some steps, as one may name them; a picture can be drawn of them.
+# An example of how steps are named; there is a picture of the last one.
 SOME_STEPS = f"{waiting.STEP.number},{KERNELS.number}"
 
 

@@ -39,10 +39,10 @@ class Work(Timed):
     sent: int
 
 
-Row: TypeAlias = Start | Work
+StartOrWork: TypeAlias = Start | Work
 
 
-def measure(setup: Setup, part: str, on_progress: Progress) -> list[Row]:
+def measure(setup: Setup, part: str, on_progress: Progress) -> list[StartOrWork]:
     """Start the processes, or run one kernel on them and on one thread here."""
     if part == START:
         start = time.perf_counter()
@@ -73,13 +73,13 @@ class _Scales(Executor):
         return future
 
 
-def _apart(rows: Sequence[Row]) -> tuple[Start, list[Work]]:
+def _apart(rows: Sequence[StartOrWork]) -> tuple[Start, list[Work]]:
     """Return the first row, and what ran on the processes that it started."""
     (start,) = (row for row in rows if isinstance(row, Start))
     return start, [row for row in rows if isinstance(row, Work)]
 
 
-def columns(rows: Sequence[Row]) -> list[Column]:
+def columns(rows: Sequence[StartOrWork]) -> list[Column]:
     """Show the start, then a line for each kernel."""
     start, works = _apart(rows)
     shown = Shown.of(works, start.start)
@@ -92,7 +92,7 @@ def columns(rows: Sequence[Row]) -> list[Column]:
     ]
 
 
-def sentence(rows: Sequence[Row], machine: Machine) -> str:
+def sentence(rows: Sequence[StartOrWork], machine: Machine) -> str:
     """Say what it took to start and to send, and what that was worth."""
     start, works = _apart(rows)
     speedups = [Shown.of(works, start.start).ratio(row) for row in works]
