@@ -11,6 +11,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from gilfree._system import environment
+from gilfree._words import environment_line
 from gilfree.show import terminal as report
 
 
@@ -98,7 +99,7 @@ def pytest_terminal_summary(terminalreporter):
         with console.capture() as text:
             console.print(table)
         terminalreporter.section(title)
-        terminalreporter.write_line(report.environment_line(environment()))
+        terminalreporter.write_line(environment_line(environment()))
         terminalreporter.write(text.get())
 
 

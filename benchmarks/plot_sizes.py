@@ -22,8 +22,8 @@ from timing import bursts_in_turn, in_turn
 import gilfree
 from gilfree import _kernels
 from gilfree._system import environment, usable_cpus
+from gilfree._words import environment_line
 from gilfree.kernels.pool import SHARED
-from gilfree.show.terminal import environment_line
 
 POINTS = [1, 8, 64, 512, *(round(10 ** (n / 4)) for n in range(12, 33))]
 ROUNDS = 7

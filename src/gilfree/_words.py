@@ -1,6 +1,8 @@
-"""Figures as text: times, shares, speedups, counts."""
+"""Figures as text: times, shares, counts, and what a measurement depends on."""
 
 from __future__ import annotations
+
+from typing import Any
 
 
 def readable_time(seconds: float) -> str:
@@ -26,3 +28,13 @@ def exact_share(value: float) -> str:
 def counted(number: int, noun: str) -> str:
     """Return a number of things, in the singular or plural."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def environment_line(environment: dict[str, Any]) -> str:
+    """Return one line on what a measurement depends on."""
+    gil = "with the GIL" if environment["gil_enabled"] else "without a GIL"
+    cpus = "1 CPU" if environment["cpus"] == 1 else f"{environment['cpus']} CPUs"
+    return (
+        f"{environment['implementation']} {environment['python']} {gil}, {cpus}, "
+        f"switch interval {environment['switch_interval'] * 1e3:g} ms"
+    )

@@ -25,7 +25,6 @@ import pytest
 
 import gilfree
 from gilfree._system import gil_enabled
-from gilfree._words import readable_time
 from gilfree.gil import at_once
 from gilfree.gil.lazy import LazyCallError
 from gilfree.gil.probe import Probing
@@ -554,18 +553,6 @@ def test_the_report_reads_well():
     one = dataclasses.replace(REPORT, calls=1, longest_stall=0.02)
     assert "10,000 in 1 call, with" in str(one)
     assert "another Python thread waits for at most 20 ms" in str(one)
-
-
-def test_times_are_readable():
-    values = (0, 5e-9, 1.5e-6, 0.0123, 0.9999, 12.3456)
-    assert [readable_time(seconds) for seconds in values] == [
-        "0 ns",
-        "5 ns",
-        "1.5 µs",
-        "12.3 ms",
-        "1 s",
-        "12.3 s",
-    ]
 
 
 @pytest.mark.skipif(gil_enabled(), reason="this Python has a GIL")

@@ -1,4 +1,4 @@
-"""The table of a step, and the line on what a measurement depends on."""
+"""The table of a step on a terminal."""
 
 from __future__ import annotations
 
@@ -10,14 +10,6 @@ from gilfree.demo import bytecode
 from gilfree.demo.step import Result
 from gilfree.demo.timing import Medians
 from gilfree.show import terminal as report
-
-ENVIRONMENT = {
-    "implementation": "CPython",
-    "python": "3.13.0",
-    "gil_enabled": True,
-    "cpus": 2,
-    "switch_interval": 0.005,
-}
 
 
 def test_a_step_shows_heading_table_and_sentence():
@@ -32,10 +24,3 @@ def test_a_step_shows_heading_table_and_sentence():
     assert "threads ms speedup" in lines
     assert "2 100±15 1.85±0.05" in lines
     assert lines[-1] == "It was so."
-
-
-def test_the_environment_fits_on_a_line():
-    assert report.environment_line(ENVIRONMENT) == (
-        "CPython 3.13.0 with the GIL, 2 CPUs, switch interval 5 ms"
-    )
-    assert "without a GIL" in report.environment_line({**ENVIRONMENT, "gil_enabled": False})

@@ -15,6 +15,7 @@ from typing import Any
 import gilfree
 from gilfree import kernels
 from gilfree._system import cpu_model, environment, usable_cpus
+from gilfree._words import environment_line
 from gilfree.cli import array
 from gilfree.cli.arguments import UsageError, examples, few_workers, statuses
 from gilfree.cli.extras import progress, scaling, terminal
@@ -90,7 +91,7 @@ def run(options: argparse.Namespace) -> int:
         for result in _results(steps, setup):
             if report is not None:
                 if not results:
-                    console.print("\n".join(_about(report, quick)))
+                    console.print("\n".join(_about(quick)))
                 console.print(report.step(result, console.width))
             results.append(result)
     complete = all(result.complete for result in results)
@@ -160,7 +161,7 @@ def _check_files(options: argparse.Namespace, with_kernels: bool) -> None:
 
 
 def _write_files(options: argparse.Namespace, results: Sequence[Result[Any]], quick: bool) -> None:
-    about = _about(terminal(""), quick) if options.plot or options.html else []
+    about = _about(quick) if options.plot or options.html else []
     rows = next((result.rows for result in results if result.step is KERNELS), None)
     if options.plot:
         plot = scaling()
@@ -180,9 +181,9 @@ def _write(path: str, content: bytes) -> None:
     print(f"gilfree: wrote {path}", file=sys.stderr)
 
 
-def _about(report: Any, quick: bool) -> list[str]:
+def _about(quick: bool) -> list[str]:
     level = gilfree.build_info()["isa_level"]
     return [
         f"gilfree {gilfree.__version__}, loops compiled for {level}{', quick' if quick else ''}",
-        report.environment_line(environment()),
+        environment_line(environment()),
     ]

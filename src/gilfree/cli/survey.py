@@ -9,6 +9,7 @@ from typing import Any
 
 import gilfree
 from gilfree._system import environment
+from gilfree._words import environment_line
 from gilfree.cli.arguments import UsageError, examples, statuses
 from gilfree.cli.extras import progress, terminal
 from gilfree.survey import LIBRARIES, calls_of, survey
@@ -55,6 +56,6 @@ def run(options: argparse.Namespace) -> None:
         print(view.markdown(result))
     else:
         console = report.console()
-        console.print(f"gilfree {gilfree.__version__}, {report.environment_line(environment())}")
+        console.print(f"gilfree {gilfree.__version__}, {environment_line(environment())}")
         console.print(view.table(result))
         console.print(view.sentence(result))

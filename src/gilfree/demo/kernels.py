@@ -19,7 +19,14 @@ from gilfree.demo.timing import Progress
 from gilfree.gil.passive import look_passively
 from gilfree.gil.sampler import NoSamplerError
 from gilfree.measure.clocking import seconds, worker_counts
-from gilfree.measure.compare import SHORTEST_SECONDS, Comparison, Mode, Timing, compare
+from gilfree.measure.compare import (
+    EXECUTOR_EVERY,
+    SHORTEST_SECONDS,
+    Comparison,
+    Mode,
+    Timing,
+    compare,
+)
 
 # What a kernel's rounds may take in all, so that the whole demo stays under two minutes.
 BUDGET, QUICK_BUDGET = 6.0, 0.8  # seconds
@@ -76,7 +83,7 @@ def _repeat(setup: Setup, kernel: Callable[..., Any], args: tuple[Any, ...]) -> 
     processes = setup.processes  # started before anything is clocked
     here = max(seconds(lambda: kernel(*args, workers=1)), SHORTEST_SECONDS)
     there = seconds(lambda: kernel(*args, executor=processes))
-    cost = (3 * here + there) * len(worker_counts(setup.workers))
+    cost = (3 * here + there / EXECUTOR_EVERY) * len(worker_counts(setup.workers))
     return min(max(int((QUICK_BUDGET if setup.quick else BUDGET) / cost), 3), 15)
 
 

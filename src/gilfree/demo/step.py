@@ -77,9 +77,11 @@ class Step(Generic[RowT]):
         """Number and title."""
         return f"{self.number}. {self.title}"
 
-    def say(self, rows: Sequence[RowT], machine: Machine) -> str:
+    def say(self, rows: Sequence[RowT], machine: Machine, complete: bool = True) -> str:
         """Say what the rows mean, or that there are none."""
-        return self.sentence(rows, machine) if rows or self.may_be_empty else NOTHING
+        if rows or (complete and self.may_be_empty):
+            return self.sentence(rows, machine)
+        return NOTHING
 
 
 @dataclasses.dataclass(frozen=True)
@@ -126,4 +128,4 @@ def run_step(step: Step[RowT], setup: Setup, on_progress: Progress = bool) -> Re
             rows += step.measure(setup, part, functools.partial(on_part, number))
             on_part(number, 1.0)
         complete = True
-    return Result(step, rows, step.say(rows, Machine.now()), complete)
+    return Result(step, rows, step.say(rows, Machine.now(), complete), complete)

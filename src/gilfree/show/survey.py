@@ -8,9 +8,8 @@ from collections import Counter
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from gilfree._words import readable_time
+from gilfree._words import environment_line, readable_time
 from gilfree.gil.verdict import Kind
-from gilfree.show.terminal import environment_line
 from gilfree.survey import Entry, Survey
 
 KINDS = {

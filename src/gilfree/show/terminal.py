@@ -17,17 +17,6 @@ from rich.text import Text
 from gilfree.demo.step import Result
 from gilfree.demo.table import Column, lines
 
-
-def environment_line(environment: dict[str, Any]) -> str:
-    """Return one line on what a measurement depends on."""
-    gil = "with the GIL" if environment["gil_enabled"] else "without a GIL"
-    cpus = "1 CPU" if environment["cpus"] == 1 else f"{environment['cpus']} CPUs"
-    return (
-        f"{environment['implementation']} {environment['python']} {gil}, {cpus}, "
-        f"switch interval {environment['switch_interval'] * 1e3:g} ms"
-    )
-
-
 # ---------------------------------------------------------------- the demo
 
 
