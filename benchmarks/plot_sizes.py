@@ -44,9 +44,9 @@ def polyval(size):
 
 def histogram(size):
     x, edges = np.random.default_rng(3).random(size), np.linspace(0, 1, 65)
-    place, counts = _kernels.places(edges), np.zeros((4, 65), np.intp)
+    scale, counts = _kernels.bin_scale(edges), np.zeros((_kernels.COUNT_ROWS, 65), np.intp)
     return (
-        lambda: _kernels.histogram_nogil(x, edges, *place, counts),
+        lambda: _kernels.histogram_nogil(x, edges, *scale, counts),
         (gilfree.histogram, x, 64, (0.0, 1.0)),
     )
 

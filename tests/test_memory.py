@@ -137,8 +137,8 @@ ENTRIES = {
     "polyval": ((X, X[:3], np.empty(50)), (X, FLOATS, np.empty(50))),
     "minmax": ((X, np.empty(2)), (X, FLOATS)),
     "histogram": (
-        (X, EDGES, 5.0, 1e-9, np.zeros((4, 11), np.intp)),
-        (X, EDGES, 5.0, 1e-9, np.zeros((4, 11), np.int32)),
+        (X, EDGES, 5.0, 1e-9, np.zeros((_kernels.COUNT_ROWS, 11), np.intp)),
+        (X, EDGES, 5.0, 1e-9, np.zeros((_kernels.COUNT_ROWS, 11), np.int32)),
     ),
     "sqeuclidean": ((POINTS, POINTS, np.empty((25, 25))), (POINTS, POINTS, X)),
     "mandelbrot": (
@@ -170,7 +170,7 @@ def cases():
     yield "sum_of_squares copied", lambda: gilfree.sum_of_squares(STRIDED)
     yield "polyval copied", lambda: gilfree.polyval(STRIDED, FLOATS[:2])
     yield "_edges", lambda: _kernels.edges(0.0, 1.0, np.empty(9))
-    yield "_places", lambda: _kernels.places(EDGES)
+    yield "_bin_scale", lambda: _kernels.bin_scale(EDGES)
     yield "_count_private_nogil", lambda: _kernels.count_private_nogil(9)
     for way in "gil", "nogil", "interruptible":
         by_hand = getattr(_macros, f"sum_of_squares_{way}")

@@ -8,17 +8,34 @@ Read any section like this:
 1. ``cdef ... _name(...) noexcept nogil`` is the loop. It stands once. It touches C values and
    the memory behind typed memoryviews, never a Python object, so it is *allowed* to run without
    the GIL. ``nogil`` here is a permission: it releases nothing. ``noexcept`` says that it raises
-   nothing, so Cython need not take the GIL back after a call to look for an exception.
+   nothing, so Cython need not acquire the GIL after a call to look for an exception.
 2. ``name_gil`` calls the loop as it is. Every other Python thread waits until it returns.
 3. ``name_nogil`` calls the same loop inside ``with nogil:``. **That is the one line that
    matters**: the GIL is released before the block and acquired again after it, and meanwhile
    other threads run.
 
-What makes it safe to let go: each memoryview was acquired while the GIL was held, and keeps its
+What makes the release safe: each memoryview was acquired while the GIL was held, and keeps its
 array alive; the input is only read; and each chunk writes to memory that no other chunk touches.
 
 Arrays arrive here checked, native (float32 or float64), aligned and, but for sqeuclidean,
-contiguous: ``kernels.py`` sees to it, chunk by chunk.
+contiguous: ``kernels/`` sees to it, chunk by chunk. Nothing here checks it again. What a loop asks
+for beyond that stands in a comment where it begins.
+
+The sections, in order:
+
+    Part 1, read these first
+        empty               what the release costs
+        sum_of_squares      a reduction
+        count               a race, on purpose
+        polyval             element by element
+        monte_carlo_pi      random streams
+        mandelbrot          unbalanced arithmetic
+    Part 2, tuned until they beat their peers, each opened by the plain loop that it equals
+        minmax              another reduction
+        histogram           scattered writes
+        sqeuclidean         balanced arithmetic
+    Without a twin
+        edges, increasing, bin_scale, which hold the GIL
 """
 
 from cpython.pycapsule cimport PyCapsule_GetPointer
@@ -26,32 +43,45 @@ from libc.float cimport DBL_EPSILON
 from libc.math cimport NAN, fabs
 from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
 
-cdef extern from "sum_block.h":
-    enum: GILFREE_SUM_BLOCK
-
-SUM_BLOCK = <int> GILFREE_SUM_BLOCK
-
 ctypedef fused real:
     float
     double
 
+# What several sections use; the other constants stand in theirs.
 cdef enum:
     # The compiler must not change the order in which floating-point numbers are added, so it
     # can't use vector instructions on ``s += x[i]``. It can on LANES sums side by side; and the
     # order, and so every bit of the result, is the same on each CPU.
     LANES = 16
-    # sqeuclidean takes so many rows of Y side by side, since GCC unrolls a loop of up to 16 rounds
-    # before it gets to vectorise it; so many such tiles, since it writes to a stretch of each row
-    # of the result; and so many coordinates at a time, or the tiles would not fit in the cache.
-    ROWS = 32
-    TILES = 4
-    DEPTH = 64
-    AHEAD = 4
     # polyval and histogram look at so many values at a time, which fit in the L1 cache.
-    BLOCK = 1024
+    L1_BLOCK = 1024
+
+
+# ================================================ Part 1: read these first
+
+
+# ---------------------------------------------------------------- empty: what the release costs
+
+cdef void _empty() noexcept nogil:
+    pass
+
+
+def empty_gil():
+    _empty()
+
+
+def empty_nogil():
+    with nogil:
+        _empty()
 
 
 # ---------------------------------------------------------------- sum_of_squares: a reduction
+
+cdef extern from "sum_block.h":
+    enum: GILFREE_SUM_BLOCK
+
+SUM_BLOCK = <int> GILFREE_SUM_BLOCK  # for those in Python who cut x into blocks
+
 
 cdef double _sum_of_squares(const real[::1] x) noexcept nogil:
     # Block by block, so that the bits are the same when x comes in blocks.
@@ -93,16 +123,58 @@ def sum_of_squares_nogil(const real[::1] x):
     return total
 
 
+# ---------------------------------------------------------------- count: a race, on purpose
+
+cdef void _count(volatile int64_t *counter, int64_t times) noexcept nogil:
+    # Three steps: read, add, write. A thread that writes between another's read and write loses
+    # what that one has added. ``volatile`` keeps the compiler from making one addition of it all.
+    cdef int64_t _
+    for _ in range(times):
+        counter[0] = counter[0] + 1
+
+
+cdef int _check_counter(int64_t[::1] counter) except -1:
+    # Fails before the release, while an exception can still be raised.
+    if counter.shape[0] == 0:
+        raise ValueError("counter must hold at least one number")
+    return 0
+
+
+def count_gil(int64_t[::1] counter, int64_t times):
+    # Right: no other thread runs until the loop ends. So the GIL guards
+    # reference counts, which are such counters. (Wrong without a GIL.)
+    _check_counter(counter)
+    _count(&counter[0], times)
+
+
+def count_nogil(int64_t[::1] counter, int64_t times):
+    # Wrong: all threads write to one place at once, and lose updates.
+    _check_counter(counter)
+    with nogil:
+        _count(&counter[0], times)
+
+
+def count_private_nogil(int64_t times):
+    # Right, and fast: a count of the thread's own. The caller adds up
+    # what the threads return, as histogram does with those of its chunks.
+    cdef int64_t count = 0
+    with nogil:
+        _count(&count, times)
+    return count
+
+
 # ---------------------------------------------------------------- polyval: element by element
 
 cdef void _polyval(const real[::1] x, const real[::1] c, real[::1] out) noexcept nogil:
     # Horner's rule, with NumPy's very operations in NumPy's order: four coefficients at a time, for
     # a block of points that stays in the L1 cache. Zeros before the first coefficient, to make up
     # four, change no bit: NumPy, too, begins with x * 0.
+    #
+    # out is as long as x, and shares no memory with it or c.
     cdef Py_ssize_t i, k, start = 0, stop, steps = (c.shape[0] + 2) // 4 * 4
     cdef real c0, c1, c2, c3, c4
     while start < x.shape[0]:
-        stop = min(start + BLOCK, x.shape[0])
+        stop = min(start + L1_BLOCK, x.shape[0])
         c0 = c[steps] if steps < c.shape[0] else 0
         for i in range(start, stop):
             out[i] = c0 + x[i] * 0
@@ -125,7 +197,117 @@ def polyval_nogil(const real[::1] x, const real[::1] c, real[::1] out):
         _polyval(x, c, out)
 
 
-# ---------------------------------------------------------------- histogram: scattered writes
+# ---------------------------------------------------------------- monte_carlo_pi: random streams
+
+cdef extern from "numpy/random/bitgen.h":
+    ctypedef struct bitgen_t:
+        void *state
+        uint64_t (*next_uint64)(void *state) noexcept nogil
+
+
+cdef int64_t _monte_carlo_pi(bitgen_t *stream, int64_t samples) noexcept nogil:
+    # One draw of 64 bits is one point of the square: 32 bits for each coordinate.
+    # No other thread may draw from the stream meanwhile: only its state is written to.
+    cdef int64_t _, hits = 0
+    cdef uint64_t bits
+    cdef double x, y
+    for _ in range(samples):
+        bits = stream.next_uint64(stream.state)
+        x = <double> (bits >> 32) + 0.5
+        y = <double> <uint32_t> bits + 0.5
+        hits += x * x + y * y < 18446744073709551616.0  # 2**64
+    return hits
+
+
+cdef bitgen_t *_stream(bit_generator) except NULL:
+    # Fails before the release: what is no bit generator has no such capsule.
+    return <bitgen_t *> PyCapsule_GetPointer(bit_generator.capsule, "BitGenerator")
+
+
+def monte_carlo_pi_gil(bit_generator, int64_t samples):
+    cdef bitgen_t *stream = _stream(bit_generator)
+    cdef int64_t hits
+    hits = _monte_carlo_pi(stream, samples)
+    return hits
+
+
+def monte_carlo_pi_nogil(bit_generator, int64_t samples):
+    cdef bitgen_t *stream = _stream(bit_generator)
+    cdef int64_t hits
+    with nogil:
+        hits = _monte_carlo_pi(stream, samples)
+    return hits
+
+
+# ---------------------------------------------------------------- mandelbrot: unbalanced arithmetic
+
+cdef void _mandelbrot(
+    Py_ssize_t first, Py_ssize_t width, double left, double top, double dx, double dy,
+    Py_ssize_t max_iterations, int32_t[::1] out
+) noexcept nogil:
+    # The pixels from number ``first`` on, row by row, of a picture that has so many in a row.
+    # LANES pixels in lockstep. One that has escaped goes on to infinity and is no longer counted.
+    cdef double[LANES] cr, ci, zr, zi
+    cdef int64_t[LANES] counts
+    cdef double rr, ii
+    cdef int64_t inside, alive
+    cdef Py_ssize_t p = 0, lane, pixel, iteration
+    while p < out.shape[0]:
+        for lane in range(LANES):
+            pixel = first + p + lane
+            cr[lane] = left + (<double> (pixel % width) + 0.5) * dx
+            ci[lane] = top - (<double> (pixel // width) + 0.5) * dy
+            zr[lane] = zi[lane] = 0
+            counts[lane] = 0
+        alive = True
+        iteration = 0
+        while alive and iteration < max_iterations:
+            alive = False
+            for lane in range(LANES):
+                rr = zr[lane] * zr[lane]
+                ii = zi[lane] * zi[lane]
+                zi[lane] = 2 * zr[lane] * zi[lane] + ci[lane]
+                zr[lane] = rr - ii + cr[lane]
+                inside = zr[lane] * zr[lane] + zi[lane] * zi[lane] <= 4
+                counts[lane] += inside
+                alive |= inside
+            iteration += 1
+        for lane in range(min(LANES, out.shape[0] - p)):
+            out[p + lane] = <int32_t> counts[lane]
+        p += LANES
+
+
+def mandelbrot_gil(
+    Py_ssize_t first, Py_ssize_t width, double left, double top,
+    double dx, double dy, Py_ssize_t max_iterations, int32_t[::1] out
+):
+    _mandelbrot(first, width, left, top, dx, dy, max_iterations, out)
+
+
+def mandelbrot_nogil(
+    Py_ssize_t first, Py_ssize_t width, double left, double top,
+    double dx, double dy, Py_ssize_t max_iterations, int32_t[::1] out
+):
+    with nogil:
+        _mandelbrot(first, width, left, top, dx, dy, max_iterations, out)
+
+
+# ================================================ Part 2: tuned until they beat their peers
+
+
+# ---------------------------------------------------------------- minmax: another reduction
+
+# The least and the greatest value. It equals
+#
+#     low = high = x[0]
+#     nan = False
+#     for i in range(x.shape[0]):
+#         low = x[i] if x[i] < low else low
+#         high = x[i] if x[i] > high else high
+#         nan |= x[i] != x[i]
+#     out[0], out[1] = NAN if nan else low + 0, high + 0
+#
+# @@MINMAX@@
 
 cdef void _minmax(const real[::1] x, real[::1] out) noexcept nogil:
     # x is not empty. NaN compares false with everything, so it is looked for by itself.
@@ -167,45 +349,81 @@ def minmax_nogil(const real[::1] x, real[::1] out):
         _minmax(x, out)
 
 
+# ---------------------------------------------------------------- histogram: scattered writes
+
+# counts[0, bin] is how many values lie in a bin, as numpy.histogram has it. Where no position
+# overflows, it equals
+#
+#     for i in range(x.shape[0]):
+#         bin = bins  # one more than there are: what lies outside of all, NaN too
+#         if low <= x[i] <= high:
+#             bin = min(<int> ((x[i] - low) * scale), bins - 1)
+#             while x[i] < edges[bin]:  # rounding may put it one too far, or not far enough
+#                 bin -= 1
+#             while bin < bins - 1 and x[i] >= edges[bin + 1]:
+#                 bin += 1
+#         counts[0, bin] += 1
+#
+# @@HIST@@
+
+cpdef enum:
+    # Values next to each other go to different rows of counts, which are added up at last: to add
+    # to a count that has just been written would have to wait for it.
+    COUNT_ROWS = 4
+
+cdef extern from *:
+    """
+    #define GILFREE_MAX_TOLERANCE 0.25
+    """
+    # With this or more, the bin of a value is looked for among all edges, whatever its position.
+    const double MAX_TOLERANCE "GILFREE_MAX_TOLERANCE"
+
+
 cdef void _histogram(
-    const real[::1] x, const double[::1] edges, double scale, double drift,
+    const real[::1] x, const double[::1] edges, double scale, double tolerance,
     Py_ssize_t[:, ::1] counts
 ) noexcept nogil:
-    # (value - low) * scale never decreases as value grows, and puts each edge within ``drift`` of
-    # its number. So a value whose place is farther than that from a whole number lies in the bin
-    # that its place names. Only a block where one is closer looks at the edges themselves.
+    # scale and tolerance are what bin_scale returns for the edges. The first row of counts is added
+    # to. There may be up to COUNT_ROWS; the others hold zeros, before and after. Each is one longer
+    # than there are bins: what lies outside of all, NaN too, is counted at its end.
     #
-    # What lies outside of all bins, NaN too, is counted in one more at the end. Values next to
-    # each other go to different rows of counts, which are added up at last: to add to a count
-    # that has just been written would have to wait for it.
-    cdef int32_t[BLOCK] bins
+    #   edge 0            edge 1            edge 2
+    #     |---- bin 0 ----( | )---- bin 1 ----( | )---- bin 2 ---- ...
+    #
+    # position   (value - low) * scale: how many bins from edge 0. Never less for a greater value.
+    # tolerance  half of each ( ): rounding puts no edge's own position farther from its number.
+    # near_edge  that some position of the block lies within ( ), so the edges have to be looked at.
+    #            Outside of them, the whole part of a position is the number of its bin.
+    cdef int32_t[L1_BLOCK] bins
     cdef int32_t outside = edges.shape[0] - 1
-    cdef Py_ssize_t *rows[4]
+    cdef Py_ssize_t *rows[COUNT_ROWS]
     cdef Py_ssize_t i, row, start = 0, size
-    cdef double low = edges[0], high = edges[outside], value, place, rest
-    cdef bint close
-    for row in range(4):
+    cdef double low = edges[0], high = edges[outside], value, position, rest
+    cdef bint near_edge
+    for row in range(COUNT_ROWS):
         rows[row] = &counts[row % counts.shape[0], 0]
     while start < x.shape[0]:
-        size = min(BLOCK, x.shape[0] - start)
-        close = not drift < 0.25  # NaN too
+        size = min(L1_BLOCK, x.shape[0] - start)
+        near_edge = not tolerance < MAX_TOLERANCE  # NaN too
         for i in range(size):
             value = x[start + i]
-            place = (value - low) * scale
-            place = place if place > 0 else 0
-            place = place if place < outside else outside
-            place = place if (value >= low) & (value <= high) else outside + 0.5
-            bins[i] = <int32_t> place
-            rest = place - bins[i]
-            close |= (place >= 1) & (rest <= drift) | (rest >= 1 - drift)
-        if close:
-            _compare_with_edges(x[start:start + size], edges, scale, drift, bins)
-        for i in range(0, size - 3, 4):
+            position = (value - low) * scale
+            position = position if position > 0 else 0
+            position = position if position < outside else outside
+            position = position if (value >= low) & (value <= high) else outside + 0.5
+            bins[i] = <int32_t> position
+            rest = position - bins[i]
+            near_edge |= ((position >= 1) & (rest <= tolerance)) | (rest >= 1 - tolerance)
+        if near_edge:
+            _compare_with_edges(x[start:start + size], edges, scale, tolerance, bins)
+        i = 0
+        while i < size - COUNT_ROWS + 1:
             rows[0][bins[i]] += 1
             rows[1][bins[i + 1]] += 1
             rows[2][bins[i + 2]] += 1
             rows[3][bins[i + 3]] += 1
-        for i in range(size - size % 4, size):
+            i += COUNT_ROWS
+        for i in range(size - size % COUNT_ROWS, size):
             rows[0][bins[i]] += 1
         start += size
     for row in range(1, counts.shape[0]):
@@ -215,23 +433,24 @@ cdef void _histogram(
 
 
 cdef void _compare_with_edges(
-    const real[::1] x, const double[::1] edges, double scale, double drift, int32_t *bins
+    const real[::1] x, const double[::1] edges, double scale, double tolerance, int32_t *bins
 ) noexcept nogil:
+    # Sets the bin of each value of x, which are L1_BLOCK at most.
     cdef int32_t outside = edges.shape[0] - 1, bin, above, middle
     cdef Py_ssize_t i
-    cdef double low = edges[0], high = edges[outside], value, place
+    cdef double low = edges[0], high = edges[outside], value, position
     for i in range(x.shape[0]):
         value = x[i]
-        # The edge next to its place is the one that it may lie on either side of.
-        place = (value - low) * scale + 0.5
-        place = place if place > 0 else 0
-        place = place if place < outside - 1 else outside - 1
-        bin = <int32_t> place
+        # The edge next to its position is the one that it may lie on either side of.
+        position = (value - low) * scale + 0.5
+        position = position if position > 0 else 0
+        position = position if position < outside - 1 else outside - 1
+        bin = <int32_t> position
         bin -= value < edges[bin]
         bins[i] = bin if (value >= low) & (value <= high) else outside
-    if drift < 0.25:
+    if tolerance < MAX_TOLERANCE:
         return
-    # The edges are so close to each other, beside their distance from 0, that places are wrong.
+    # The edges lie so near to each other, beside their distance from 0, that positions are wrong.
     for i in range(x.shape[0]):
         bin = 0
         above = outside - 1
@@ -246,49 +465,43 @@ cdef void _compare_with_edges(
 
 def histogram_gil(
     const real[::1] x, const double[::1] edges, double scale,
-    double drift, Py_ssize_t[:, ::1] counts
+    double tolerance, Py_ssize_t[:, ::1] counts
 ):
-    _histogram(x, edges, scale, drift, counts)
+    _histogram(x, edges, scale, tolerance, counts)
 
 
 def histogram_nogil(
     const real[::1] x, const double[::1] edges, double scale,
-    double drift, Py_ssize_t[:, ::1] counts
+    double tolerance, Py_ssize_t[:, ::1] counts
 ):
     with nogil:
-        _histogram(x, edges, scale, drift, counts)
-
-
-def edges(double first, double last, real[::1] out):
-    # With the operations of numpy.linspace, in its order.
-    cdef Py_ssize_t i, bins = out.shape[0] - 1
-    cdef real low = first, width = <real> last - low, step = width / bins
-    for i in range(bins):
-        out[i] = (i * step if step != 0 else i / <real> bins * width) + low
-    out[bins] = last
-
-
-def increasing(const real[::1] edges):
-    cdef Py_ssize_t i
-    for i in range(edges.shape[0] - 1):
-        if not edges[i] < edges[i + 1]:
-            return False
-    return True
-
-
-def places(const double[::1] edges):
-    # Bins per unit, and how far from its number that puts an edge, at most: NaN if it overflows.
-    cdef Py_ssize_t i, bins = edges.shape[0] - 1
-    cdef double scale = bins / (edges[bins] - edges[0]), drift = 0, difference
-    for i in range(bins + 1):
-        difference = fabs((edges[i] - edges[0]) * scale - i)
-        if difference != difference:
-            return scale, difference
-        drift = max(drift, difference)
-    return scale, drift + DBL_EPSILON * bins
+        _histogram(x, edges, scale, tolerance, counts)
 
 
 # ---------------------------------------------------------------- sqeuclidean: balanced arithmetic
+
+# The squared distance of each point of X to each of Y. It equals, bit for bit,
+#
+#     for i in range(X.shape[0]):
+#         for j in range(Y.shape[0]):
+#             total = 0
+#             for k in range(X.shape[1]):
+#                 difference = X[i, k] - Y[j, k]
+#                 total += difference * difference
+#             out[i, j] = total
+#
+# @@SQ@@
+
+cdef enum:
+    # So many rows of Y side by side: GCC unrolls a loop of up to 16 rounds before it gets to
+    # vectorise it.
+    ROWS = 32
+    # So many such tiles: each row of the result is written to in longer stretches.
+    TILES = 4
+    # So many coordinates at a time, or the tiles would not fit in the cache.
+    DEPTH = 64
+    # A row of the result is fetched into the cache so many rows before it is written to.
+    PREFETCH_ROWS = 4
 
 cdef extern from *:
     """
@@ -302,6 +515,8 @@ cdef extern from *:
 
 
 cdef void _sqeuclidean(const real[:, :] X, const real[:, :] Y, real[:, :] out) noexcept nogil:
+    # X and Y have any strides; each row of out lies in one piece, and shares no memory with them.
+    #
     # TILES times ROWS rows of Y at a time, turned so that a vector holds one coordinate of several.
     cdef real[TILES][DEPTH][ROWS] tiles
     cdef Py_ssize_t i, j = 0, k, tile, lane, start, depth, width
@@ -326,6 +541,9 @@ cdef void _add_distances(
     const real[:, :] X, Py_ssize_t start, Py_ssize_t depth,
     real[DEPTH][ROWS] *tiles, real[:, :] out, Py_ssize_t j, Py_ssize_t width
 ) noexcept nogil:
+    # Adds to ``width`` columns of out, from j on, what ``depth`` coordinates, from ``start`` on,
+    # make of the distances to the points in the tiles. The first coordinates set them.
+    #
     # Each row of out lies in one piece, though out itself, a block of the result, does not. So the
     # CPU can't foresee which row comes next, and has to be told.
     cdef real[2][DEPTH] points
@@ -333,7 +551,7 @@ cdef void _add_distances(
     cdef Py_ssize_t i, k, row, rows, tile, lane, count
     for i in range(0, X.shape[0], 2):
         rows = min(2, X.shape[0] - i)
-        for row in range(i + AHEAD, min(i + AHEAD + 2, X.shape[0])):
+        for row in range(i + PREFETCH_ROWS, min(i + PREFETCH_ROWS + 2, X.shape[0])):
             for lane in range(0, width, 8):
                 gilfree_prefetch_to_write(&out[row, j + lane])
         for row in range(2):
@@ -357,6 +575,8 @@ cdef void _add_distances(
 cdef void _add_tile(
     real[DEPTH] *points, real[ROWS] *tile, Py_ssize_t depth, bint further, real *out1, real *out2
 ) noexcept nogil:
+    # Sets ROWS distances in out1 and out2 each, or adds to them if these are further coordinates.
+    #
     # Two points at a time, so that each vector of the tile is loaded once for both.
     cdef real[ROWS] one, two
     cdef real difference
@@ -389,147 +609,35 @@ def sqeuclidean_nogil(
         _sqeuclidean(X, Y, out)
 
 
-# ---------------------------------------------------------------- mandelbrot: unbalanced arithmetic
+# ================================================ Without a twin
 
-cdef void _mandelbrot(
-    Py_ssize_t first, Py_ssize_t width, double left, double top, double dx, double dy,
-    Py_ssize_t limit, int32_t[::1] out
-) noexcept nogil:
-    # LANES pixels in lockstep. One that has escaped goes on to infinity and is no longer counted.
-    cdef double[LANES] cr, ci, zr, zi
-    cdef int64_t[LANES] counts
-    cdef double rr, ii
-    cdef int64_t inside, alive
-    cdef Py_ssize_t p = 0, lane, pixel, iteration
-    while p < out.shape[0]:
-        for lane in range(LANES):
-            pixel = first + p + lane
-            cr[lane] = left + (<double> (pixel % width) + 0.5) * dx
-            ci[lane] = top - (<double> (pixel // width) + 0.5) * dy
-            zr[lane] = zi[lane] = 0
-            counts[lane] = 0
-        alive = True
-        iteration = 0
-        while alive and iteration < limit:
-            alive = False
-            for lane in range(LANES):
-                rr = zr[lane] * zr[lane]
-                ii = zi[lane] * zi[lane]
-                zi[lane] = 2 * zr[lane] * zi[lane] + ci[lane]
-                zr[lane] = rr - ii + cr[lane]
-                inside = zr[lane] * zr[lane] + zi[lane] * zi[lane] <= 4
-                counts[lane] += inside
-                alive |= inside
-            iteration += 1
-        for lane in range(min(LANES, out.shape[0] - p)):
-            out[p + lane] = <int32_t> counts[lane]
-        p += LANES
+# These hold the GIL, and are no lesson. They do for histogram what NumPy does, without its checks,
+# which take longer than the count of some thousands of values.
+
+def edges(double first, double last, real[::1] out):
+    # With the operations of numpy.linspace, in its order.
+    cdef Py_ssize_t i, bins = out.shape[0] - 1
+    cdef real low = first, width = <real> last - low, step = width / bins
+    for i in range(bins):
+        out[i] = (i * step if step != 0 else i / <real> bins * width) + low
+    out[bins] = last
 
 
-def mandelbrot_gil(
-    Py_ssize_t first, Py_ssize_t width, double left, double top,
-    double dx, double dy, Py_ssize_t limit, int32_t[::1] out
-):
-    _mandelbrot(first, width, left, top, dx, dy, limit, out)
+def increasing(const real[::1] edges):
+    cdef Py_ssize_t i
+    for i in range(edges.shape[0] - 1):
+        if not edges[i] < edges[i + 1]:
+            return False
+    return True
 
 
-def mandelbrot_nogil(
-    Py_ssize_t first, Py_ssize_t width, double left, double top,
-    double dx, double dy, Py_ssize_t limit, int32_t[::1] out
-):
-    with nogil:
-        _mandelbrot(first, width, left, top, dx, dy, limit, out)
-
-
-# ---------------------------------------------------------------- monte_carlo_pi: random streams
-
-cdef extern from "numpy/random/bitgen.h":
-    ctypedef struct bitgen_t:
-        void *state
-        uint64_t (*next_uint64)(void *state) noexcept nogil
-
-
-cdef int64_t _monte_carlo_pi(bitgen_t *stream, int64_t samples) noexcept nogil:
-    # One draw of 64 bits is one point of the square: 32 bits for each coordinate.
-    cdef int64_t _, hits = 0
-    cdef uint64_t bits
-    cdef double x, y
-    for _ in range(samples):
-        bits = stream.next_uint64(stream.state)
-        x = <double> (bits >> 32) + 0.5
-        y = <double> <uint32_t> bits + 0.5
-        hits += x * x + y * y < 18446744073709551616.0  # 2**64
-    return hits
-
-
-cdef bitgen_t *_stream(bit_generator) except NULL:
-    return <bitgen_t *> PyCapsule_GetPointer(bit_generator.capsule, "BitGenerator")
-
-
-def monte_carlo_pi_gil(bit_generator, int64_t samples):
-    cdef bitgen_t *stream = _stream(bit_generator)
-    cdef int64_t hits
-    hits = _monte_carlo_pi(stream, samples)
-    return hits
-
-
-def monte_carlo_pi_nogil(bit_generator, int64_t samples):
-    cdef bitgen_t *stream = _stream(bit_generator)
-    cdef int64_t hits
-    with nogil:
-        hits = _monte_carlo_pi(stream, samples)
-    return hits
-
-
-# ---------------------------------------------------------------- count: a race, on purpose
-
-cdef void _count(volatile int64_t *counter, int64_t times) noexcept nogil:
-    # Three steps: read, add, write. A thread that writes between another's read and write loses
-    # what that one has added. ``volatile`` keeps the compiler from making one addition of it all.
-    cdef int64_t _
-    for _ in range(times):
-        counter[0] = counter[0] + 1
-
-
-cdef int _check_counter(int64_t[::1] counter) except -1:
-    if counter.shape[0] == 0:
-        raise ValueError("counter must hold at least one number")
-    return 0
-
-
-def count_gil(int64_t[::1] counter, int64_t times):
-    # Right: no other thread runs until the loop ends. So the GIL guards
-    # reference counts, which are such counters. (Wrong without a GIL.)
-    _check_counter(counter)
-    _count(&counter[0], times)
-
-
-def count_nogil(int64_t[::1] counter, int64_t times):
-    # Wrong: all threads write to one place at once, and lose updates.
-    _check_counter(counter)
-    with nogil:
-        _count(&counter[0], times)
-
-
-def count_private_nogil(int64_t times):
-    # Right, and fast: a count of the thread's own. The caller adds up
-    # what the threads return, as histogram does with those of its chunks.
-    cdef int64_t count = 0
-    with nogil:
-        _count(&count, times)
-    return count
-
-
-# ---------------------------------------------------------------- empty: what the release costs
-
-cdef void _empty() noexcept nogil:
-    pass
-
-
-def empty_gil():
-    _empty()
-
-
-def empty_nogil():
-    with nogil:
-        _empty()
+def bin_scale(const double[::1] edges):
+    # Bins per unit, and how far from its number that puts an edge, at most: NaN if it overflows.
+    cdef Py_ssize_t i, bins = edges.shape[0] - 1
+    cdef double scale = bins / (edges[bins] - edges[0]), tolerance = 0, difference
+    for i in range(bins + 1):
+        difference = fabs((edges[i] - edges[0]) * scale - i)
+        if difference != difference:
+            return scale, difference
+        tolerance = max(tolerance, difference)
+    return scale, tolerance + DBL_EPSILON * bins

@@ -130,7 +130,7 @@ ENTRIES = {
         np.linspace(0, 1, 11),
         10.0,
         1e-9,
-        np.zeros((4, 11), np.intp),
+        np.zeros((_kernels.COUNT_ROWS, 11), np.intp),
     ),
     "sqeuclidean": lambda: (np.ones((1000, 30)), np.ones((1000, 30)), np.empty((1000, 1000))),
     "mandelbrot": lambda: (0, 400, -2.0, 1.0, 3 / 400, 2 / 300, 100, np.empty(120_000, np.int32)),
@@ -157,7 +157,7 @@ def test_nogil_picks_the_entry(name, nogil, monkeypatch):
 
     monkeypatch.setattr(record, "_kernels", Spy())
     CALLS[name](nogil=nogil)
-    assert picked - {"edges", "increasing", "places"} == {"nogil" if nogil else "gil"}
+    assert picked - {"edges", "increasing", "scale", "ROWS"} == {"nogil" if nogil else "gil"}
 
 
 # ---------------------------------------------------------------- dtypes, strides, edge cases

@@ -80,7 +80,12 @@ def calls_of_each_loop(dtype: type, suffix: str) -> list[Callable[[], Any]]:
         "sum_of_squares": lambda: (x,),
         "polyval": lambda: (x, x[:6], np.empty_like(x)),
         "minmax": lambda: (x, np.empty(2, dtype)),
-        "histogram": lambda: (x, edges, *_kernels.places(edges), np.zeros((4, 11), np.intp)),
+        "histogram": lambda: (
+            x,
+            edges,
+            *_kernels.bin_scale(edges),
+            np.zeros((_kernels.COUNT_ROWS, 11), np.intp),
+        ),
         "sqeuclidean": lambda: (matrix[:150], matrix, np.empty((150, len(matrix)), dtype)),
         "mandelbrot": lambda: (0, 80, *picture, np.empty(4000, np.int32)),
         "monte_carlo_pi": lambda: (np.random.PCG64(1), 30_000),

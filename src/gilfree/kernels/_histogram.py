@@ -86,7 +86,7 @@ def histogram(
         outer = _range_of(extremes)
     edges = _edges(outer, bins, range)
     double_edges = np.asarray(edges, FLOAT64)
-    scale, drift = _kernels.places(double_edges)
+    scale, tolerance = _kernels.bin_scale(double_edges)
     partials: list[NDArray[np.intp]] = []
 
     def add(partial: NDArray[np.intp]) -> None:
@@ -95,7 +95,7 @@ def histogram(
         else:
             partials.append(partial)
 
-    pool.run(_histogram, ((*chunk, double_edges, scale, drift) for chunk in chunks()), add)
+    pool.run(_histogram, ((*chunk, double_edges, scale, tolerance) for chunk in chunks()), add)
     return partials[0] if partials else np.zeros(bins, np.intp), edges
 
 
@@ -139,14 +139,15 @@ def _histogram(
     x: NDArray[Any],
     edges: NDArray[np.float64],
     scale: float,
-    drift: float,
+    tolerance: float,
 ) -> NDArray[np.intp]:
     kernel = entry_point("histogram", nogil)
     edges = edges if edges.flags.aligned else edges.copy()
     # The loop takes several rows of counts, where they fit in the cache, and one bin more.
-    counts = np.zeros((4 if edges.size < 1000 else 1, edges.size), np.intp)
+    rows = _kernels.COUNT_ROWS if edges.size < 1000 else 1
+    counts = np.zeros((rows, edges.size), np.intp)
     for block in blocks(x, dtype):
-        kernel(block, edges, scale, drift, counts)
+        kernel(block, edges, scale, tolerance, counts)
     return counts[0, :-1]
 
 
