@@ -74,6 +74,16 @@ def test_by_hand_holds_the_call_of_the_kernel(parts_of):
     ]
 
 
+def test_by_hand_holds_a_call_of_several_lines(parts_of):
+    assert [line.text for line in parts_of("mandelbrot")[2].lines] == [
+        "Py_BEGIN_ALLOW_THREADS",
+        "_mandelbrot(",
+        "    first, width, left, top, dx, dy, max_iterations, out",
+        ");",
+        "Py_END_ALLOW_THREADS",
+    ]
+
+
 def test_by_hand_is_the_compiled_function_where_there_is_one(parts_of):
     for name in explain.names():
         numbered = all(line.number for line in parts_of(name)[2].lines)
@@ -88,6 +98,8 @@ def test_a_block_is_cut_out_of_what_any_cython_writes(end):
         "  {\n    Py_UNBLOCK_THREADS\n"
         f"\n    {comment.format(8)}    call();\n    {{\n    }}\n"
         "  }\n  later;\n  {\n  }\n"
+        '  /* "View.MemoryView":7\n * other\n'
+        f"{end}\n  {{\n    of_another_file();\n  }}\n"
     )
     assert explain._block(code, 7) == (
         "  {\n    Py_UNBLOCK_THREADS\n    call();\n    {\n    }\n  }\n"
@@ -122,7 +134,9 @@ def test_what_lies_in_the_current_folder_is_not_run(tmp_path, monkeypatch):
 
 
 def test_an_unknown_name_is_refused():
-    with pytest.raises(ValueError, match="unknown kernel 'fft': choose from sum_of_squares, "):
+    with pytest.raises(
+        ValueError, match="unknown kernel 'fft': choose from empty, sum_of_squares, "
+    ):
         explain.explain("fft")
 
 

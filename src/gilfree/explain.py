@@ -7,6 +7,7 @@ the Cython at hand does.
 from __future__ import annotations
 
 import importlib.metadata
+import itertools
 import re
 import subprocess
 import sys
@@ -27,7 +28,7 @@ ACQUIRE = re.compile(r"Py(_END_ALLOW_THREADS|_BLOCK_THREADS|Eval_RestoreThread)"
 
 @dataclass(frozen=True)
 class Line:
-    """A line of source; `number` is that in its file, `marked` if it lets go or takes back."""
+    """A line of source; `number` is that in its file, `marked` if it releases or acquires."""
 
     text: str
     number: int | None = None
@@ -84,7 +85,8 @@ def explain(name: str) -> list[Part]:
     source = CYTHON_SOURCE.read_text(encoding="utf-8").splitlines()
     held, released = (_function(source, f"def {name}_{way}(") for way in ("gil", "nogil"))
     (release,) = (line for line in released if line.marked)
-    call = source[release.number or 0].strip()
+    inside = itertools.takewhile(lambda line: line.startswith(8 * " "), source[release.number :])
+    call = textwrap.dedent("\n".join(inside))
     return [
         Part(
             f"In Cython: {CYTHON_SOURCE.name}",
@@ -140,10 +142,12 @@ def _translate() -> str:
 def _block(code: str, number: int) -> str:
     """Return the C block made of the ``with`` statement at a line, without Cython's comments.
 
-    Before the C of each statement Cython writes a comment with the statement's place and text. Of
-    a function for float and double there are two versions; this returns the last, for double.
+    Before the C of each statement Cython writes a comment with the statement's place and text,
+    also for what it adds from other files, which have a line of that number too. Of a function for
+    float and double there are two versions; this returns the last, for double.
     """
-    place = rf'/\* "[^"]*":{number}\n(?: \*.*\n)*? ?\*/\n'
+    name = re.escape(CYTHON_SOURCE.name)
+    place = rf'/\* "[^"]*\b{name}":{number}\n(?: \*.*\n)*? ?\*/\n'
     *_, match = re.finditer(rf"{place}(?P<block>( *)\{{\n(?:.*\n)*?\2\}}\n)", code)
     return re.sub(r'\n? */\* "[^"]*":\d+\n(?: \*.*\n)*? ?\*/\n', "", match["block"])
 
@@ -157,10 +161,10 @@ def _by_hand(name: str, call: str) -> Part:
     if any(line.startswith(start) for line in source):
         lines = _function(source, start, above=1)  # the type of a C function stands above it
         return Part(f"By hand, with CPython's macros: {C_SOURCE.name}", "c", lines, note)
-    block = "Py_BEGIN_ALLOW_THREADS", f"{call};", "Py_END_ALLOW_THREADS"
+    block = f"Py_BEGIN_ALLOW_THREADS\n{call};\nPy_END_ALLOW_THREADS"
     return Part(
         "By hand, with CPython's macros, it would be",
         "c",
-        [Line(text) for text in block],
+        [Line(text) for text in block.splitlines()],
         f"{note}. {C_SOURCE.name} is a whole extension written so: see sum_of_squares.",
     )
