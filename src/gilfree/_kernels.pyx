@@ -16,6 +16,7 @@ Read any section like this:
 
 What makes the release safe: each memoryview was acquired while the GIL was held, and keeps its
 array alive; the input is only read; and each chunk writes to memory that no other chunk touches.
+(Only ``count_nogil`` breaks that, to show what comes of it.)
 
 Arrays arrive here checked, native (float32 or float64), aligned and, but for sqeuclidean,
 contiguous: ``kernels/`` sees to it, chunk by chunk. Nothing here checks it again. What a loop asks
@@ -80,7 +81,7 @@ def empty_nogil():
 cdef extern from "sum_block.h":
     enum: GILFREE_SUM_BLOCK
 
-SUM_BLOCK = <int> GILFREE_SUM_BLOCK  # for those in Python who cut x into blocks
+SUM_BLOCK = <int> GILFREE_SUM_BLOCK  # for kernels/, which cuts x where it ends
 
 
 cdef double _sum_of_squares(const real[::1] x) noexcept nogil:
@@ -206,8 +207,8 @@ cdef extern from "numpy/random/bitgen.h":
 
 
 cdef int64_t _monte_carlo_pi(bitgen_t *stream, int64_t samples) noexcept nogil:
-    # One draw of 64 bits is one point of the square: 32 bits for each coordinate.
-    # No other thread may draw from the stream meanwhile: only its state is written to.
+    # One draw of 64 bits is one point of the square, 32 bits for each coordinate. It changes the
+    # stream, so no other thread may use it meanwhile.
     cdef int64_t _, hits = 0
     cdef uint64_t bits
     cdef double x, y
@@ -245,7 +246,8 @@ cdef void _mandelbrot(
     Py_ssize_t first, Py_ssize_t width, double left, double top, double dx, double dy,
     Py_ssize_t max_iterations, int32_t[::1] out
 ) noexcept nogil:
-    # The pixels from number ``first`` on, row by row, of a picture that has so many in a row.
+    # The pixels of a picture so wide, row by row, from number ``first`` on, as many as out holds.
+    #
     # LANES pixels in lockstep. One that has escaped goes on to infinity and is no longer counted.
     cdef double[LANES] cr, ci, zr, zi
     cdef int64_t[LANES] counts

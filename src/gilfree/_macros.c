@@ -1,13 +1,14 @@
 /* How a C extension releases the GIL: CPython's macros, written by hand, in one whole extension.
 
    sum_of_squares(x) three times, with the GIL held, released, and released but open to Ctrl-C.
-   The loop is that of _kernels.pyx, operation for operation, so the results are the same bits
-   (where the compiler may not fuse a multiplication and an addition: -ffp-contract=off).
+   The loop is that of _kernels.pyx, operation for operation and with the same block, so the results
+   are the same bits (where the compiler may not fuse a multiplication and an addition:
+   -ffp-contract=off).
 
    To make it yours, rename the module in .m_name and PyInit__macros, keep the shape of its
    functions, and replace the loop:
 
-   1. take all that you need from Python objects while you have the GIL: here take_doubles();
+   1. take all that you need from Python objects while you hold the GIL: here take_doubles();
    2. release the GIL, work on C values alone, acquire it again;
    3. only then make Python objects of the result, and give back what you took.
 
@@ -124,9 +125,9 @@ sum_of_squares_nogil(PyObject *Py_UNUSED(module), PyObject *x)
 }
 
 /* A signal only leaves a note. Python's handler runs when the main thread next looks at it, with
-   the GIL held, and a loop that never looks is deaf to Ctrl-C until it ends. This one takes the
-   GIL back every few milliseconds to look: not more often, since a thread that runs bytecode may
-   keep it waiting for a switch interval (5 ms) each time. */
+   the GIL held, and a loop that never looks is deaf to Ctrl-C until it ends. This one acquires the
+   GIL every few milliseconds to look: not more often, since a thread that runs bytecode may keep it
+   waiting for a switch interval (5 ms) each time. */
 static PyObject *
 sum_of_squares_interruptible(PyObject *Py_UNUSED(module), PyObject *x)
 {
