@@ -10,6 +10,7 @@ RealArray: TypeAlias = NDArray[np.float32] | NDArray[np.float64]
 
 SUM_BLOCK: int
 COUNT_ROWS: int
+MAX_TOLERANCE: float
 
 def empty_gil() -> None: ...
 def empty_nogil() -> None: ...

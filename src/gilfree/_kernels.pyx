@@ -381,12 +381,9 @@ cpdef enum:
     # to a count that has just been written would have to wait for it.
     COUNT_ROWS = 4
 
-cdef extern from *:
-    """
-    #define GILFREE_MAX_TOLERANCE 0.25
-    """
-    # With this or more, the bin of a value is looked for among all edges, whatever its position.
-    const double MAX_TOLERANCE "GILFREE_MAX_TOLERANCE"
+# With this tolerance or more, the edges are so near to each other, beside their distance from 0, that
+# rounding moves them to other places, and positions tell nothing: not to be counted here.
+MAX_TOLERANCE = 0.25
 
 
 cdef void _histogram(
@@ -414,7 +411,7 @@ cdef void _histogram(
         rows[row] = &counts[row % counts.shape[0], 0]
     while start < x.shape[0]:
         size = min(L1_BLOCK, x.shape[0] - start)
-        near_edge = not tolerance < MAX_TOLERANCE  # NaN too
+        near_edge = False
         for i in range(size):
             value = x[start + i]
             position = (value - low) * scale
@@ -425,7 +422,7 @@ cdef void _histogram(
             rest = position - bins[i]
             near_edge |= ((position >= 1) & (rest <= tolerance)) | (rest >= 1 - tolerance)
         if near_edge:
-            _compare_with_edges(x[start:start + size], edges, scale, tolerance, bins)
+            _compare_with_edges(x[start:start + size], edges, scale, bins)
         i = 0
         while i < size - COUNT_ROWS + 1:
             rows[0][bins[i]] += 1
@@ -443,10 +440,10 @@ cdef void _histogram(
 
 
 cdef void _compare_with_edges(
-    const real[::1] x, const double[::1] edges, double scale, double tolerance, int32_t *bins
+    const real[::1] x, const double[::1] edges, double scale, int32_t *bins
 ) noexcept nogil:
     # Sets the bin of each value of x, which are L1_BLOCK at most.
-    cdef int32_t outside = edges.shape[0] - 1, bin, above, middle
+    cdef int32_t outside = edges.shape[0] - 1, bin
     cdef Py_ssize_t i
     cdef double low = edges[0], high = edges[outside], value, position
     for i in range(x.shape[0]):
@@ -458,19 +455,6 @@ cdef void _compare_with_edges(
         bin = <int32_t> position
         bin -= value < edges[bin]
         bins[i] = bin if (value >= low) & (value <= high) else outside
-    if tolerance < MAX_TOLERANCE:
-        return
-    # The edges lie so near to each other, beside their distance from 0, that positions are wrong.
-    for i in range(x.shape[0]):
-        bin = 0
-        above = outside - 1
-        while bin < above:
-            middle = (bin + above + 1) // 2
-            if x[i] >= edges[middle]:
-                bin = middle
-            else:
-                above = middle - 1
-        bins[i] = bin if bins[i] < outside else outside
 
 
 def histogram_gil(

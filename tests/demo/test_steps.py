@@ -116,7 +116,7 @@ def test_threads_start_their_work_when_all_are_there(run_script):
 def test_what_is_sent_to_processes_is_weighed(setup):
     start, squares, pi = rows_of(processes, setup)
     assert start.start > 0
-    size = 8 * 2_000_000
+    size = 8 * 5_000_000
     assert size < squares.sent < 1.1 * size
     assert 0 < pi.sent < 100_000
     assert len(setup.processes._processes) == 2

@@ -172,6 +172,27 @@ def test_sqeuclidean_of_few_and_many_columns(columns, rng):
 
 
 @pytest.mark.slow
+SUBNORMAL = np.finfo(np.float32).smallest_subnormal
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+@pytest.mark.parametrize(
+    ("values", "bins", "range_"),
+    [
+        (
+            np.float32(1.4e-45) * np.array([-13, -7, -3, -2, -2, -2, 1, 10, 13], np.float32),
+            11,
+            None,
+        ),
+        (1e16 + 2.0 * np.arange(50), 60, None),
+        (1e16 + 2.0 * np.arange(50), 61, (1e16, 1e16 + 99)),
+        (1.7e18 + 256.0 * np.arange(9), 7, None),
+    ],
+)
+def test_edges_that_rounding_moves_are_numpys_too(values, bins, range_, workers):
+    assert_numpys_histogram(values, bins, range_, workers=workers)
+
+
 def test_large_strided_input_is_cut_into_the_same_chunks(rng):
     x = rng.normal(size=(SIZE // 500, 3, 1200))
     view = x.transpose(2, 0, 1)[::2, ::-1]

@@ -87,6 +87,11 @@ def histogram(
     edges = _edges(outer, bins, range)
     double_edges = np.asarray(edges, FLOAT64)
     scale, tolerance = _kernels.bin_scale(double_edges)
+    if not tolerance < _kernels.MAX_TOLERANCE:  # NaN too
+        # Then rounding decides, and for the very same counts it has to be NumPy's own.
+        limits = range or (tuple(outer) if outer.size else None)
+        counts = (np.histogram(block, bins, limits)[0] for block in blocks(x, dtype))
+        return sum(counts, start=np.zeros(bins, np.intp)), edges
     partials: list[NDArray[np.intp]] = []
 
     def add(partial: NDArray[np.intp]) -> None:
