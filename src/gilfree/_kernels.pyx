@@ -381,8 +381,8 @@ cpdef enum:
     # to a count that has just been written would have to wait for it.
     COUNT_ROWS = 4
 
-# With this tolerance or more, the edges are so near to each other, beside their distance from 0, that
-# rounding moves them to other places, and positions tell nothing: not to be counted here.
+# With this tolerance or more, the edges are so near to each other, beside their distance from 0,
+# that rounding moves them to other places, and positions tell nothing: not to be counted here.
 MAX_TOLERANCE = 0.25
 
 

@@ -171,7 +171,6 @@ def test_sqeuclidean_of_few_and_many_columns(columns, rng):
     )
 
 
-@pytest.mark.slow
 SUBNORMAL = np.finfo(np.float32).smallest_subnormal
 
 
@@ -193,6 +192,7 @@ def test_edges_that_rounding_moves_are_numpys_too(values, bins, range_, workers)
     assert_numpys_histogram(values, bins, range_, workers=workers)
 
 
+@pytest.mark.slow
 def test_large_strided_input_is_cut_into_the_same_chunks(rng):
     x = rng.normal(size=(SIZE // 500, 3, 1200))
     view = x.transpose(2, 0, 1)[::2, ::-1]
