@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import sys
 import threading
@@ -30,6 +31,15 @@ def half():
     let_go(5000)
 
 
+@contextlib.contextmanager
+def decided():
+    """Skip a test that can't be decided since other programs keep the CPUs busy."""
+    try:
+        yield
+    except GilWarning as warning:
+        pytest.skip(f"this machine is busy: {warning}")
+
+
 @needs.gil
 @pytest.mark.parametrize(
     "call",
@@ -41,10 +51,8 @@ def half():
     ],
 )
 def test_what_releases_passes(call):
-    try:
+    with decided():
         report = assert_releases_gil(call, max_stall=0.5)
-    except GilWarning as warning:
-        pytest.skip(f"this machine is busy: {warning}")
     assert report.held < 0.1
     assert report.speedup is None
     assert lets_go(call)
@@ -75,9 +83,11 @@ def test_what_holds_fails(call, monkeypatch):
 
 @needs.gil
 def test_what_releases_too_little_fails():
-    with pytest.raises(AssertionError, match=r"more than max_held=10%"):
+    with decided(), pytest.raises(AssertionError, match=r"more than max_held=10%"):
         assert_releases_gil(half)
-    assert assert_releases_gil(half, max_held=0.9).held == pytest.approx(0.5, abs=0.1)
+    with decided():
+        report = assert_releases_gil(half, max_held=0.9)
+    assert report.held == pytest.approx(0.5, abs=report.uncertainty + 0.1)
     assert assert_releases_gil(half, max_held=None) is None
     with pytest.raises(AssertionError, match=r"keeps another thread waiting .* max_stall=0.001 s"):
         assert_releases_gil(half, max_held=None, max_stall=1e-3)
