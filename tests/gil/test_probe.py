@@ -320,7 +320,9 @@ def test_a_call_of_seconds_is_made_once_alone_and_once_at_once():
     assert len(calls) == 3
     assert report.calls == 1
     assert 1.8 < report.speedup < 2.2
-    assert looks == ["one call", "one took 600 ms; 2 at once: 600 ms to 1.2 s"]
+    assert looks[0] == "one call"
+    assert re.fullmatch(r"one took (6\d\d ms); 2 at once: \1 to 1\.\d+ s", looks[1])
+    assert len(looks) == 2
     assert report.longest_stall < 0.3
 
 
@@ -341,6 +343,7 @@ def test_what_is_known_can_be_asked_for_at_any_time():
 def test_ctrl_c_comes_through(run_script):
     run_script("""
         import _thread, sys, threading, time, gilfree
+        gilfree.probe  # or the first Ctrl-C would come amid an import, which CPython may not survive
         before = sys.getswitchinterval()
         for late in 0.05, 0.3, 0.5, 0.7, 0.9, 1.1:
             presser = threading.Timer(late, _thread.interrupt_main)
