@@ -343,7 +343,7 @@ def test_what_is_known_can_be_asked_for_at_any_time():
 def test_ctrl_c_comes_through(run_script):
     run_script("""
         import _thread, sys, threading, time, gilfree
-        gilfree.probe  # or the first Ctrl-C would come amid an import, which CPython may not survive
+        gilfree.probe  # or the first Ctrl-C would leave modules by halves, amid their import
         before = sys.getswitchinterval()
         for late in 0.05, 0.3, 0.5, 0.7, 0.9, 1.1:
             presser = threading.Timer(late, _thread.interrupt_main)
