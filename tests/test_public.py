@@ -33,3 +33,25 @@ def test_what_nobody_has_used_is_not_imported():
     assert "gilfree.kernels" in imported
     for name in "numpy", "threading", "gilfree._kernels", "gilfree.gil", "gilfree.measure":
         assert name not in imported
+
+
+RACE = """
+import threading, gilfree
+names = sorted(gilfree.__all__)
+barrier = threading.Barrier(len(names))
+def use(name):
+    barrier.wait()
+    getattr(gilfree, name)
+threads = [threading.Thread(target=use, args=[name]) for name in names]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+"""
+
+
+@pytest.mark.thread_unsafe(reason="runs processes of its own")
+def test_threads_may_use_names_for_the_first_time_at_the_same_time():
+    for _ in range(5):
+        done = subprocess.run([sys.executable, "-c", RACE], capture_output=True, text=True)
+        assert done.stderr == ""

@@ -16,6 +16,7 @@ import pytest
 import gilfree
 from gilfree import testing
 from gilfree._system import gil_enabled
+from gilfree.gil.lazy import LazyCallError
 from gilfree.testing import GilWarning, assert_releases_gil, lets_go
 
 pytestmark = [
@@ -92,6 +93,26 @@ def test_what_releases_too_little_fails():
     with pytest.raises(AssertionError, match=r"keeps another thread waiting .* max_stall=0.001 s"):
         assert_releases_gil(half, max_held=None, max_stall=1e-3)
     assert assert_releases_gil(half, max_held=None, max_stall=1).longest_stall < 1
+
+
+async def coroutine():
+    pass
+
+
+@needs.gil
+@pytest.mark.parametrize("call", [coroutine, lambda: coroutine(), lambda: (n for n in range(9))])
+def test_a_call_that_runs_nothing_yet_is_refused(call):
+    with pytest.raises(LazyCallError, match="none of its code runs in that call"):
+        assert_releases_gil(call, max_held=None)
+
+
+@needs.gil
+def test_short_bytecode_is_not_said_to_be_c():
+    with pytest.raises(AssertionError, match=r"holds the GIL|inconclusive") as caught:
+        assert_releases_gil(lambda: sum(range(20)), max_held=0.1)
+    assert "GIL in C" not in str(caught.value)
+    report = assert_releases_gil(let_go, 1000, max_held=1)
+    assert report is None or report.wakeup > 0
 
 
 @needs.gil

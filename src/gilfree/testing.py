@@ -10,8 +10,8 @@ from collections.abc import Callable
 from typing import Any
 
 from gilfree._system import gil_enabled
-from gilfree.gil.active import longest_stall
-from gilfree.gil.lazy import name_of
+from gilfree.gil.active import Costs, longest_stall
+from gilfree.gil.lazy import name_of, refuse_lazy, refuse_lazy_result
 from gilfree.gil.passive import look_passively
 from gilfree.gil.report import GilReport
 from gilfree.gil.verdict import CONCLUSIVE
@@ -67,6 +67,10 @@ def assert_releases_gil(
     ------
     AssertionError
         If it never lets go, or exceeds a bound.
+    LazyCallError
+        A `TypeError`: if the call runs nothing yet, but returns a generator or a coroutine.
+    ValueError
+        If `max_held` is not a share, or `max_stall` not a time.
     Exception
         Whatever the function raises.
 
@@ -85,7 +89,11 @@ def assert_releases_gil(
     if max_held is not None and not 0 <= max_held <= 1:
         msg = f"max_held must be from 0 to 1, not {max_held}"
         raise ValueError(msg)
+    if max_stall is not None and not max_stall >= 0:
+        msg = f"max_stall must be a number of seconds, 0 or more, not {max_stall}"
+        raise ValueError(msg)
     name = name_of(function)
+    refuse_lazy(function)
 
     def call() -> Any:
         return function(*args, **kwargs)
@@ -93,6 +101,7 @@ def assert_releases_gil(
     if not gil_enabled():
         warnings.warn(f"{name}: this Python has no GIL to release", GilWarning, stacklevel=2)
         return None
+    refuse_lazy_result(call(), name)
     if not lets_go(call):
         report = _report(name, call)
         msg = f"{name} never lets go of the GIL\n{report}\n{ADVICE}"
@@ -172,5 +181,6 @@ def _report(name: str, call: Callable[[], Any], bound: float | None = None) -> G
         name=name,
         gil_enabled=True,
         longest_stall=longest_stall(call, passive.seconds),
+        **Costs.measured()._asdict(),
         **vars(passive),
     )

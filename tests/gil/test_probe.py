@@ -26,7 +26,7 @@ import pytest
 import gilfree
 from gilfree._system import gil_enabled
 from gilfree.gil import at_once
-from gilfree.gil.lazy import LazyCallError
+from gilfree.gil.lazy import LazyCallError, name_of
 from gilfree.gil.probe import Probing
 from gilfree.gil.report import GilReport
 from gilfree.gil.statement import probe_statement
@@ -306,6 +306,39 @@ def test_what_takes_no_longer_than_its_harness_holds_throughout(source):
     assert report.seconds < 1e-6
     assert report.held == 1
     assert report.conclusive
+
+
+class MakesGenerators:  # noqa: D101
+    def __call__(self):
+        yield
+
+
+def test_what_only_looks_lazy_is_probed():
+    assert probed(MakesGenerators, workers=1).result.__class__ is MakesGenerators
+    begun = (number for number in range(9))
+    next(begun)
+    assert probed(lambda: begun, workers=1).held is not None
+    assert next(begun) == 1  # it was not closed
+    with pytest.raises(LazyCallError, match="MakesGenerators object"):
+        gilfree.probe(MakesGenerators())
+
+
+def test_the_name_of_a_call_is_short_and_never_fails():
+    class Nameless:
+        def __call__(self):
+            pass
+
+        def __repr__(self):
+            raise RuntimeError
+
+    assert name_of(functools.partial(functools.partial(zlib.crc32, bytes(10**6)))) == "crc32"
+    assert "Nameless" in name_of(Nameless())
+
+
+def test_what_was_not_seen_is_not_shown_as_nothing():
+    report = gilfree.probe(time.sleep, 1e-3, workers=1, interval=1, repeat=3)
+    assert (report.held, report.longest_hold) == (None, None)
+    assert re.search(r"\n  (held|attached) +unknown of the call\n", str(report))
 
 
 def test_a_call_of_seconds_is_made_once_alone_and_once_at_once():

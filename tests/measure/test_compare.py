@@ -73,6 +73,12 @@ def test_an_executor_is_compared_with_one_thread_here():
     assert max(map(len, str(comparison).splitlines())) <= 82
 
 
+def test_all_arguments_of_a_kernel_may_be_named():
+    x, out = np.ones(3), np.empty(3)
+    gilfree.compare(gilfree.polyval, x, c=[1.0], out=out, workers=1, repeat=1)
+    gilfree.compare(gilfree.monte_carlo_pi, samples=99, rng=1, workers=1, repeat=1)
+
+
 def test_worker_counts_double_up_to_the_most():
     assert [worker_counts(most) for most in (1, 2, 3, 8)] == [
         [1],
@@ -175,6 +181,7 @@ def test_a_script_without_a_main_guard_may_compare(run_script):
         ((gilfree.mandelbrot,), {"workers": 5000}, ValueError, "workers must be from 1 to"),
         ((gilfree.mandelbrot,), {"repeat": 0}, ValueError, "repeat must be at least 1"),
         ((gilfree.histogram, ["a"]), {}, TypeError, "x must hold real numbers"),
+        ((gilfree.histogram, [1.0]), {"nogil": True}, TypeError, "nogil is not for the caller"),
     ],
 )
 def test_errors_name_the_argument(args, how, error, words):

@@ -17,12 +17,9 @@ from gilfree.gil.sampler import NoSamplerError
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command that `arguments` name, by default those of the command line, and exit."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
-    for stream in sys.stdout, sys.stderr:
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # where the terminal knows no × or ±
+    _mend_streams()
     try:
-        options = parser().parse_args(arguments or ["--help"])
-        status = options.run(options)
+        status = _run(arguments or ["--help"])
         sys.stdout.flush()
     except (UsageError, NoSamplerError) as error:
         print(f"gilfree: {error}", file=sys.stderr)
@@ -36,6 +33,24 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     except KeyboardInterrupt:
         status = 130
     sys.exit(status)
+
+
+def _mend_streams() -> None:
+    """See to it that what is written to a closed stream, or is no character there, does no harm."""
+    for name in "stdout", "stderr":
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115  for as long as this process
+        stream = getattr(sys, name)
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # where the terminal knows no × or ±
+
+
+def _run(arguments: list[str]) -> int:
+    try:
+        options = parser().parse_args(arguments)
+    except SystemExit as end:  # of --help and --version, whose text may still fail to be written
+        return int(end.code or 0)
+    return int(options.run(options) or 0)
 
 
 def parser() -> Parser:

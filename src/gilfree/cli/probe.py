@@ -61,7 +61,12 @@ def run(options: argparse.Namespace) -> int:
         sys.stdout.flush()
         print("gilfree: interrupted; what was known by then is above", file=sys.stderr)
         return 130
-    return int(options.max_held is not None and (report.held or 0) > options.max_held)
+    if options.max_held is None:
+        return 0
+    if report.held is None:
+        msg = "--max-held can't be checked: no sample hit the call"
+        raise UsageError(msg)
+    return int(report.held > options.max_held)
 
 
 def _statement_report(options: argparse.Namespace) -> tuple[GilReport, bool]:

@@ -148,7 +148,10 @@ class _RefusedError(Exception):
     """A call raised, in another thread than the one that has a right to hear of it."""
 
     def __init__(self, error: BaseException) -> None:
-        lines = str(error).strip().splitlines()
+        try:
+            lines = str(error).strip().splitlines()
+        except Exception:  # whatever an exception of somebody else's does when it is asked
+            lines = []
         super().__init__(": ".join([type(error).__name__, *lines[:1]]))
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import inspect
 import types
 from collections.abc import Callable
@@ -32,22 +34,40 @@ class LazyCallError(TypeError):
 def refuse_lazy(function: Callable[..., Any]) -> None:
     """Raise `LazyCallError` for a function whose calls run none of its code."""
     for kind, (makes, _, _) in LAZY.items():
-        if makes(function) or makes(getattr(function, "__call__", None)):  # noqa: B004
+        # The __call__ of a class is that of its instances; to call the class makes one.
+        called = None if isinstance(function, type) else getattr(function, "__call__", None)  # noqa: B004
+        if makes(function) or makes(called):
             raise LazyCallError(kind, name_of(function))
 
 
 def refuse_lazy_result(result: Any, name: str) -> None:
-    """Raise `LazyCallError` if a call has returned a generator or a coroutine, and close that."""
+    """Raise `LazyCallError` if a call has made a generator or a coroutine, and close that.
+
+    One that has begun was made elsewhere, and is returned for a purpose.
+    """
     for kind, (_, made, _) in LAZY.items():
-        if isinstance(result, made):
-            if hasattr(result, "close"):  # an async generator that has not begun needs none
-                result.close()
-            raise LazyCallError(kind, name)
+        if not isinstance(result, made) or has_begun(result):
+            continue
+        if isinstance(result, types.GeneratorType | types.CoroutineType):
+            result.close()  # an async generator that has not begun needs none
+        raise LazyCallError(kind, name)
+
+
+def has_begun(lazy: Any) -> bool:
+    """Tell whether some code of a generator or a coroutine has run."""
+    if isinstance(lazy, types.GeneratorType):
+        return inspect.getgeneratorstate(lazy) != inspect.GEN_CREATED
+    if isinstance(lazy, types.CoroutineType):
+        return inspect.getcoroutinestate(lazy) != inspect.CORO_CREATED
+    return False
 
 
 def name_of(function: Callable[..., Any]) -> str:
-    """Return what a callable calls itself."""
+    """Return what a callable calls itself; of a partial, without the arguments it holds."""
+    if isinstance(function, functools.partial):
+        return name_of(function.func)
     for attribute in "__qualname__", "__name__":
-        if name := getattr(function, attribute, None):
-            return str(name)
-    return repr(function)
+        with contextlib.suppress(Exception):
+            if name := getattr(function, attribute):
+                return str(name)
+    return f"{type(function).__qualname__} object"

@@ -43,7 +43,7 @@ class Passive:
     calls: int
     held: float | None
     uncertainty: float
-    longest_hold: float
+    longest_hold: float | None
     samples: int
     largest_gap: float
     result: Any
@@ -120,7 +120,8 @@ def _of_windows(
         passive_of(seen, seconds, calls, result), held=held, uncertainty=uncertainty
     )
     # A hold may go on from call to call, but that of one call is no longer than the call.
-    return dataclasses.replace(passive, longest_hold=min(seen.longest_hold, seconds))
+    longest = None if seen.held is None else min(seen.longest_hold, seconds)
+    return dataclasses.replace(passive, longest_hold=longest)
 
 
 def passive_of(seen: Seen, seconds: float, calls: int, result: Any) -> Passive:
@@ -130,7 +131,7 @@ def passive_of(seen: Seen, seconds: float, calls: int, result: Any) -> Passive:
         calls=calls,
         held=seen.held,
         uncertainty=uncertainty_of(seen),
-        longest_hold=seen.longest_hold,
+        longest_hold=None if seen.held is None else seen.longest_hold,
         samples=seen.samples,
         largest_gap=seen.largest_gap,
         result=result,

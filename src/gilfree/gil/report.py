@@ -31,7 +31,7 @@ class GilReport:
         Share of the call in which the calling thread held the GIL; None if no sample hit a call.
     uncertainty : float
         How far `held` may be off, for two standard deviations of the samples.
-    longest_hold : float
+    longest_hold : float or None
         Seconds for which it held the GIL at a stretch, at the most.
     samples : int
         Samples of the passive look.
@@ -73,7 +73,7 @@ class GilReport:
     calls: int
     held: float | None
     uncertainty: float
-    longest_hold: float
+    longest_hold: float | None
     samples: int
     largest_gap: float
     result: Any = dataclasses.field(repr=False, compare=False)
@@ -128,7 +128,7 @@ class GilReport:
         else:
             parts = [f"held for {shown} of the call"]
         if verdict is Verdict.PARTLY:
-            parts[0] += f", at most {readable_time(self.longest_hold)} at a stretch"
+            parts[0] += f", at most {readable_time(self.longest_hold or 0)} at a stretch"
         parts += self._effect_on_threads(verdict)
         return f"{verdict.text}: {'; '.join(parts)}"
 
@@ -196,12 +196,15 @@ class GilReport:
     def __str__(self) -> str:
         """Return the verdict and the figures, in lines of at most 80 columns."""
         held = "unknown" if self.held is None else f"{self.held:.1%} ± {self.uncertainty:.1%}"
+        stretch = ""
+        if self.longest_hold is not None:
+            stretch = f", at most {readable_time(self.longest_hold)} at a stretch"
         cpu = "" if self.cpu is None else f", which keeps {self.cpu:.2f} CPUs busy"
         rows = [
             ("time", f"{readable_time(self.seconds)} a call{cpu}"),
             (
                 "held" if self.gil_enabled else "attached",
-                f"{held} of the call, at most {readable_time(self.longest_hold)} at a stretch",
+                f"{held} of the call{stretch}",
             ),
             ("stall", self._stall_row),
             (

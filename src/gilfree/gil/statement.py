@@ -14,6 +14,9 @@ from typing import Any
 from gilfree.gil.probe import Probing
 from gilfree.gil.report import GilReport
 
+# What a traceback calls the files that they would be in.
+STATEMENT, SETUP = "<statement>", "<setup>"
+
 
 def statement(source: str, setup: str = "") -> Callable[[], Any]:
     """Run `setup` once, and return a function that runs `source`.
@@ -29,8 +32,8 @@ def statement(source: str, setup: str = "") -> Callable[[], Any]:
         Whatever `setup` raises.
     """
     namespace: dict[str, Any] = {"__name__": "__main__"}
-    code = _compile(source, "<statement>")
-    exec(_compile(setup, "<setup>", "exec"), namespace)  # noqa: S102  what the user asked for
+    code = _compile(source, STATEMENT)
+    exec(_compile(setup, SETUP, "exec"), namespace)  # noqa: S102  what the user asked for
 
     run = _caller(code, namespace)
     run.__qualname__ = " ".join(source.split())
@@ -82,6 +85,6 @@ def _compile(source: str, name: str, mode: str = "eval") -> Any:
 def show_own_traceback(error: BaseException) -> None:
     """Print the traceback of what a statement raised, without the frames that led to it."""
     frames: TracebackType | None = error.__traceback__
-    while frames is not None and not frames.tb_frame.f_code.co_filename.startswith("<"):
+    while frames is not None and frames.tb_frame.f_code.co_filename not in (STATEMENT, SETUP):
         frames = frames.tb_next
     traceback.print_exception(type(error), error, frames, file=sys.stderr)

@@ -103,7 +103,7 @@ def _monte_carlo_pi(
     return hits
 
 
-def _bytecode(samples: int, _rng: object = None) -> Loop:
+def _bytecode(samples: int, rng: object = None) -> Loop:
     """Return the loop that throws points at a square."""
 
     def loop(start: int, stop: int) -> int:

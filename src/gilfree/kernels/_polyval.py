@@ -87,7 +87,7 @@ def _polyval(nogil: bool, x: NDArray[Any], c: RealArray, out: RealArray | None) 
     return out
 
 
-def _bytecode(x: ArrayLike, c: ArrayLike, _out: object = None) -> Loop:
+def _bytecode(x: ArrayLike, c: ArrayLike, out: object = None) -> Loop:
     """Return the loop that evaluates a polynomial, by Horner's rule."""
     values, coefficients = first_numbers(x, 40_000), first_numbers(c, 1000)[::-1]
 

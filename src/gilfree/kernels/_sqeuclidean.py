@@ -105,7 +105,7 @@ def _sqeuclidean(nogil: bool, X: RealArray, Y: RealArray, out: RealArray | None)
     return out
 
 
-def _bytecode(X: ArrayLike, Y: ArrayLike, _out: object = None) -> Loop:
+def _bytecode(X: ArrayLike, Y: ArrayLike, out: object = None) -> Loop:
     """Return the loop over pairs of points."""
     rows, others = (np.asarray(points, float)[:150].tolist() for points in (X, Y))
 

@@ -18,9 +18,7 @@ import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
-from typing import Any, TypeVar
-
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from gilfree._arguments import whole_number
 from gilfree._system import usable_cpus
@@ -28,6 +26,9 @@ from gilfree.kernels._flag import insist
 from gilfree.kernels.call import Call
 from gilfree.kernels.executors import SubmitFromHelper, run_elsewhere
 from gilfree.kernels.helpers import MOST_THREADS, all_sleep, note_brief_call, recruit, withdraw
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 Result = TypeVar("Result")
 

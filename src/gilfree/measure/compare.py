@@ -184,6 +184,9 @@ def compare(
     if name not in kernels.__all__ or kernel is not getattr(kernels, name):
         msg = f"kernel must be one of gilfree's ({', '.join(kernels.__all__)}), not {kernel!r}"
         raise ValueError(msg)
+    if "nogil" in kwargs:
+        msg = "nogil is not for the caller to choose: the kernel runs with the GIL and without"
+        raise TypeError(msg)
     most = usable_cpus()
     if workers is not None:
         most = whole_number("workers", workers, most=max(MOST_PROCESSES, most))

@@ -39,7 +39,7 @@ def _cells(entry: Entry) -> list[str]:
         return ["", "", "", f"could not be run: {entry.error}"]
     return [
         "" if report.held is None else f"{report.held:.0%}",
-        readable_time(report.longest_hold),
+        "" if report.longest_hold is None else readable_time(report.longest_hold),
         "" if report.speedup is None else f"{report.speedup:.2f}×",
         report.verdict.text,
     ]
