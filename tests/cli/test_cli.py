@@ -32,6 +32,28 @@ def gilfree(*arguments, **how):
     )
 
 
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no full device")
+@pytest.mark.parametrize("argument", ["--help", "--version"])
+def test_a_help_that_cannot_be_written_is_an_error(argument):
+    with open("/dev/full", "w") as full:
+        command = [sys.executable, "-m", "gilfree", argument]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith(b"gilfree: can't write")
+
+
+@needs.posix
+@pytest.mark.parametrize("closed", ["1", "2"])
+def test_a_closed_stream_does_no_harm(closed):
+    done = subprocess.run(
+        ["sh", "-c", f'"$0" -m gilfree explain {closed}>&-', sys.executable],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 @pytest.fixture
 def array(tmp_path):
     path = tmp_path / "x.npy"

@@ -29,6 +29,10 @@ class Parser(argparse.ArgumentParser):
     def __init__(self, **options: Any) -> None:
         super().__init__(formatter_class=Help, **options)
 
+    def _print_message(self, message: str, file: Any = None) -> None:
+        if message:  # argparse would hide that it can't be written
+            file.write(message)
+
     def error(self, message: str) -> NoReturn:
         """Raise what `main` prints."""
         raise UsageError(message)
