@@ -221,6 +221,6 @@ def test_no_false_verdict_while_all_cpus_are_busy(run_script):
 
 @needs.gil
 def test_warnings_are_not_raised_for_clear_calls():
-    with warnings.catch_warnings():
+    with decided(), warnings.catch_warnings():
         warnings.simplefilter("error")
         assert_releases_gil(let_go, 10_000)

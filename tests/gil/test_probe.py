@@ -467,6 +467,9 @@ REPORT = GilReport(
 )
 
 
+ALONE = {"speedup": 1.0}
+
+
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
@@ -526,27 +529,33 @@ REPORT = GilReport(
             "several calls at once raise RuntimeError: busy",
         ),
         (
-            {"held": 1.0, "longest_hold": 0.02, "longest_stall": 0.02},
+            {**ALONE, "held": 1.0, "longest_hold": 0.02, "longest_stall": 0.02},
             "holds the GIL in C: held for 100% of the call; another thread waits for up to 20 ms; "
             "more threads bring no speedup",
         ),
         (
-            {"held": 0.999, "longest_hold": 0.02, "longest_stall": 1e-4},
+            {**ALONE, "held": 0.999, "longest_hold": 0.02, "longest_stall": 1e-4},
             "holds the GIL in bytecode: held for over 99% of the call; it gives way when another "
             "thread asks; more threads bring no speedup",
         ),
         (  # neither is evident
-            {"held": 1.0, "longest_hold": 0.02, "longest_stall": 7e-3},
+            {**ALONE, "held": 1.0, "longest_hold": 0.02, "longest_stall": 7e-3},
             "holds the GIL: held for 100% of the call; more threads bring no speedup",
         ),
         (  # a wake-up takes as long
-            {"held": 1.0, "seconds": 1e-4, "longest_hold": 1e-4, "longest_stall": 9e-5},
+            {**ALONE, "held": 1.0, "seconds": 1e-4, "longest_hold": 1e-4, "longest_stall": 9e-5},
             "holds the GIL: held for 100% of the call; more threads bring no speedup",
         ),
         (
-            {"held": 1.0, "seconds": 3e-8, "longest_hold": 3e-8, "longest_stall": 4e-5},
+            {**ALONE, "held": 1.0, "seconds": 3e-8, "longest_hold": 3e-8, "longest_stall": 4e-5},
             "holds the GIL: held for 100% of the call; 30 ns is too short to share among threads: "
             "to wake one takes 42 µs, a release costs 45 ns; more threads bring no speedup",
+        ),
+        (
+            {"held": 1.0, "longest_hold": 0.02, "longest_stall": 0.02, "speedup": 1.68},
+            "holds the GIL in C: held for 100% of the call; another thread waits for up to 20 ms; "
+            "more threads bring no speedup; what looks like 1.68× came of other work on this "
+            "machine",
         ),
         (
             {"held": 0.34, "longest_hold": 0.007},
@@ -561,7 +570,13 @@ REPORT = GilReport(
         (
             {"held": 0.85, "uncertainty": 0.2, "samples": 9},
             "inconclusive: held for 65% to 100% of the call, as far as 9 samples with gaps of up "
-            "to 100 µs tell",
+            "to 100 µs tell; give it a call that takes longer",
+        ),
+        (
+            {"held": 0.85, "uncertainty": 0.2, "largest_gap": 0.01},
+            "inconclusive: held for 65% to 100% of the call, as far as 10,000 samples with gaps of "
+            "up to 10 ms tell; other programs kept the CPUs busy, so ask again when they have less "
+            "to do",
         ),
         (
             {"held": None, "uncertainty": 1.0, "samples": 0, "only_here": "OSError: no"},

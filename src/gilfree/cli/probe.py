@@ -26,7 +26,7 @@ def add_to(commands: Any) -> None:
         "it releases the GIL. Arguments are those of python -m timeit.",
         epilog=examples('gilfree probe --max-held 0.1 -s "import zlib" "zlib.crc32(bytes(10**8))"')
         + statuses(
-            "the GIL was held for more than --max-held, or the output could not be written",
+            "held for more than --max-held, or the output could not be written",
             "an argument is wrong, or the statement raised an exception",
         ),
     )

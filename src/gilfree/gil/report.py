@@ -8,8 +8,18 @@ from collections.abc import Iterator
 from typing import Any
 
 from gilfree._words import counted, exact_share, readable_time
-from gilfree.gil.verdict import CONCLUSIVE, Kind, Verdict, kind_of, of_hold, of_release
+from gilfree.gil.verdict import (
+    CONCLUSIVE,
+    NO_ROOM,
+    Kind,
+    Verdict,
+    kind_of,
+    of_hold,
+    of_release,
+)
 
+# The sampler looks every 20 µs. It had to wait for a CPU, where it did not for so long.
+BUSY_GAP = 1e-3  # seconds
 DOUBTFUL = 1.1  # a speedup of so many times the limit, of a call that computes
 
 
@@ -148,6 +158,8 @@ class GilReport:
             yield from refusals
         elif verdict.kind is Kind.HELD:
             yield "more threads bring no speedup"
+            if (self.speedup or 0) > NO_ROOM:
+                yield f"what looks like {self.speedup:.2f}× came of other work on this machine"
         elif verdict is Verdict.MULTITHREADED:
             yield f"one call keeps {self.cpu or 0:.1f} CPUs busy"
         if self.speedup is not None and verdict.kind is not Kind.HELD:
@@ -168,9 +180,12 @@ class GilReport:
         if self.held is None:
             return f"{samples} of a call of {readable_time(self.seconds)}"
         low, high = max(self.held - self.uncertainty, 0), min(self.held + self.uncertainty, 1)
+        advice = "give it a call that takes longer"
+        if self.largest_gap > BUSY_GAP:
+            advice = "other programs kept the CPUs busy, so ask again when they have less to do"
         return (
             f"held for {low:.0%} to {high:.0%} of the call, as far as {samples} "
-            f"with gaps of up to {readable_time(self.largest_gap)} tell"
+            f"with gaps of up to {readable_time(self.largest_gap)} tell; {advice}"
         )
 
     def to_dict(self) -> dict[str, Any]:
