@@ -4,6 +4,7 @@ import os
 import platform
 import sys
 import sysconfig
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy
@@ -46,11 +47,11 @@ class BuildExt(build_ext):
         super().copy_extensions_to_source()
 
 
-def from_cython(name: str, *include_dirs: str) -> list[Extension]:
-    """Return the extension that Cython makes of a .pyx, as a list of one."""
+def from_cython(name: str, *include_dirs: str, sources: Sequence[str] = ()) -> list[Extension]:
+    """Return the extension that Cython makes of a .pyx, and further sources, as a list of one."""
     source = f"src/gilfree/{name.replace('.', '/')}.pyx"
     folders = [HEADERS_FOLDER, *include_dirs]
-    extension = Extension(f"gilfree.{name}", [source], folders, depends=HEADERS)
+    extension = Extension(f"gilfree.{name}", [source, *sources], folders, depends=HEADERS)
     # Debuggers and sanitizers then name a line of the .pyx, not of the C that was made of it.
     return cythonize([extension], emit_linenums=True)
 
@@ -86,6 +87,8 @@ extensions += [
 ]
 if os.name == "posix":  # the sampler is a POSIX thread
     extensions += from_cython("gil._sampler")
+if sys.platform == "linux":  # which tells what each thread of a process does
+    extensions += from_cython("gil._recorder", sources=[f"{HEADERS_FOLDER}/layout.c"])
 
 setup(
     cmdclass={"build_ext": BuildExt},

@@ -6,7 +6,8 @@ The kernels run on every core::
     counts, edges = gilfree.histogram(x, bins=64)
 
 ``gilfree.compare`` measures the same work with the GIL held and released, and ``gilfree.probe``
-tells whether a callable of your own releases it.
+tells whether a callable of your own releases it. ``gilfree.record`` looks at a whole program: who
+waits for the GIL, and for whom.
 
 Public is what ``gilfree.__all__`` names, ``gilfree.testing`` and the command line. Everything else,
 all folders among it, is private and may change in any release. To be studied and run beside the
@@ -23,6 +24,8 @@ from gilfree._lazy import attributes_of
 
 if TYPE_CHECKING:
     from gilfree.gil.probe import probe
+    from gilfree.gil.recorder import record
+    from gilfree.gil.recording import Recording, RecordingVerdict
     from gilfree.gil.report import GilReport
     from gilfree.gil.verdict import Verdict
     from gilfree.kernels import *  # noqa: F403
@@ -30,7 +33,8 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-__all__ = ["Comparison", "GilReport", "Verdict", "build_info", "compare", "probe"]
+__all__ = ["Comparison", "GilReport", "Recording", "RecordingVerdict", "Verdict"]
+__all__ += ["build_info", "compare", "probe", "record"]
 __all__ += kernels.__all__
 
 _isa.use_level(__path__)  # noqa: F405
@@ -42,9 +46,12 @@ if not TYPE_CHECKING:
         {
             "Comparison": "measure.compare",
             "GilReport": "gil.report",
+            "Recording": "gil.recording",
+            "RecordingVerdict": "gil.recording",
             "Verdict": "gil.verdict",
             "compare": "measure.compare",
             "probe": "gil.probe",
+            "record": "gil.recorder",
             **dict.fromkeys(kernels.__all__, "kernels"),
         },
     )

@@ -1,0 +1,191 @@
+/* All thread states of all interpreters, read as one chain at one moment.
+
+   The chain of the last look is read again in a single call. If each link still points to the next
+   one, this was all of it; else somebody came or went, and it is walked anew. So no look ever rests
+   on a thread state that had been freed. */
+
+#ifndef GILFREE_INTERPRETERS_H
+#define GILFREE_INTERPRETERS_H
+
+#include "code_lines.h"
+#include "layout.h"
+#include "recording.h"
+#include "safe_read.h"
+
+enum { GILFREE_INTERPRETERS = 64, GILFREE_LINKS = 16384, GILFREE_LINK_BYTES = 512 };
+
+struct gilfree_interpreter {
+    uintptr_t address, next, threads, gil;
+    int first, links;  /* of the chain */
+};
+
+struct gilfree_link {
+    uintptr_t address;
+    struct gilfree_thread *thread;
+    int without;  /* the number of its thread, if that is gone though the thread state is not */
+    char bytes[GILFREE_LINK_BYTES];
+};
+
+struct gilfree_chain {
+    const struct gilfree_layout *layout;
+    const struct gilfree_memory *memory;
+    uintptr_t head;
+    uintptr_t current;  /* on 3.11: the thread state that has the GIL */
+    struct gilfree_interpreter interpreter[GILFREE_INTERPRETERS];
+    int interpreters;
+    struct gilfree_link *link;
+    int links, room;
+    struct iovec *to, *from;
+};
+
+/* Make room for one more link; return whether there is. */
+static int gilfree_make_room(struct gilfree_chain *chain)
+{
+    int room = chain->room ? 2 * chain->room : 64;
+    size_t pieces = (size_t) room + 3 * GILFREE_INTERPRETERS + 2;
+    void *link, *to, *from;
+    if (chain->links < chain->room)
+        return 1;
+    if (chain->room >= GILFREE_LINKS)
+        return 0;
+    if ((link = realloc(chain->link, (size_t) room * sizeof(*chain->link))) != NULL)
+        chain->link = link;
+    if ((to = realloc(chain->to, pieces * sizeof(*chain->to))) != NULL)
+        chain->to = to;
+    if ((from = realloc(chain->from, pieces * sizeof(*chain->from))) != NULL)
+        chain->from = from;
+    if (link == NULL || to == NULL || from == NULL)
+        return 0;
+    chain->room = room;
+    return 1;
+}
+
+static void gilfree_piece(struct gilfree_chain *chain, int *n, uintptr_t from, void *to, size_t size)
+{
+    chain->from[*n] = (struct iovec) {(void *) from, size};
+    chain->to[*n] = (struct iovec) {to, size};
+    ++*n;
+}
+
+/* Read all that is known, at once; return whether it could be read. */
+static int gilfree_reread(struct gilfree_chain *chain)
+{
+    const struct gilfree_layout *layout = chain->layout;
+    const size_t pointer = sizeof(uintptr_t);
+    int n = 0, i;
+    gilfree_piece(chain, &n, layout->interpreters, &chain->head, pointer);
+    if (layout->current)
+        gilfree_piece(chain, &n, layout->current, &chain->current, pointer);
+    for (i = 0; i < chain->interpreters; i++) {
+        struct gilfree_interpreter *one = &chain->interpreter[i];
+        gilfree_piece(chain, &n, one->address + (uintptr_t) layout->interpreter_next, &one->next,
+                      pointer);
+        gilfree_piece(chain, &n, one->address + (uintptr_t) layout->interpreter_threads,
+                      &one->threads, pointer);
+        one->gil = layout->shared_gil;
+        if (!one->gil)
+            gilfree_piece(chain, &n, one->address + (uintptr_t) layout->interpreter_gil, &one->gil,
+                          pointer);
+    }
+    for (i = 0; i < chain->links; i++)
+        gilfree_piece(chain, &n, chain->link[i].address, chain->link[i].bytes,
+                      (size_t) layout->thread_size);
+    return gilfree_read_pieces(chain->memory, chain->to, chain->from, n);
+}
+
+/* Tell whether each link points to the next one. */
+static int gilfree_is_whole(const struct gilfree_chain *chain)
+{
+    uintptr_t expected = chain->head;
+    int i, j;
+    for (i = 0; i < chain->interpreters; i++) {
+        const struct gilfree_interpreter *one = &chain->interpreter[i];
+        uintptr_t thread = one->threads;
+        if (expected != one->address)
+            return 0;
+        for (j = one->first; j < one->first + one->links; j++) {
+            if (thread != chain->link[j].address)
+                return 0;
+            thread = gilfree_pointer(chain->link[j].bytes, chain->layout->thread_next);
+        }
+        if (thread)
+            return 0;
+        expected = one->next;
+    }
+    return expected == 0 && chain->interpreters > 0;
+}
+
+/* Walk the thread states of an interpreter; return whether all could be read. */
+static int gilfree_walk_threads(struct gilfree_chain *chain, struct gilfree_interpreter *one)
+{
+    const struct gilfree_layout *layout = chain->layout;
+    uintptr_t at = one->address + (uintptr_t) layout->interpreter_threads;
+    one->first = chain->links;
+    for (;;) {
+        uintptr_t next;
+        if (!gilfree_read(chain->memory, at, &next, sizeof(next)))
+            return 0;
+        if (!next)
+            break;
+        if (!gilfree_make_room(chain))
+            return 0;
+        chain->link[chain->links].address = next;
+        chain->link[chain->links].without = 0;
+        chain->link[chain->links++].thread = NULL;
+        at = next + (uintptr_t) layout->thread_next;
+    }
+    one->links = chain->links - one->first;
+    return 1;
+}
+
+/* Find all interpreters and thread states anew. */
+static int gilfree_walk(struct gilfree_chain *chain)
+{
+    const struct gilfree_layout *layout = chain->layout;
+    uintptr_t at = layout->interpreters;
+    chain->interpreters = chain->links = 0;
+    for (;;) {
+        struct gilfree_interpreter *one = &chain->interpreter[chain->interpreters];
+        uintptr_t next;
+        if (!gilfree_read(chain->memory, at, &next, sizeof(next)))
+            return 0;
+        if (!next)
+            return gilfree_make_room(chain);
+        if (chain->interpreters == GILFREE_INTERPRETERS)
+            return 0;
+        one->address = next;
+        chain->interpreters++;
+        if (!gilfree_walk_threads(chain, one))
+            return 0;
+        at = next + (uintptr_t) layout->interpreter_next;
+    }
+}
+
+/* Read the whole chain as of now; return whether that could be done. */
+static int gilfree_read_chain(struct gilfree_chain *chain)
+{
+    enum { TRIES = 4 };
+    int i;
+    for (i = 0; i < TRIES; i++) {
+        if (chain->interpreters && gilfree_reread(chain) && gilfree_is_whole(chain))
+            return 1;
+        if (!gilfree_walk(chain))
+            chain->interpreters = chain->links = 0;
+    }
+    return chain->interpreters && gilfree_reread(chain) && gilfree_is_whole(chain);
+}
+
+/* Tell what a thread state says of the GIL: held, waiting, or GILFREE_UNKNOWN. */
+static int gilfree_said(const struct gilfree_chain *chain, const struct gilfree_link *link)
+{
+    const struct gilfree_layout *layout = chain->layout;
+    if (layout->current ? link->address == chain->current
+                        : (uint32_t) gilfree_int(link->bytes, layout->thread_has_gil)
+                              & layout->has_gil_mask)
+        return GILFREE_HELD;
+    if (layout->thread_wants_gil >= 0 && gilfree_int(link->bytes, layout->thread_wants_gil))
+        return GILFREE_WAITING;
+    return GILFREE_UNKNOWN;
+}
+
+#endif

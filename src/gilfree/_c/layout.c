@@ -1,0 +1,145 @@
+/* What layout.h promises, for each version of CPython: from its internal headers, which are compiled
+   here alone, and from 3.13 on as far as it goes from the table of offsets at the beginning of
+   _PyRuntime, which is made for debuggers and true of the very interpreter that runs. */
+
+#define Py_BUILD_CORE 1
+#include <Python.h>
+#include <stddef.h>
+#include <string.h>
+
+#include "layout.h"
+#include "thread_state.h"
+
+#if defined(__linux__) && GILFREE_KNOWS_PYTHON && !defined(Py_GIL_DISABLED)
+
+#include "internal/pycore_frame.h"
+#include "internal/pycore_gil.h"
+#include "internal/pycore_interp.h"
+#include "internal/pycore_runtime.h"
+
+#define FIELD(structure, field) ((int) offsetof(structure, field))
+
+static void find_gil(struct gilfree_layout *layout)
+{
+    layout->gil_size = (int) sizeof(struct _gil_runtime_state);
+    layout->gil_after_drop = FIELD(struct _gil_runtime_state, switch_cond);
+#if GILFREE_PYTHON < 0x030C0000
+    layout->shared_gil = (uintptr_t) &_PyRuntime.ceval.gil;
+    layout->current = (uintptr_t) &_PyRuntime.gilstate.tstate_current;
+#endif
+}
+
+/* Which int of the thread state tells, as thread_state.h has it. */
+static void find_who_has_gil(struct gilfree_layout *layout)
+{
+    layout->thread_has_gil = layout->thread_wants_gil = -1;
+#if GILFREE_PYTHON >= 0x030E0000
+    layout->thread_has_gil = FIELD(PyThreadState, holds_gil);
+    layout->has_gil_mask = ~(uint32_t) 0;
+#elif GILFREE_PYTHON >= 0x030C0000
+    /* `active` is a bit of an int, and which one is the compiler's choice: set it, and look. */
+    PyThreadState probe;
+    memset(&probe, 0, sizeof(probe));
+    probe._status.active = 1;
+    memcpy(&layout->has_gil_mask, &probe._status, sizeof(layout->has_gil_mask));
+    layout->thread_has_gil = FIELD(PyThreadState, _status);
+#endif
+#if GILFREE_PYTHON >= 0x030F0000
+    layout->thread_wants_gil = FIELD(PyThreadState, gil_requested);
+#endif
+}
+
+#if GILFREE_PYTHON < 0x030D0000
+
+static int find_the_rest(struct gilfree_layout *layout)
+{
+    layout->interpreters = (uintptr_t) &_PyRuntime.interpreters.head;
+    layout->interpreter_next = FIELD(PyInterpreterState, next);
+    layout->interpreter_threads = FIELD(PyInterpreterState, threads.head);
+#if GILFREE_PYTHON >= 0x030C0000
+    layout->interpreter_gil = FIELD(PyInterpreterState, ceval.gil);
+    layout->first_owner_without_code = FRAME_OWNED_BY_CSTACK;
+#else
+    layout->first_owner_without_code = 127;  /* 3.11 has none of these frames */
+#endif
+    layout->thread_next = FIELD(PyThreadState, next);
+    layout->thread_interpreter = FIELD(PyThreadState, interp);
+    layout->thread_native_id = FIELD(PyThreadState, native_thread_id);
+    layout->thread_frame = FIELD(PyThreadState, cframe);
+    layout->frame_behind = FIELD(_PyCFrame, current_frame);
+    layout->frame_code = FIELD(_PyInterpreterFrame, f_code);
+    layout->frame_previous = FIELD(_PyInterpreterFrame, previous);
+    layout->frame_instruction = FIELD(_PyInterpreterFrame, prev_instr);
+    layout->frame_owner = FIELD(_PyInterpreterFrame, owner);
+    layout->code_file = FIELD(PyCodeObject, co_filename);
+    layout->code_function = FIELD(PyCodeObject, co_qualname);
+    layout->code_lines = FIELD(PyCodeObject, co_linetable);
+    layout->code_first_line = FIELD(PyCodeObject, co_firstlineno);
+    layout->code_instructions = FIELD(PyCodeObject, co_code_adaptive);
+    return 0;
+}
+
+#else
+
+static int find_the_rest(struct gilfree_layout *layout)
+{
+    const _Py_DebugOffsets *at = &_PyRuntime.debug_offsets;
+    if (memcmp(at->cookie, _Py_Debug_Cookie, sizeof(at->cookie)) != 0
+        || (at->version ^ PY_VERSION_HEX) >> 16 != 0 || at->free_threaded)
+        return -1;
+    layout->interpreters = (uintptr_t) &_PyRuntime + at->runtime_state.interpreters_head;
+    layout->interpreter_next = (int) at->interpreter_state.next;
+    layout->interpreter_threads = (int) at->interpreter_state.threads_head;
+    layout->interpreter_gil = (int) at->interpreter_state.ceval_gil;
+    layout->thread_next = (int) at->thread_state.next;
+    layout->thread_interpreter = (int) at->thread_state.interp;
+    layout->thread_native_id = (int) at->thread_state.native_thread_id;
+    layout->thread_frame = (int) at->thread_state.current_frame;
+    layout->frame_behind = -1;
+    layout->frame_code = (int) at->interpreter_frame.executable;
+    layout->frame_previous = (int) at->interpreter_frame.previous;
+    layout->frame_instruction = (int) at->interpreter_frame.instr_ptr;
+    layout->frame_owner = (int) at->interpreter_frame.owner;
+    layout->first_owner_without_code = FRAME_OWNED_BY_FRAME_OBJECT + 1;
+    layout->code_file = (int) at->code_object.filename;
+    layout->code_function = (int) at->code_object.qualname;
+    layout->code_lines = (int) at->code_object.linetable;
+    layout->code_first_line = (int) at->code_object.firstlineno;
+    layout->code_instructions = (int) at->code_object.co_code_adaptive;
+    return 0;
+}
+
+#endif
+
+static int larger(int one, int other) { return one > other ? one : other; }
+
+int gilfree_find_layout(struct gilfree_layout *layout)
+{
+    int size = 0;
+    memset(layout, 0, sizeof(*layout));
+    find_gil(layout);
+    find_who_has_gil(layout);
+    if (find_the_rest(layout))
+        return -1;
+    size = larger(layout->thread_next, layout->thread_interpreter);
+    size = larger(size, layout->thread_native_id);
+    size = larger(size, larger(layout->thread_has_gil, layout->thread_wants_gil));
+    layout->thread_size = larger(size, layout->thread_frame) + 8;
+    size = larger(layout->frame_code, layout->frame_previous);
+    layout->frame_size = larger(size, larger(layout->frame_instruction, layout->frame_owner)) + 8;
+    layout->code_size = (int) offsetof(PyCodeObject, co_code_adaptive);
+    layout->code_type = (uintptr_t) &PyCode_Type;
+    layout->bytes_type = (uintptr_t) &PyBytes_Type;
+    layout->string_type = (uintptr_t) &PyUnicode_Type;
+    return 0;
+}
+
+#else
+
+int gilfree_find_layout(struct gilfree_layout *layout)
+{
+    (void) layout;
+    return -1;
+}
+
+#endif

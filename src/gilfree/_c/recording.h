@@ -1,0 +1,286 @@
+/* What a recording keeps: the four states of each thread, and the stalls with who had the GIL.
+
+   All of it belongs to the recorder's thread until that has ended; so there is no lock. */
+
+#ifndef GILFREE_RECORDING_H
+#define GILFREE_RECORDING_H
+
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "code_lines.h"
+#include "tasks.h"
+
+enum { GILFREE_HELD, GILFREE_WAITING, GILFREE_RUNNING, GILFREE_BLOCKED, GILFREE_STATES };
+
+enum {
+    GILFREE_HOLDERS = 12,      /* of one stall: threads and lines; further lines of a thread share one */
+    GILFREE_STALLS = 4096,     /* the longest are kept */
+    GILFREE_THREADS = 16384,   /* that are told apart; further ones are counted */
+    GILFREE_BUCKETS = 1024,
+    GILFREE_SHORT = 1000000,   /* a stall of less, in nanoseconds, is only summed up */
+};
+
+/* Who had the GIL during a part of a stall, and where. */
+struct gilfree_holder {
+    int thread, code, line;  /* numbers; GILFREE_UNKNOWN */
+    int stayed, moved;       /* of two looks at the same hold: the same instruction, another one */
+    int64_t ns;
+};
+
+struct gilfree_stall {
+    int thread, holders;
+    int64_t start, ns;
+    struct gilfree_holder holder[GILFREE_HOLDERS];
+};
+
+struct gilfree_thread {
+    int number, task, file;
+    int state;                    /* at the last look */
+    int64_t first, last, since;   /* first and last time seen; when the state began */
+    int64_t ns[GILFREE_STATES], longest[GILFREE_STATES];
+    int64_t acquired;
+    int64_t waited_cpu;           /* CPU time it had had when it last slept in wait of the GIL; or -1 */
+    int doubtful, otherwise;      /* it may wait; else it is in that state */
+    /* At this look. */
+    int64_t look;
+    int now;
+    uintptr_t gil, frame;
+    struct gilfree_stall stall;   /* under way while it waits */
+    struct gilfree_thread *in_bucket;
+    char name[16];
+};
+
+/* Who has a GIL, at a look and at the one before. */
+struct gilfree_look {
+    struct gilfree_thread *thread;
+    uintptr_t frame, instruction;
+    int code, line;
+    int64_t since;
+};
+
+struct gilfree_gil {
+    uintptr_t address;
+    int waiters;
+    struct gilfree_look before, now;
+};
+
+struct gilfree_recording {
+    struct gilfree_thread **thread;  /* all, by number */
+    int threads;
+    struct gilfree_thread **live;
+    int lives;
+    struct gilfree_thread *bucket[GILFREE_BUCKETS];
+    int64_t unlisted;                /* threads beyond GILFREE_THREADS */
+    struct gilfree_stall *stall;
+    int stalls;
+    int64_t shortest;                /* of a full list */
+    int64_t dropped;
+    struct gilfree_codes codes;
+};
+
+/* Keep a stall; of a full list the shortest makes place. */
+static void gilfree_keep_stall(struct gilfree_recording *all, const struct gilfree_stall *stall)
+{
+    int i, least = 0;
+    if (stall->ns < GILFREE_SHORT)
+        return;
+    if (all->stalls < GILFREE_STALLS) {
+        all->stall[all->stalls++] = *stall;
+        return;
+    }
+    all->dropped++;
+    if (stall->ns <= all->shortest)
+        return;
+    for (i = 1; i < GILFREE_STALLS; i++)
+        if (all->stall[i].ns < all->stall[least].ns)
+            least = i;
+    all->shortest = all->stall[least].ns;
+    if (stall->ns > all->shortest)
+        all->stall[least] = *stall;
+}
+
+/* Return the entry of a stall for a holder; lines beyond those that fit share one without a line. */
+static struct gilfree_holder *gilfree_entry(
+    struct gilfree_stall *stall, const struct gilfree_look *look)
+{
+    int thread = look->thread->number, code = look->code, line = look->line, i;
+    for (i = 0; i < stall->holders; i++) {
+        struct gilfree_holder *entry = &stall->holder[i];
+        if (entry->thread == thread && entry->code == code && entry->line == line)
+            return entry;
+    }
+    if (i >= GILFREE_HOLDERS - 1) {
+        code = line = GILFREE_UNKNOWN;
+        for (i = 0; i < stall->holders; i++)
+            if (stall->holder[i].thread == thread && stall->holder[i].code == code)
+                return &stall->holder[i];
+        if (i == GILFREE_HOLDERS)
+            return NULL;
+    }
+    stall->holder[i] = (struct gilfree_holder) {thread, code, line, 0, 0, 0};
+    stall->holders++;
+    return &stall->holder[i];
+}
+
+/* Count time of a stall for who had the GIL then. */
+static void gilfree_blame(
+    struct gilfree_thread *waiter, const struct gilfree_look *look, int64_t ns,
+    const struct gilfree_look *before)
+{
+    struct gilfree_holder *entry;
+    if (look->thread == NULL || look->thread == waiter)
+        return;
+    entry = gilfree_entry(&waiter->stall, look);
+    if (entry == NULL)
+        return;
+    entry->ns += ns;
+    if (before == NULL || before->thread != look->thread || before->since != look->since
+        || !before->frame || !look->frame)
+        return;
+    if (before->frame == look->frame && before->instruction == look->instruction)
+        entry->stayed++;
+    else
+        entry->moved++;
+}
+
+static void gilfree_leave(
+    struct gilfree_recording *all, struct gilfree_thread *thread, int64_t time)
+{
+    int64_t lasted = time - thread->since;
+    if (lasted > thread->longest[thread->state])
+        thread->longest[thread->state] = lasted;
+    if (thread->state == GILFREE_WAITING) {
+        thread->stall.ns = lasted;
+        gilfree_keep_stall(all, &thread->stall);
+    }
+}
+
+static void gilfree_enter(struct gilfree_thread *thread, int state, int64_t time)
+{
+    /* Who no longer waits has got the GIL, even if it let go of it before this look. */
+    if (state == GILFREE_HELD || (thread->state == GILFREE_WAITING && thread->first < time))
+        thread->acquired++;
+    thread->state = state;
+    thread->since = time;
+    if (state == GILFREE_WAITING) {
+        thread->stall.thread = thread->number;
+        thread->stall.start = time;
+        thread->stall.holders = 0;
+    }
+}
+
+/* What was taken for a wait was none. */
+static void gilfree_take_back(struct gilfree_thread *thread)
+{
+    if (thread->state != GILFREE_WAITING || !thread->doubtful)
+        return;
+    thread->ns[GILFREE_WAITING] -= thread->last - thread->since;
+    thread->ns[thread->otherwise] += thread->last - thread->since;
+    thread->state = thread->otherwise;
+    thread->doubtful = 0;
+}
+
+/* Count the time since the last look: where the state is another one, half of it for each. */
+static void gilfree_account(
+    struct gilfree_recording *all, struct gilfree_thread *thread, const struct gilfree_gil *gil,
+    int64_t time)
+{
+    int64_t middle = thread->last + (time - thread->last) / 2;
+    int before, now = thread->now;
+    if (now != GILFREE_WAITING && now != GILFREE_HELD)
+        gilfree_take_back(thread);
+    before = thread->state;
+    thread->ns[before] += middle - thread->last;
+    thread->ns[now] += time - middle;
+    if (before == GILFREE_WAITING && gil != NULL)
+        gilfree_blame(thread, gil->before.thread ? &gil->before : &gil->now,
+                      middle - thread->last, NULL);
+    if (now != before) {
+        gilfree_leave(all, thread, middle);
+        gilfree_enter(thread, now, middle);
+    }
+    if (now == GILFREE_WAITING && gil != NULL)
+        gilfree_blame(thread, &gil->now, time - middle, &gil->before);
+    if (now != GILFREE_WAITING)
+        thread->doubtful = 0;
+    thread->last = time;
+}
+
+static struct gilfree_thread *gilfree_find_thread(const struct gilfree_recording *all, int task)
+{
+    struct gilfree_thread *thread = all->bucket[(unsigned) task % GILFREE_BUCKETS];
+    while (thread != NULL && thread->task != task)
+        thread = thread->in_bucket;
+    return thread;
+}
+
+/* Begin to record a thread; NULL if there is no more room. */
+static struct gilfree_thread *gilfree_add_thread(
+    struct gilfree_recording *all, int task, int64_t since)
+{
+    struct gilfree_thread *thread = NULL, **bucket = &all->bucket[(unsigned) task % GILFREE_BUCKETS];
+    if (all->threads < GILFREE_THREADS)
+        thread = calloc(1, sizeof(*thread));
+    if (thread == NULL) {
+        all->unlisted++;
+        return NULL;
+    }
+    thread->number = all->threads;
+    thread->task = task;
+    thread->file = -1;
+    thread->state = GILFREE_UNKNOWN;
+    thread->first = thread->last = since;
+    thread->waited_cpu = -1;
+    thread->in_bucket = *bucket;
+    *bucket = thread;
+    gilfree_task_name(task, thread->name, sizeof(thread->name));
+    all->thread[all->threads++] = thread;
+    all->live[all->lives++] = thread;
+    return thread;
+}
+
+/* Close the books on the live thread of this place in the list. */
+static void gilfree_end_thread(struct gilfree_recording *all, int place, int64_t time)
+{
+    struct gilfree_thread *thread = all->live[place];
+    struct gilfree_thread **at = &all->bucket[(unsigned) thread->task % GILFREE_BUCKETS];
+    if (thread->state != GILFREE_UNKNOWN) {
+        gilfree_take_back(thread);
+        thread->ns[thread->state] += time - thread->last;
+        thread->last = time;
+        gilfree_leave(all, thread, time);
+    }
+    while (*at != thread)
+        at = &(*at)->in_bucket;
+    *at = thread->in_bucket;
+    all->live[place] = all->live[--all->lives];
+}
+
+static void gilfree_free_recording(struct gilfree_recording *all)
+{
+    int i;
+    for (i = 0; all->thread != NULL && i < all->threads; i++)
+        free(all->thread[i]);
+    for (i = 0; all->codes.code != NULL && i < all->codes.count; i++) {
+        free(all->codes.code[i].file);
+        free(all->codes.code[i].function);
+    }
+    free(all->thread);
+    free(all->live);
+    free(all->stall);
+    free(all->codes.code);
+}
+
+/* Return 0, or -1 without memory. What is never written to takes none, though it is asked for. */
+static int gilfree_make_recording(struct gilfree_recording *all)
+{
+    all->thread = calloc(GILFREE_THREADS, sizeof(*all->thread));
+    all->live = calloc(GILFREE_THREADS, sizeof(*all->live));
+    all->stall = calloc(GILFREE_STALLS, sizeof(*all->stall));
+    all->codes.code = calloc(GILFREE_CODES, sizeof(*all->codes.code));
+    return all->thread && all->live && all->stall && all->codes.code ? 0 : -1;
+}
+
+#endif

@@ -1,0 +1,56 @@
+/* Memory of this very process, read through the system: what is gone is an error and no crash.
+
+   A thread that records others copies their structures at moments at which these may be freed. */
+
+#ifndef GILFREE_SAFE_READ_H
+#define GILFREE_SAFE_READ_H
+
+#ifndef _GNU_SOURCE
+    #define _GNU_SOURCE
+#endif
+#include <stdint.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+struct gilfree_memory {
+    pid_t process;
+    int file;  /* /proc/self/mem where process_vm_readv is forbidden; else -1 */
+};
+
+/* Copy `size` bytes; return whether all of them could be read. */
+static int gilfree_read(const struct gilfree_memory *memory, uintptr_t from, void *to, size_t size)
+{
+    struct iovec local = {to, size}, remote = {(void *) from, size};
+    if (from < 4096)
+        return 0;
+    if (memory->file >= 0)
+        return pread(memory->file, to, size, (off_t) from) == (ssize_t) size;
+    return process_vm_readv(memory->process, &local, 1, &remote, 1, 0) == (ssize_t) size;
+}
+
+/* Copy pieces, each as long as its twin, in as few system calls as can be; return whether all could
+   be read. The pieces of one call are read at almost the same moment. */
+static int gilfree_read_pieces(
+    const struct gilfree_memory *memory, const struct iovec *to, const struct iovec *from, int count)
+{
+    enum { AT_ONCE = 512 };  /* the system takes 1,024 */
+    int done, i, some;
+    for (done = 0; done < count; done += some) {
+        ssize_t size = 0;
+        some = count - done < AT_ONCE ? count - done : AT_ONCE;
+        for (i = done; i < done + some; i++) {
+            size += (ssize_t) to[i].iov_len;
+            if (memory->file >= 0
+                && !gilfree_read(memory, (uintptr_t) from[i].iov_base, to[i].iov_base, to[i].iov_len))
+                return 0;
+        }
+        if (memory->file < 0
+            && process_vm_readv(memory->process, to + done, (unsigned long) some, from + done,
+                                (unsigned long) some, 0) != size)
+            return 0;
+    }
+    return 1;
+}
+
+#endif

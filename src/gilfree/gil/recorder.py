@@ -1,0 +1,178 @@
+"""Record a whole program: who has the GIL, who waits for it, and where in Python the others are."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import os
+import platform
+import sys
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+from gilfree._system import gil_enabled
+from gilfree.gil.recording import Facts, Holder, Recording, Stall, ThreadTimes
+from gilfree.gil.sampler import NoSamplerError
+from gilfree.gil.thread_names import Names
+
+# A call stays at its instruction. Bytecode is seen at another one from look to look: so many times
+# as often at the same one is no chance.
+STAYS = 3
+
+
+@contextlib.contextmanager
+def record() -> Iterator[Recording]:
+    """Record all threads of this process for as long as the ``with`` block takes.
+
+    A thread in C looks at them several thousand times a second. It never takes the GIL, so it waits
+    for nobody and nobody waits for it.
+
+    Yields
+    ------
+    Recording
+        Its figures are there after the block. To print it gives a report.
+
+    Raises
+    ------
+    RuntimeError
+        If a recording is under way already.
+    NoSamplerError
+        If this system or this Python does not tell what it takes; a RuntimeError, too.
+
+    Examples
+    --------
+    >>> import gilfree
+    >>> with gilfree.record() as recording:
+    ...     work()
+    >>> print(recording)
+    """
+    session = Session()
+    session.start()
+    try:
+        yield session.recording
+    finally:
+        session.finish()
+
+
+def recorder() -> Any:
+    """Return the module of the recorder, or say why there is none."""
+    try:
+        from gilfree.gil import _recorder as module
+    except ImportError:
+        msg = f"recording needs Linux, and this is {sys.platform}"
+        raise NoSamplerError(msg) from None
+    if module.KNOWS_PYTHON:
+        return module
+    if not gil_enabled():
+        msg = "recording needs a GIL to look at, and this Python has none"
+        raise NoSamplerError(msg)
+    msg = (
+        f"recording knows the insides of CPython {module.KNOWN_PYTHONS}, and this is "
+        f"{platform.python_version()}: all of gilfree works here but what needs them"
+    )
+    raise NoSamplerError(msg)
+
+
+class Session:
+    """One recording, from its start to its end."""
+
+    under_way: Session | None = None
+    _lock = threading.Lock()
+
+    def __init__(self) -> None:
+        self.recording = Recording()
+        self._module = recorder()
+        self._names: Names | None = None
+        self._recorder: Any = None
+
+    def start(self) -> None:
+        """Start the recorder's thread."""
+        with Session._lock:
+            if Session.under_way is not None:
+                msg = "a recording of this process is under way already"
+                raise RuntimeError(msg)
+            try:
+                self._recorder = self._module.Recorder()
+            except RuntimeError as error:
+                msg = f"nothing can be recorded: {error}"
+                raise NoSamplerError(msg) from None
+            self._names = Names(self._module.listen)
+            self._recorder.start()
+            Session.under_way = self
+        # The thread in C must not outlive the interpreter, if nobody ends the recording.
+        atexit.register(self._recorder.stop)
+
+    def finish(self) -> None:
+        """Stop it, and fill the recording in."""
+        atexit.unregister(self._recorder.stop)
+        there_is_one = self._recorder.stop()
+        with Session._lock:
+            if Session.under_way is self:
+                Session.under_way = None
+        names = self._names.finish() if self._names is not None else {}
+        if there_is_one:
+            self.recording._facts = facts_of(self._recorder, names)
+        else:  # a forked child, which nobody recorded
+            self.recording._facts = Facts(0.0, (), ())
+
+    @classmethod
+    def forget(cls) -> None:
+        """Forget, in a forked child, what its parent records."""
+        cls._lock = threading.Lock()
+        if cls.under_way is not None and cls.under_way._names is not None:
+            cls.under_way._names.finish()
+        cls.under_way = None
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=Session.forget)
+
+
+def facts_of(recorder: Any, names: dict[int, list[str]]) -> Facts:
+    """Return what the recorder has found, with the names of the threads."""
+    threads, unseen = _threads(recorder.threads(), names)
+    stalls = [
+        Stall(threads[waiter].name, start, seconds, _holders(threads, holders))
+        for waiter, start, seconds, holders in recorder.stalls()
+    ]
+    figures = recorder.facts()
+    kept = ("seconds", "looks", "missed", "largest_gap", "dropped_stalls", "unlisted_threads")
+    return Facts(
+        threads=tuple(sorted(threads, key=lambda thread: -thread.waiting)),
+        stalls=tuple(sorted(stalls, key=lambda stall: -stall.seconds)),
+        unseen_threads=unseen,
+        **{name: figures[name] for name in kept},
+    )
+
+
+def _threads(
+    found: list[dict[str, Any]], names: dict[int, list[str]]
+) -> tuple[list[ThreadTimes], int]:
+    """Give each thread its name; return how many names are left over, too."""
+    # Who has not been named has the name of the thread that started it, in the end of the process.
+    inherited = {each["system_name"] for each in found if each["native_id"] == os.getpid()}
+    left = {number: list(some) for number, some in names.items()}
+    threads = []
+    for each in found:
+        known = left.get(each["native_id"])
+        given = each.pop("system_name")
+        name: str | None = None if given in {"", *inherited} else given
+        name = known.pop(0) if known else name
+        threads.append(ThreadTimes(name=name, **each))
+    return threads, sum(map(len, left.values()))
+
+
+def _holders(threads: list[ThreadTimes], found: list[Any]) -> tuple[Holder, ...]:
+    holders = [
+        Holder(
+            thread=threads[number].name,
+            seconds=seconds,
+            file=file,
+            line=line,
+            function=function,
+            in_c=stayed >= STAYS * moved if stayed + moved else None,
+        )
+        for number, seconds, file, function, line, stayed, moved in found
+    ]
+    return tuple(sorted(holders, key=lambda holder: -holder.seconds))

@@ -1,0 +1,302 @@
+"""What a recording has found: the threads with their times, the stalls, and what they mean."""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import json
+from collections import defaultdict
+from pathlib import Path
+from typing import Any, Self
+
+from gilfree._words import exact_share, readable_time
+from gilfree.gil import recording_text
+
+LITTLE = 0.01  # a share of its lifetime that a thread may wait without being named for it
+MOST = 1 / 2  # of a wait, from which on it was spent so for the most part
+UNSURE = 1 / 4  # of the recording: with more of it unseen, no verdict
+
+
+class RecordingVerdict(enum.Enum):
+    """Whether threads waited for the GIL, and for what.
+
+    The value is a code that stays the same from release to release.
+
+    Attributes
+    ----------
+    text : str
+        The verdict in a few words, which may become better ones.
+    """
+
+    text: str
+
+    def __new__(cls, code: str, text: str) -> Self:
+        """Make a member of its code alone, with the text as an attribute."""
+        verdict = object.__new__(cls)
+        verdict._value_ = code
+        verdict.text = text
+        return verdict
+
+    NOTHING = "nothing_recorded", "nothing was recorded"
+    INCONCLUSIVE = "inconclusive", "inconclusive"
+    NO_WAIT = "no_wait", "hardly anybody waited for the GIL"
+    WAITED = "waited", "threads waited for the GIL"
+    WAITED_FOR_C = "waited_for_c", "threads waited for C code that holds the GIL"
+    WAITED_FOR_BYTECODE = "waited_for_bytecode", "threads waited for each other's bytecode"
+
+
+@dataclasses.dataclass(frozen=True)
+class ThreadTimes:
+    """The times of one thread within a recording, in seconds.
+
+    Attributes
+    ----------
+    name : str or None
+        As `threading` has it, else the system; None if neither gave it one.
+    native_id : int
+        Its number in the system.
+    seconds : float
+        For how long it lived within the recording: the sum of the next four.
+    held : float
+        It had the GIL.
+    waiting : float
+        It wanted the GIL.
+    running : float
+        It ran C code without the GIL, on a CPU or in wait of one.
+    blocked : float
+        It slept: in a lock, in I/O.
+    longest_hold, longest_wait : float
+        For how long it had the GIL, or waited for it, at a stretch.
+    acquired : int
+        How often it acquired the GIL, at least: what is over between two looks is not seen.
+    """
+
+    name: str | None
+    native_id: int
+    seconds: float
+    held: float
+    waiting: float
+    running: float
+    blocked: float
+    longest_hold: float
+    longest_wait: float
+    acquired: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Holder:
+    """Who had the GIL during a part of a stall, and where.
+
+    Attributes
+    ----------
+    thread : str or None
+        Name of the thread.
+    seconds : float
+        For how long it had the GIL there, within the stall.
+    file, function : str or None
+        Where it was in Python; None where that could not be read.
+    line : int or None
+        In that file.
+    in_c : bool or None
+        Whether it stayed at one instruction all the time, which is a call of C code; None if it was
+        seen there only once.
+    """
+
+    thread: str | None
+    seconds: float
+    file: str | None
+    line: int | None
+    function: str | None
+    in_c: bool | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Stall:
+    """A stretch of a millisecond or more in which a thread waited for the GIL.
+
+    Attributes
+    ----------
+    waiter : str or None
+        Name of the thread.
+    start : float
+        Seconds from the beginning of the recording.
+    seconds : float
+        For how long it waited.
+    holders : tuple of Holder
+        Who had the GIL meanwhile, longest first. Their times may add up to less: for the rest,
+        nobody had it, or it is not known who.
+    """
+
+    waiter: str | None
+    start: float
+    seconds: float
+    holders: tuple[Holder, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Facts:
+    """All that a recording has found.
+
+    Attributes
+    ----------
+    seconds : float
+        How long it took.
+    looks : int
+        How often the recorder looked at all threads.
+    missed, largest_gap : float
+        Seconds in gaps between two looks that were so long that little is known of them; and the
+        longest gap of all.
+    dropped_stalls, unlisted_threads : int
+        What there was no room for.
+    unseen_threads : int
+        Threads that `threading` started and that ended before they were looked at.
+    """
+
+    seconds: float
+    threads: tuple[ThreadTimes, ...]
+    stalls: tuple[Stall, ...]
+    looks: int = 0
+    missed: float = 0.0
+    largest_gap: float = 0.0
+    dropped_stalls: int = 0
+    unlisted_threads: int = 0
+    unseen_threads: int = 0
+
+
+class Recording:
+    """What `record` has found out: who had the GIL, who waited for it, and for whom.
+
+    It is there once the ``with`` block is over.
+
+    Attributes
+    ----------
+    threads : tuple of ThreadTimes
+        All threads of the process, those that waited longest first.
+    stalls : tuple of Stall
+        The stretches in which a thread waited, longest first.
+    seconds : float
+        How long the recording took.
+    verdict : RecordingVerdict
+        What it means, as a code.
+    sentence : str
+        What it means, in words.
+    """
+
+    def __init__(self, facts: Facts | None = None) -> None:
+        self._facts = facts
+
+    @property
+    def facts(self) -> Facts:
+        """All figures, also of what was not seen."""
+        if self._facts is None:
+            msg = "the recording is still under way: its figures are there after the with block"
+            raise RuntimeError(msg)
+        return self._facts
+
+    @property
+    def threads(self) -> tuple[ThreadTimes, ...]:
+        """All threads, those that waited longest first."""
+        return self.facts.threads
+
+    @property
+    def stalls(self) -> tuple[Stall, ...]:
+        """The stalls, longest first."""
+        return self.facts.stalls
+
+    @property
+    def seconds(self) -> float:
+        """How long the recording took."""
+        return self.facts.seconds
+
+    @property
+    def verdict(self) -> RecordingVerdict:
+        """What the figures mean, as a code."""
+        facts = self.facts
+        if not facts.threads:
+            return RecordingVerdict.NOTHING
+        if facts.missed > UNSURE * facts.seconds:
+            return RecordingVerdict.INCONCLUSIVE
+        waiter = facts.threads[0]
+        if waiter.waiting <= LITTLE * waiter.seconds:
+            return RecordingVerdict.NO_WAIT
+        in_c = self._blamed_on_c()
+        if in_c is None:
+            return RecordingVerdict.WAITED
+        return RecordingVerdict.WAITED_FOR_C if in_c else RecordingVerdict.WAITED_FOR_BYTECODE
+
+    def _blamed_on_c(self) -> bool | None:
+        """Tell whether stalls were due to C calls, if it is known of most of their time."""
+        seconds: dict[bool | None, float] = defaultdict(float)
+        for stall in self.stalls:
+            for holder in stall.holders:
+                seconds[holder.in_c] += holder.seconds
+        known = seconds[True] + seconds[False]
+        if known <= MOST * (known + seconds[None]):
+            return None
+        return seconds[True] > seconds[False]
+
+    @property
+    def sentence(self) -> str:
+        """What the recording means: one plain sentence that leads with waiting."""
+        facts, verdict = self.facts, self.verdict
+        if verdict is RecordingVerdict.NOTHING:
+            return f"{verdict.text} in this process"
+        if verdict is RecordingVerdict.INCONCLUSIVE:
+            return (
+                f"{verdict.text}: the recorder got no CPU for {readable_time(facts.missed)} of "
+                f"{readable_time(facts.seconds)}"
+            )
+        waiter = facts.threads[0]
+        name = recording_text.name_of(waiter)
+        if verdict is RecordingVerdict.NO_WAIT:
+            if not waiter.waiting:
+                return "no thread was seen to wait for the GIL"
+            share = exact_share(waiter.waiting / waiter.seconds)
+            return f"{verdict.text}: {name} longest, for {share} of its time"
+        text = f"{name} waited for the GIL for {readable_time(waiter.waiting)} of "
+        return text + readable_time(waiter.seconds) + self._meanwhile(waiter)
+
+    def _meanwhile(self, waiter: ThreadTimes) -> str:
+        """Say where others had the GIL while a thread waited."""
+        places: dict[Holder, float] = defaultdict(float)
+        for stall in self.stalls:
+            for holder in stall.holders if stall.waiter == waiter.name else ():
+                places[dataclasses.replace(holder, seconds=0.0, in_c=None)] += holder.seconds
+        if not places:
+            return ""
+        place, seconds = max(places.items(), key=lambda item: item[1])
+        how = "for the most part" if seconds > MOST * waiter.waiting else "most often"
+        who = place.thread or "a thread without a name"
+        where = recording_text.place_of(place)
+        return f", {how} while {who} was in {where}" if where else f", {how} while {who} had it"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the recording for JSON; what is not known is None."""
+        return {
+            "seconds": self.seconds,
+            "verdict": self.verdict.value,
+            "sentence": self.sentence,
+            "threads": [dataclasses.asdict(thread) for thread in self.threads],
+            "stalls": [
+                {**dataclasses.asdict(stall), "holders": [*map(dataclasses.asdict, stall.holders)]}
+                for stall in self.stalls
+            ],
+        }
+
+    def save(self, path: str | Path) -> None:
+        """Write the recording to a file, in the format that its suffix names: ``.json``.
+
+        Raises
+        ------
+        ValueError
+            If the suffix is another one.
+        """
+        path = Path(path)
+        if path.suffix != ".json":
+            msg = f"a recording is saved as .json, not as {path.name!r}"
+            raise ValueError(msg)
+        path.write_text(json.dumps(self.to_dict(), indent=2) + "\n", encoding="utf-8")
+
+    def __str__(self) -> str:
+        """Return sentence, threads, the worst stalls, and what was not seen, in 80 columns."""
+        return recording_text.report(self.sentence, self.facts)
