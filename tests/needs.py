@@ -5,6 +5,7 @@ import os
 import pytest
 
 from gilfree._system import gil_enabled
+from gilfree.gil.recorder import Session
 from gilfree.gil.sampler import NoSamplerError
 from gilfree.gil.sampler import sampler as find_sampler
 
@@ -25,3 +26,15 @@ def why_no_sampler():
 HAS_SAMPLER = not why_no_sampler()
 sampler = pytest.mark.skipif(not HAS_SAMPLER, reason=why_no_sampler() or "it can run here")
 Watch = find_sampler().Watch if HAS_SAMPLER else None
+
+
+def why_no_recorder():
+    """Return why nothing can be recorded here, or nothing."""
+    try:
+        Session()
+    except NoSamplerError as error:
+        return str(error)
+    return ""
+
+
+recorder = pytest.mark.skipif(bool(why_no_recorder()), reason=why_no_recorder() or "it can run")

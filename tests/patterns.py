@@ -1,4 +1,4 @@
-"""A thread whose share of the GIL is known: sleeps with and without it that clock themselves.
+"""Threads whose share of the GIL is known: sleeps with and without it that clock themselves.
 
 They are compiled here, without any code of gilfree, and called through ctypes: `PyDLL` keeps the
 GIL, `CDLL` releases it. What ctypes itself does around a sleep, some microseconds with the GIL, is
@@ -29,12 +29,36 @@ double sleep_for(double seconds)
     clock_gettime(CLOCK_MONOTONIC, &end);
     return end.tv_sec - start.tv_sec + 1e-9 * (end.tv_nsec - start.tv_nsec);
 }
+
+static double now(void)
+{
+    struct timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return time.tv_sec + 1e-9 * time.tv_nsec;
+}
+
+/* These two say when they ended: called without the GIL, what Python needs from then on until it
+   knows the time itself is its wait for the GIL. */
+double sleep_until(double seconds)
+{
+    sleep_for(seconds);
+    return now();
+}
+
+double spin_until(double seconds)
+{
+    const double end = now() + seconds;
+    double time;
+    while ((time = now()) < end)
+        ;
+    return time;
+}
 """
 
 
 @functools.cache
-def sleeps():
-    """Return two functions that sleep and return for how many seconds: with the GIL, without."""
+def libraries():
+    """Return the compiled library twice: called with the GIL, called without."""
     if shutil.which("cc") is None:
         pytest.skip("there is no C compiler")
     with tempfile.TemporaryDirectory() as folder:
@@ -47,11 +71,18 @@ def sleeps():
             # A sanitizer that is preloaded is not for the compiler.
             env={name: value for name, value in os.environ.items() if name != "LD_PRELOAD"},
         )
-        functions = ctypes.PyDLL(library).sleep_for, ctypes.CDLL(library).sleep_for
-    for function in functions:
-        function.argtypes = [ctypes.c_double]
-        function.restype = ctypes.c_double
-    return functions
+        both = ctypes.PyDLL(library), ctypes.CDLL(library)
+    for one in both:
+        for function in one.sleep_for, one.sleep_until, one.spin_until:
+            function.argtypes = [ctypes.c_double]
+            function.restype = ctypes.c_double
+    return both
+
+
+def sleeps():
+    """Return two functions that sleep and return for how many seconds: with the GIL, without."""
+    held, released = libraries()
+    return held.sleep_for, released.sleep_for
 
 
 def pattern(period, share, seconds=0.2, hold=None):

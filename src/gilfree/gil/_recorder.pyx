@@ -87,7 +87,7 @@ cdef extern from "Python.h":
     void *PyInterpreterState_Main()
 
 cdef gilfree_layout _layout
-# Whether gilfree knows where this version of Python keeps what a recording reads, and of which ones.
+# Whether gilfree knows where this Python keeps what a recording reads, and of which ones it does.
 KNOWS_PYTHON = gilfree_find_layout(&_layout) == 0
 KNOWN_PYTHONS = GILFREE_KNOWN_PYTHONS.decode()
 

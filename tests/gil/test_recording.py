@@ -1,0 +1,78 @@
+"""What a recording says of its figures: verdict, sentence, report."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from gilfree.gil.recording import Facts, Holder, Recording, RecordingVerdict, Stall, ThreadTimes
+
+STATES = ("held", "waiting", "running", "blocked")
+
+
+def times(name, waiting, seconds=10.0, **others):
+    figures = dict.fromkeys(STATES, 0.0) | {"longest_hold": 0.0, "longest_wait": 0.0}
+    blocked = seconds - waiting
+    figures |= {"name": name, "native_id": 7, "seconds": seconds, "waiting": waiting}
+    return ThreadTimes(**(figures | {"blocked": blocked, "acquired": 1} | others))
+
+
+HOLDER = Holder("worker", 2.0, "/srv/app.py", 41, "parse", in_c=True)
+
+
+@pytest.mark.parametrize(
+    ("facts", "verdict", "sentence"),
+    [
+        (Facts(0.0, (), ()), "nothing_recorded", "nothing was recorded in this process"),
+        (
+            Facts(10.0, (times("MainThread", 3.0),), (), missed=4.0),
+            "inconclusive",
+            "inconclusive: the recorder got no CPU for 4 s of 10 s",
+        ),
+        (
+            Facts(10.0, (times("MainThread", 0.01),), ()),
+            "no_wait",
+            "hardly anybody waited for the GIL: MainThread longest, for under 1% of its time",
+        ),
+        (
+            Facts(10.0, (times("MainThread", 0.0),), ()),
+            "no_wait",
+            "no thread was seen to wait for the GIL",
+        ),
+        (
+            Facts(10.0, (times("MainThread", 3.0),), ()),
+            "waited",
+            "MainThread waited for the GIL for 3 s of 10 s",
+        ),
+        (
+            Facts(10.0, (times("MainThread", 3.0),), (Stall("MainThread", 1.0, 2.0, (HOLDER,)),)),
+            "waited_for_c",
+            "MainThread waited for the GIL for 3 s of 10 s, for the most part while worker was in "
+            "parse (app.py:41)",
+        ),
+        (
+            Facts(
+                10.0,
+                (times(None, 5.0),),
+                (Stall(None, 1.0, 2.0, (Holder(None, 2.0, None, None, None, in_c=False),)),),
+            ),
+            "waited_for_bytecode",
+            "thread 7 waited for the GIL for 5 s of 10 s, most often while a thread without a name "
+            "had it",
+        ),
+    ],
+)
+def test_the_verdict_and_its_sentence(facts, verdict, sentence):
+    recording = Recording(facts)
+    assert recording.verdict is RecordingVerdict(verdict)
+    assert recording.sentence == sentence
+    assert sentence.split()[0] in str(recording)
+
+
+def test_what_was_not_seen_is_said():
+    facts = Facts(10.0, (times("MainThread", 3.0),), (), missed=0.5, largest_gap=0.2)
+    text = str(Recording(dataclasses.replace(facts, unseen_threads=1, dropped_stalls=2)))
+    assert "not seen: 500 ms in gaps of up to 200 ms between two looks; 1 thread that" in text
+    assert "2 stalls" in text
+    assert "not seen" not in str(Recording(dataclasses.replace(facts, missed=0.0)))

@@ -1,0 +1,160 @@
+"""Programs of several threads of which is known who held the GIL when, and who waited for it."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import threading
+import time
+
+from patterns import libraries
+
+now = time.monotonic
+
+
+@dataclasses.dataclass
+class Truth:
+    """What a planted thread knows of its own time."""
+
+    begin: float = 0.0
+    seconds: float = 0.0
+    waiting: float = 0.0
+    running: float = 0.0
+    blocked: float = 0.0
+    longest_hold: float = 0.0
+    waits: list[tuple[float, float]] = dataclasses.field(default_factory=list)  # from, until
+
+    @property
+    def held(self):
+        """All that is left."""
+        return self.seconds - self.waiting - self.running - self.blocked
+
+    @property
+    def longest_wait(self):
+        return max((end - begin for begin, end in self.waits), default=0.0)
+
+    def waited(self, begin, end):
+        self.waiting += end - begin
+        self.waits.append((begin, end))
+
+
+class Program:
+    """Threads that run until it is over, and the truth about each by its name."""
+
+    def __init__(self, seconds):
+        self.held, self.released = libraries()
+        self.end = now() + seconds
+        self.truth = {}
+        self.threads = []
+        self.lock = threading.Lock()
+
+    def add(self, name, function, *arguments):
+        def run():
+            truth = self.truth[name] = Truth(begin=now())
+            function(truth, *arguments)
+            truth.seconds = now() - truth.begin
+
+        self.threads.append(threading.Thread(target=run, name=name))
+
+    def run(self):
+        for thread in self.threads:
+            thread.start()
+        for thread in self.threads:
+            thread.join()
+        return self.truth
+
+    def hog(self, truth, hold, away):
+        """Hold the GIL in C, then be away."""
+        while (begin := now()) < self.end:
+            self.held.sleep_until(hold)  # the hold
+            let_go = now()
+            truth.longest_hold = max(truth.longest_hold, let_go - begin)
+            back = self.released.sleep_until(away)
+            truth.waited(back, now())
+            truth.blocked += back - let_go
+
+    def victim(self, truth, away):
+        """Want the GIL again and again."""
+        while (begin := now()) < self.end:
+            back = self.released.sleep_until(away)
+            truth.waited(back, now())
+            truth.blocked += back - begin
+
+    def cruncher(self, truth, seconds):
+        """Compute without the GIL, and want it in between."""
+        while (begin := now()) < self.end:
+            back = self.released.spin_until(seconds)
+            truth.waited(back, now())
+            truth.running += back - begin
+
+    def sleeper(self, truth):
+        """Be asleep in a lock until the end, and want the GIL but once."""
+        begin = now()
+        self.lock.acquire(timeout=self.end - begin)
+        truth.blocked += now() - begin
+
+    def reader(self, truth):
+        """Be in `read` until the end."""
+        begin = now()
+        source, sink = os.pipe()
+        writer = threading.Timer(self.end - begin, os.write, [sink, b"x"])
+        writer.start()
+        os.read(source, 1)
+        truth.blocked += now() - begin
+        writer.join()
+        os.close(source)
+        os.close(sink)
+
+    def spawner(self, truth, seconds):
+        """Start threads that live for a short while, one after the other."""
+        number = 0
+        begin = now()
+        while now() < self.end:
+            name = f"short {number}"
+            one = threading.Thread(target=self.short, args=[name, seconds], name=name)
+            one.start()
+            one.join()
+            number += 1
+        truth.blocked += now() - begin  # but for what it takes to start a thread
+
+    def short(self, name, seconds):
+        truth = self.truth[name] = Truth(begin=now())
+        back = self.released.sleep_until(seconds)
+        truth.waited(back, now())
+        truth.blocked = back - truth.begin
+        truth.seconds = now() - truth.begin
+
+
+def hog_victim_cruncher(seconds, hold=8e-3):
+    """One thread holds, one wants, one computes."""
+    program = Program(seconds)
+    program.add("hog", program.hog, hold, 12e-3)
+    program.add("victim", program.victim, 1e-3)
+    program.add("cruncher", program.cruncher, 5e-3)
+    return program
+
+
+def many_waiters(seconds, hold=20e-3):
+    """One thread holds, six want; one is in a lock, one in `read`."""
+    program = Program(seconds)
+    program.add("hog", program.hog, hold, 10e-3)
+    for number in range(6):
+        program.add(f"victim {number}", program.victim, 2e-3)
+    program.add("sleeper", program.sleeper)
+    program.add("reader", program.reader)
+    program.lock.acquire()
+    return program
+
+
+def short_lives(seconds):
+    """Threads of 5 ms beside one that holds."""
+    program = Program(seconds)
+    program.add("hog", program.hog, 3e-3, 4e-3)
+    program.add("spawner", program.spawner, 5e-3)
+    return program
+
+
+def lines_of_holds():
+    """Return the lines of this file at which the GIL is held in C."""
+    with open(__file__, encoding="utf-8") as lines:
+        return {number for number, line in enumerate(lines, 1) if line.endswith("# the hold\n")}
