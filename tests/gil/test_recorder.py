@@ -133,10 +133,16 @@ def test_two_recordings_at_once_are_refused():
 
 
 def test_an_exception_ends_the_recording_and_is_passed_on():
-    with pytest.raises(ZeroDivisionError), gilfree.record() as recording:
-        time.sleep(0.01)
-        _ = 1 / 0
-    assert recording.seconds > 0.005
+    def fail():
+        with gilfree.record() as recording:
+            recordings.append(recording)
+            time.sleep(0.01)
+            raise ZeroDivisionError
+
+    recordings = []
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    assert recordings[0].seconds > 0.005
 
 
 def test_a_thousand_threads_that_start_and_end(run_script):

@@ -16,6 +16,7 @@ enum { GILFREE_INTERPRETERS = 64, GILFREE_LINKS = 16384, GILFREE_LINK_BYTES = 51
 
 struct gilfree_interpreter {
     uintptr_t address, next, threads, gil;
+    unsigned long switches;  /* of its GIL, as that counts them */
     int first, links;  /* of the chain */
 };
 
@@ -42,7 +43,7 @@ struct gilfree_chain {
 static int gilfree_make_room(struct gilfree_chain *chain)
 {
     int room = chain->room ? 2 * chain->room : 64;
-    size_t pieces = (size_t) room + 3 * GILFREE_INTERPRETERS + 2;
+    size_t pieces = (size_t) room + 4 * GILFREE_INTERPRETERS + 2;
     void *link, *to, *from;
     if (chain->links < chain->room)
         return 1;
@@ -82,8 +83,12 @@ static int gilfree_reread(struct gilfree_chain *chain)
                       pointer);
         gilfree_piece(chain, &n, one->address + (uintptr_t) layout->interpreter_threads,
                       &one->threads, pointer);
-        one->gil = layout->shared_gil;
-        if (!one->gil)
+        if (one->gil)
+            gilfree_piece(chain, &n, one->gil + (uintptr_t) layout->gil_switches, &one->switches,
+                          sizeof(one->switches));
+        if (layout->shared_gil)
+            one->gil = layout->shared_gil;
+        else
             gilfree_piece(chain, &n, one->address + (uintptr_t) layout->interpreter_gil, &one->gil,
                           pointer);
     }
@@ -154,6 +159,8 @@ static int gilfree_walk(struct gilfree_chain *chain)
         if (chain->interpreters == GILFREE_INTERPRETERS)
             return 0;
         one->address = next;
+        one->gil = 0;
+        one->switches = 0;
         chain->interpreters++;
         if (!gilfree_walk_threads(chain, one))
             return 0;

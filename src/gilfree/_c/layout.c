@@ -22,6 +22,7 @@
 static void find_gil(struct gilfree_layout *layout)
 {
     layout->gil_size = (int) sizeof(struct _gil_runtime_state);
+    layout->gil_switches = FIELD(struct _gil_runtime_state, switch_number);
     layout->gil_after_drop = FIELD(struct _gil_runtime_state, switch_cond);
 #if GILFREE_PYTHON < 0x030C0000
     layout->shared_gil = (uintptr_t) &_PyRuntime.ceval.gil;

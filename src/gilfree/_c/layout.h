@@ -14,6 +14,7 @@ struct gilfree_layout {
     uintptr_t current;            /* address of the pointer to the state that has the GIL; or 0 */
     uintptr_t shared_gil;         /* address of the one GIL; 0 if each interpreter points to its own */
     int gil_size;                 /* of a GIL's structure */
+    int gil_switches;             /* an unsigned long: how often another thread has taken it */
     int gil_after_drop;           /* from here on: for who let go of it until another one took it */
     int interpreter_next, interpreter_threads, interpreter_gil;
     /* A thread state: its first bytes, up to the last one of these fields, are copied at once. */

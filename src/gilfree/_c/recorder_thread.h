@@ -31,6 +31,8 @@ enum {
     /* A thread that was woken to take the GIL may have had so much CPU time and still be about to; if
        it had more, it has taken the GIL and let go of it. */
     GILFREE_WAKING_NS = 40000,
+    /* A thread that waits wakes up every 5 ms to ask for the GIL, which takes less than so much. */
+    GILFREE_ASKING_NS = 25000,
     GILFREE_FILES = 900,  /* of /proc that are kept open; where the program shares them, fewer */
     GILFREE_GILS = GILFREE_INTERPRETERS,
 };
@@ -91,6 +93,21 @@ static struct gilfree_thread *gilfree_thread_of(struct gilfree_recorder *r, int 
     return thread;
 }
 
+/* Note that a thread waits for the GIL, without any doubt; its thread state may say so, too. If it has
+   been at work since the last look, while the GIL changed hands, then it had the GIL in between. */
+static void gilfree_waits(struct gilfree_thread *thread, int says_so)
+{
+    int64_t cpu = gilfree_task_cpu(thread->task);
+    thread->again = thread->state == GILFREE_WAITING && !thread->doubtful && thread->waited_cpu >= 0
+                    && cpu - thread->waited_cpu > GILFREE_ASKING_NS
+                    && thread->switches != thread->waited_switches;
+    thread->now = GILFREE_WAITING;
+    thread->doubtful = 0;
+    thread->waited_cpu = cpu;
+    thread->waited_switches = thread->switches;
+    thread->said_so = says_so;
+}
+
 /* Take down what the thread states say. */
 static void gilfree_read_states(struct gilfree_recorder *r, int64_t time)
 {
@@ -120,10 +137,11 @@ static void gilfree_read_states(struct gilfree_recorder *r, int64_t time)
             thread->now = said;
             thread->gil = one->gil;
             thread->frame = gilfree_pointer(link->bytes, layout->thread_frame);
-            if (said == GILFREE_WAITING) {
-                thread->doubtful = 0;
-                thread->waited_cpu = -1;  /* it will say when it waits no more */
-            }
+            thread->switches = one->switches;
+            if (said == GILFREE_WAITING)
+                gilfree_waits(thread, 1);
+            else if (said == GILFREE_HELD)
+                thread->again = 0;
         }
     }
 }
@@ -162,20 +180,24 @@ static void gilfree_doubt(struct gilfree_thread *thread)
 static void gilfree_does_it_wait(
     const struct gilfree_recorder *r, struct gilfree_thread *thread, uintptr_t futex)
 {
-    int64_t cpu = gilfree_task_cpu(thread->task);
-    if (futex && futex - thread->gil < (uintptr_t) r->layout.gil_size) {
-        thread->waited_cpu = cpu;
-        if (futex - thread->gil >= (uintptr_t) r->layout.gil_after_drop) {
-            gilfree_doubt(thread);
-        } else {
-            thread->now = GILFREE_WAITING;
-            thread->doubtful = 0;
-        }
-    } else if (thread->now == GILFREE_RUNNING && thread->state == GILFREE_HELD && cpu >= 0) {
-        thread->waited_cpu = cpu;
+    uintptr_t offset = futex - thread->gil;
+    int64_t cpu;
+    thread->again = 0;
+    if (futex && offset < (uintptr_t) r->layout.gil_after_drop) {
+        gilfree_waits(thread, 0);
+        return;
+    }
+    cpu = gilfree_task_cpu(thread->task);
+    if (futex && offset < (uintptr_t) r->layout.gil_size) {
         gilfree_doubt(thread);
+        thread->waited_cpu = cpu;
+        thread->said_so = 0;
+    } else if (thread->now == GILFREE_RUNNING && thread->state == GILFREE_HELD && cpu >= 0) {
+        gilfree_doubt(thread);
+        thread->waited_cpu = cpu;
+        thread->said_so = 0;
     } else if (thread->now == GILFREE_RUNNING && thread->state == GILFREE_WAITING
-               && thread->waited_cpu >= 0 && cpu >= 0
+               && !thread->said_so && thread->waited_cpu >= 0 && cpu >= 0
                && cpu - thread->waited_cpu < GILFREE_WAKING_NS) {
         thread->now = GILFREE_WAITING;
     }

@@ -41,11 +41,17 @@ struct gilfree_thread {
     int64_t first, last, since;   /* first and last time seen; when the state began */
     int64_t ns[GILFREE_STATES], longest[GILFREE_STATES];
     int64_t acquired;
-    int64_t waited_cpu;           /* CPU time it had had when it last slept in wait of the GIL; or -1 */
+    /* When it was last seen to wait: CPU time that it had had, or -1; switches of the GIL by then;
+       and whether its thread state had said so. */
+    int64_t waited_cpu;
+    unsigned long waited_switches;
+    int said_so;
     int doubtful, otherwise;      /* it may wait; else it is in that state */
     /* At this look. */
     int64_t look;
     int now;
+    int again;                    /* it waits, as it did; but it had the GIL in between */
+    unsigned long switches;
     uintptr_t gil, frame;
     struct gilfree_stall stall;   /* under way while it waits */
     struct gilfree_thread *in_bucket;
@@ -197,7 +203,7 @@ static void gilfree_account(
     if (before == GILFREE_WAITING && gil != NULL)
         gilfree_blame(thread, gil->before.thread ? &gil->before : &gil->now,
                       middle - thread->last, NULL);
-    if (now != before) {
+    if (now != before || thread->again) {
         gilfree_leave(all, thread, middle);
         gilfree_enter(thread, now, middle);
     }

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 import gilfree
-from gilfree.cli import demo, explain, probe, survey
+from gilfree.cli import demo, explain, probe, run, survey
 from gilfree.cli.arguments import Parser, UsageError, examples
 from gilfree.gil.sampler import NoSamplerError
 
@@ -65,6 +65,6 @@ def parser() -> Parser:
     )
     whole.add_argument("--version", action="version", version=f"gilfree {gilfree.__version__}")
     commands = whole.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for command in demo, probe, survey, explain:
+    for command in demo, probe, run, survey, explain:
         command.add_to(commands)
     return whole

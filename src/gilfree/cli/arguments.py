@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import textwrap
 from typing import Any, NoReturn
 
@@ -64,6 +65,29 @@ def share(text: str) -> float:
         msg = f"must be a number from 0 to 1, not {text!r}"
         raise argparse.ArgumentTypeError(msg)
     return number
+
+
+def percentage(text: str) -> float:
+    """Read a share, given as a percentage or a number."""
+    try:
+        return share(f"{float(text[:-1]) / 100}") if text.endswith("%") else share(text)
+    except (ValueError, argparse.ArgumentTypeError):
+        msg = f"must be a percentage, as 10%, or a number from 0 to 1, not {text!r}"
+        raise argparse.ArgumentTypeError(msg) from None
+
+
+def duration(text: str) -> float:
+    """Read a time: seconds, or with its unit."""
+    units = {"ms": 1e-3, "us": 1e-6, "µs": 1e-6, "s": 1.0}
+    unit = next((unit for unit in units if text.endswith(unit)), "")
+    try:
+        seconds = float(text.removesuffix(unit)) * units.get(unit, 1.0)
+    except ValueError:
+        seconds = -1.0
+    if not 0 < seconds < math.inf:
+        msg = f"must be a time such as 100ms or 1.5s, not {text!r}"
+        raise argparse.ArgumentTypeError(msg)
+    return seconds
 
 
 def workers(text: str) -> int:

@@ -1,0 +1,165 @@
+"""``gilfree run``: run a program; who had the GIL meanwhile, and who waited for it."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import runpy
+import sys
+import threading
+import traceback
+from collections.abc import Iterator
+from types import ModuleType
+from typing import Any
+
+from gilfree._words import exact_share, readable_time
+from gilfree.cli.arguments import UsageError, duration, examples, percentage
+from gilfree.gil.recorder import record
+from gilfree.gil.recording import Recording
+
+STATUSES = """
+exit status: that of the program; else
+    1  a thread waited for longer than --max-stall or --max-wait
+    2  an argument is wrong, or nothing can be recorded here
+"""
+
+
+def add_to(commands: Any) -> None:
+    """Add the command to those of the parser."""
+    parser = commands.add_parser(
+        "run",
+        help="run a program: which threads hold the GIL, which wait for it, and for whom?",
+        usage="gilfree run [options] (SCRIPT | -m MODULE | -c CODE) [ARGUMENT ...]",
+        description="Run a program as python does, and report to stderr which threads held the "
+        "GIL, which waited for it, for how long, and at which line the others were meanwhile.",
+        epilog=examples(
+            "gilfree run app.py --port 8000", "gilfree run --max-stall 100ms -m pytest tests"
+        )
+        + STATUSES,
+    )
+    parser.add_argument(
+        "-o",
+        dest="outputs",
+        action="append",
+        default=[],
+        type=output,
+        metavar="FILE.json",
+        help="write the recording to this file, too; may be given again",
+    )
+    parser.add_argument(
+        "--max-stall",
+        type=duration,
+        metavar="TIME",
+        help="exit with 1 if a thread waited for longer at a stretch, as 100ms",
+    )
+    parser.add_argument(
+        "--max-wait",
+        type=percentage,
+        metavar="SHARE",
+        help="exit with 1 if a thread waited for more than this share of the time, as 10%%",
+    )
+    rest = argparse.REMAINDER
+    parser.add_argument("-m", dest="module", nargs=rest, help="run a module")
+    parser.add_argument("-c", dest="code", nargs=rest, help="run code")
+    parser.add_argument("script", nargs=rest, help="the program, and its own arguments")
+    parser.set_defaults(run=run)
+
+
+def output(path: str) -> str:
+    """Read the name of a file to write the recording to."""
+    if not path.endswith(".json"):
+        msg = f"must end with .json, not {path!r}"
+        raise argparse.ArgumentTypeError(msg)
+    return path
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the command."""
+    program = options.module or options.code or options.script
+    if not program:
+        msg = "the program is missing: a script, -m MODULE or -c CODE"
+        raise UsageError(msg)
+    with record() as recording:
+        status = status_of(options, program)
+    with contextlib.suppress(BrokenPipeError):
+        print(recording, file=sys.stderr)
+    for path in options.outputs:
+        recording.save(path)
+    too_long = list(beyond(recording, options.max_stall, options.max_wait))
+    for line in too_long:
+        print(f"gilfree: {line}", file=sys.stderr)
+    return status or int(bool(too_long))
+
+
+def beyond(recording: Recording, max_stall: float | None, max_wait: float | None) -> Iterator[str]:
+    """Say which limits were passed, and by what."""
+    worst = max((thread.longest_wait for thread in recording.threads), default=0.0)
+    if max_stall is not None and worst > max_stall:
+        yield (
+            f"the longest stall took {readable_time(worst)}, more than the "
+            f"{readable_time(max_stall)} of --max-stall"
+        )
+    share = max((thread.waiting / recording.seconds for thread in recording.threads), default=0.0)
+    if max_wait is not None and share > max_wait:
+        yield (
+            f"a thread waited for {exact_share(share)} of the time, more than the "
+            f"{exact_share(max_wait)} of --max-wait"
+        )
+
+
+def status_of(options: argparse.Namespace, program: list[str]) -> int:
+    """Run the program until its threads have ended, too; return its exit status."""
+    before = sys.argv, sys.path[0], sys.modules["__main__"]
+    try:
+        if options.module:
+            sys.argv, sys.path[0] = program, os.getcwd()
+            runpy.run_module(program[0], run_name="__main__", alter_sys=True)
+        elif options.code:
+            sys.argv, sys.path[0] = ["-c", *program[1:]], ""
+            run_code(program[0])
+        else:
+            sys.argv, sys.path[0] = program, os.path.dirname(os.path.abspath(program[0]))
+            runpy.run_path(program[0], run_name="__main__")
+        wait_for_threads()
+    except SystemExit as error:
+        return status_of_exit(error)
+    except KeyboardInterrupt:
+        return 130
+    except BaseException as error:
+        show_traceback(error)
+        return 1
+    finally:
+        sys.argv, sys.path[0], sys.modules["__main__"] = before
+    return 0
+
+
+def run_code(code: str) -> None:
+    """Run code as python -c does."""
+    module = sys.modules["__main__"] = ModuleType("__main__")
+    exec(compile(code, "<string>", "exec"), module.__dict__)  # noqa: S102
+
+
+def wait_for_threads() -> None:
+    """Wait for all threads for which the interpreter would wait, too."""
+    for thread in threading.enumerate():
+        if thread is not threading.current_thread() and not thread.daemon:
+            thread.join()
+
+
+def status_of_exit(error: SystemExit) -> int:
+    """Return what the interpreter makes of sys.exit."""
+    wait_for_threads()
+    if error.code is None or isinstance(error.code, int):
+        return error.code or 0
+    print(error.code, file=sys.stderr)
+    return 1
+
+
+def show_traceback(error: BaseException) -> None:
+    """Print the traceback of the program, without the frames that led to it."""
+    frames = error.__traceback__
+    own = __file__, runpy.__file__, "<frozen runpy>"
+    while frames is not None and frames.tb_frame.f_code.co_filename in own:
+        frames = frames.tb_next
+    traceback.print_exception(type(error), error, frames, file=sys.stderr)

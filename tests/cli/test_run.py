@@ -1,0 +1,90 @@
+"""``gilfree run``: the program runs as it would, and the report goes to stderr."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import needs
+import pytest
+
+pytestmark = [
+    needs.recorder,
+    pytest.mark.thread_unsafe(reason="starts processes, which gain nothing from threads"),
+]
+HOLDS = "import ctypes, threading, time; hold = ctypes.PyDLL(None).usleep; \
+t = threading.Thread(target=hold, args=[300000], name='worker'); t.start(); time.sleep(0.01)"
+
+
+def run(*arguments, **how):
+    return subprocess.run(
+        [sys.executable, "-m", "gilfree", "run", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        **how,
+    )
+
+
+def test_a_script_its_arguments_and_its_neighbours(tmp_path):
+    (tmp_path / "near.py").write_text("WORD = 'near'\n")
+    (tmp_path / "script.py").write_text(
+        "import sys, near, threading, time\n"
+        "threading.Thread(target=lambda: (time.sleep(0.1), print('late'))).start()\n"
+        "print(__name__, near.WORD, sys.argv[1:], __file__ == sys.argv[0])\n"
+        "sys.exit(7)\n"
+    )
+    done = run(tmp_path / "script.py", "-o", "--help")
+    assert done.stdout == "__main__ near ['-o', '--help'] True\nlate\n"
+    assert done.returncode == 7
+    assert "MainThread" in done.stderr
+
+
+def test_a_module_and_code(tmp_path):
+    (tmp_path / "mod.py").write_text("import sys; print(__name__, sys.argv[1:])\n")
+    assert run("-m", "mod", "-c", "x", cwd=tmp_path).stdout == "__main__ ['-c', 'x']\n"
+    done = run("-c", "import sys; print(sys.argv); class_ = 1", "-m")
+    assert (done.stdout, done.returncode) == ("['-c', '-m']\n", 0)
+
+
+def test_a_program_that_fails_shows_its_own_traceback():
+    done = run("-c", "def f():\n    1 / 0\nf()")
+    assert done.returncode == 1
+    lines = done.stderr.splitlines()
+    assert lines[0] == "Traceback (most recent call last):"
+    assert lines[1] == '  File "<string>", line 3, in <module>'
+    assert "ZeroDivisionError: division by zero" in lines
+    done = run("-c", "raise SystemExit('no luck')")
+    assert (done.returncode, done.stderr.splitlines()[0]) == (1, "no luck")
+
+
+def test_the_limits_for_ci_and_the_file(tmp_path):
+    path = tmp_path / "found.json"
+    done = run("-o", path, "--max-stall", "100ms", "--max-wait", "10%", "-c", HOLDS)
+    assert done.returncode == 1
+    assert "MainThread waited for the GIL for" in done.stderr
+    assert "more than the 100 ms of --max-stall" in done.stderr
+    assert "more than the 10% of --max-wait" in done.stderr
+    found = json.loads(path.read_text())
+    assert found["stalls"][0]["waiter"] == "MainThread"
+    assert found["stalls"][0]["holders"][0]["thread"] == "worker"
+    assert run("--max-stall", "20s", "--max-wait", "1", "-c", HOLDS).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "the program is missing: a script, -m MODULE or -c CODE"),
+        (["-o", "x.txt", "-c", "1"], "argument -o: must end with .json, not 'x.txt'"),
+        (["--max-stall", "soon", "-c", "1"], "must be a time such as 100ms or 1.5s, not 'soon'"),
+        (["--max-wait", "200%", "-c", "1"], "must be a percentage, as 10%, or a number from 0 to"),
+    ],
+)
+def test_a_wrong_argument_is_said_in_one_line(arguments, message):
+    done = run(*arguments)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert message in done.stderr
+    assert done.stderr.count("\n") == 1
