@@ -38,7 +38,8 @@ enum {
 };
 
 struct gilfree_recorder {
-    int64_t interval, stop;  /* `stop` is atomic */
+    int64_t interval;
+    int64_t started, stop;   /* atomic: it has looked once; it is to look no more */
     struct gilfree_layout layout;
     struct gilfree_memory memory;
     struct gilfree_chain chain;
@@ -46,7 +47,7 @@ struct gilfree_recorder {
     struct gilfree_gil gil[GILFREE_GILS];
     int gils;
     int me, files;
-    int64_t begin, end, last;
+    int64_t begin, end, last, now;  /* times of looks: `now` of the one under way */
     int64_t looks, failed_looks, blind, largest_gap, cpu;
     int64_t next_tasks, wanted_until;
     int64_t look_cpu, cpu_before;  /* CPU time of a look and the sleep after it; until the last one */
@@ -72,7 +73,7 @@ static void gilfree_keep_file(struct gilfree_recorder *r, struct gilfree_thread 
     if (file < 0)
         return;
     if (thread == NULL || r->files >= GILFREE_FILES) {
-        close(file);
+        gilfree_close(file);
         return;
     }
     thread->file = file;
@@ -295,21 +296,20 @@ static void gilfree_find_holders(struct gilfree_recorder *r, int64_t time)
             gilfree_find_place(r, &r->gil[i]);
 }
 
-/* Look for threads that have no thread state. */
-static void gilfree_find_tasks(struct gilfree_recorder *r, int64_t time)
+static void gilfree_see_task(void *argument, int task)
 {
-    DIR *folder = opendir("/proc/self/task");
-    struct dirent *entry;
+    struct gilfree_recorder *r = argument;
+    if (task != r->me)
+        gilfree_thread_of(r, task, r->now);
+}
+
+/* Look for threads that have no thread state. */
+static void gilfree_find_tasks(struct gilfree_recorder *r)
+{
     int64_t begin = gilfree_now(), taken;
-    while (folder != NULL && (entry = readdir(folder)) != NULL) {
-        int task = atoi(entry->d_name);
-        if (task > 0 && task != r->me)
-            gilfree_thread_of(r, task, time);
-    }
-    if (folder != NULL)
-        closedir(folder);
+    gilfree_each_task(gilfree_see_task, r);
     taken = GILFREE_TASKS_SHARE * (gilfree_now() - begin);
-    r->next_tasks = time + (taken > GILFREE_TASKS_NS ? taken : GILFREE_TASKS_NS);
+    r->next_tasks = r->now + (taken > GILFREE_TASKS_NS ? taken : GILFREE_TASKS_NS);
 }
 
 /* Close the books on a thread, and its file. */
@@ -318,7 +318,7 @@ static void gilfree_forget(struct gilfree_recorder *r, int place, int64_t time)
     struct gilfree_thread *thread = r->all.live[place];
     int i;
     if (thread->file >= 0) {
-        close(thread->file);
+        gilfree_close(thread->file);
         r->files--;
     }
     thread->file = -1;
@@ -344,11 +344,12 @@ static void gilfree_look(struct gilfree_recorder *r)
     if (r->looks && gap > GILFREE_BLIND_NS)
         r->blind += gap;
     r->looks++;
+    r->now = time;
     if (r->looks == 1)
         r->begin = time;
     gilfree_read_states(r, time);
     if (time >= r->next_tasks)
-        gilfree_find_tasks(r, time);
+        gilfree_find_tasks(r);
     for (i = 0; i < r->all.lives; i++) {
         struct gilfree_thread *thread = r->all.live[i];
         if (thread->look != r->looks)
@@ -404,10 +405,11 @@ static void *gilfree_record(void *argument)
     r->me = (int) syscall(SYS_gettid);
     r->cpus = sched_getaffinity(0, sizeof(usable), &usable) ? 1 : CPU_COUNT(&usable);
     if (r->memory.file == 0)
-        r->memory.file = open("/proc/self/mem", O_RDONLY | O_CLOEXEC);
+        r->memory.file = gilfree_open("/proc/self/mem");
     while (!gilfree_load(&r->stop)) {
         int64_t begin, pause, woken;
         gilfree_look(r);
+        gilfree_store(&r->started, 1);
         begin = gilfree_now();
         pause = gilfree_pause_for(r, begin);
         gilfree_sleep(pause);
@@ -431,17 +433,17 @@ static const char *gilfree_what_is_missing(struct gilfree_recorder *r)
     r->memory.process = getpid();
     r->memory.file = -1;
     if (!gilfree_read(&r->memory, r->layout.interpreters, &head, sizeof(head))) {
-        r->memory.file = open("/proc/self/mem", O_RDONLY | O_CLOEXEC);
+        r->memory.file = gilfree_open("/proc/self/mem");
         if (r->memory.file < 0
             || !gilfree_read(&r->memory, r->layout.interpreters, &head, sizeof(head)))
             return "both process_vm_readv and /proc/self/mem are forbidden here";
-        close(r->memory.file);
+        gilfree_close(r->memory.file);
         r->memory.file = 0;
     }
     file = gilfree_open_task((int) syscall(SYS_gettid), "syscall");
     if (file < 0)
         return "/proc/self/task/*/syscall can't be read here";
-    close(file);
+    gilfree_close(file);
     return NULL;
 }
 

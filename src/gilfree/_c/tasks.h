@@ -6,9 +6,7 @@
 #ifndef _GNU_SOURCE
     #define _GNU_SOURCE
 #endif
-#include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -17,6 +15,8 @@
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "safe_read.h"
 
 #ifndef SYS_close_range
     #define SYS_close_range 436
@@ -36,7 +36,7 @@ static int gilfree_open_task(int task, const char *file)
 {
     char path[64];
     snprintf(path, sizeof(path), "/proc/self/task/%d/%s", task, file);
-    return open(path, O_RDONLY | O_CLOEXEC);
+    return gilfree_open(path);
 }
 
 /* Read what the thread does: it runs, or would if it had a CPU; or it sleeps in a system call, and
@@ -44,7 +44,7 @@ static int gilfree_open_task(int task, const char *file)
 static int gilfree_look_at_task(int file, uintptr_t *futex)
 {
     char text[128];
-    ssize_t size = pread(file, text, sizeof(text) - 1, 0);
+    ssize_t size = gilfree_pread(file, text, sizeof(text) - 1, 0);
     char *rest;
     *futex = 0;
     if (size <= 0)
@@ -67,13 +67,34 @@ static int64_t gilfree_task_cpu(int task)
     return (int64_t) taken.tv_sec * 1000000000 + taken.tv_nsec;
 }
 
+/* Call a function with the number of each thread. */
+static void gilfree_each_task(void (*call)(void *argument, int task), void *argument)
+{
+    char bytes[4096];
+    int folder = gilfree_open("/proc/self/task");
+    long size, at;
+    while (folder >= 0 && (size = syscall(SYS_getdents64, folder, bytes, sizeof(bytes))) > 0) {
+        for (at = 0; at < size;) {
+            /* struct linux_dirent64: two of 8 bytes, the length of this entry, its kind, its name */
+            unsigned short length;
+            int task = atoi(bytes + at + 19);
+            memcpy(&length, bytes + at + 16, sizeof(length));
+            at += length;
+            if (task > 0)
+                call(argument, task);
+        }
+    }
+    if (folder >= 0)
+        gilfree_close(folder);
+}
+
 /* What the system calls the thread. */
 static void gilfree_task_name(int task, char *name, size_t size)
 {
     int file = gilfree_open_task(task, "comm");
-    ssize_t length = file < 0 ? 0 : read(file, name, size - 1);
+    ssize_t length = file < 0 ? 0 : gilfree_pread(file, name, size - 1, 0);
     if (file >= 0)
-        close(file);
+        gilfree_close(file);
     if (length > 0 && name[length - 1] == '\n')
         length--;
     name[length < 0 ? 0 : length] = 0;

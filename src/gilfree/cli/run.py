@@ -100,7 +100,8 @@ def beyond(recording: Recording, max_stall: float | None, max_wait: float | None
             f"the longest stall took {readable_time(worst)}, more than the "
             f"{readable_time(max_stall)} of --max-stall"
         )
-    share = max((thread.waiting / recording.seconds for thread in recording.threads), default=0.0)
+    waited = max((thread.waiting for thread in recording.threads), default=0.0)
+    share = waited / recording.seconds if waited else 0.0
     if max_wait is not None and share > max_wait:
         yield (
             f"a thread waited for {exact_share(share)} of the time, more than the "

@@ -14,7 +14,12 @@ from libc.stdlib cimport calloc, free
 from libc.string cimport strncmp
 
 cdef extern from "atomic.h":
+    int64_t gilfree_load(const int64_t *place) noexcept nogil
     void gilfree_store(int64_t *place, int64_t value) noexcept nogil
+
+cdef extern from "clock.h":
+    int64_t gilfree_now() noexcept nogil
+    void gilfree_sleep(int64_t nanoseconds) noexcept nogil
 
 cdef extern from "recorder_thread.h":
     ctypedef struct pthread_t:
@@ -66,7 +71,7 @@ cdef extern from "recorder_thread.h":
         void *to
         void *from_ "from"
     struct gilfree_recorder:
-        int64_t interval, stop
+        int64_t interval, started, stop
         gilfree_layout layout
         gilfree_memory memory
         gilfree_chain chain
@@ -172,10 +177,14 @@ cdef class Recorder:
         free(self.recorder)
 
     cpdef start(self):
-        """Start to record."""
+        """Start to record, and wait for the first look: what comes after it is seen."""
+        cdef int64_t deadline = gilfree_now() + 1_000_000_000
         if gilfree_start(&self.thread, gilfree_record, self.recorder):
             raise RuntimeError("the system has no thread to give for the recorder")
         self.running = True
+        with nogil:
+            while not gilfree_load(&self.recorder.started) and gilfree_now() < deadline:
+                gilfree_sleep(50_000)
 
     cpdef bint stop(self):
         """Stop; tell whether there is a recording, which in a forked child there is not."""
