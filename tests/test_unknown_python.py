@@ -24,14 +24,17 @@ pytestmark = [
 ]
 
 BUILD = """
+import sys
 from setuptools import Extension, setup
-watch = Extension(
-    "gilfree.gil._sampler",
-    ["gilfree/gil/_sampler.pyx"],
-    include_dirs=["gilfree/_c"],
-    define_macros=[("GILFREE_TAKE_PYTHON_FOR_UNKNOWN", "1")],
-)
-setup(name="gilfree", packages=["gilfree", "gilfree.gil"], ext_modules=[watch])
+how = {
+    "include_dirs": ["gilfree/_c"],
+    "define_macros": [("GILFREE_TAKE_PYTHON_FOR_UNKNOWN", "1")],
+}
+extensions = [Extension("gilfree.gil._sampler", ["gilfree/gil/_sampler.pyx"], **how)]
+if sys.platform == "linux":
+    sources = ["gilfree/gil/_recorder.pyx", "gilfree/_c/layout.c"]
+    extensions.append(Extension("gilfree.gil._recorder", sources, **how))
+setup(name="gilfree", packages=["gilfree", "gilfree.gil"], ext_modules=extensions)
 """
 TESTS = Path(__file__).parent
 # All that import the sampler, and the kernels, which have no use for it.
@@ -39,6 +42,7 @@ MODULES = (
     "kernels/test_kernels",
     "gil/test_sampler",
     "gil/test_probe",
+    "gil/test_recorder",
     "test_testing",
     "survey/test_survey",
 )
@@ -68,7 +72,9 @@ def run(tmp_path_factory):
     shutil.copytree(
         Path(gilfree.__file__).parent,
         package,
-        ignore=shutil.ignore_patterns("__pycache__", "_sampler*.so", "_sampler.c"),
+        ignore=shutil.ignore_patterns(
+            "__pycache__", "_sampler*.so", "_sampler.c", "_recorder*.so", "_recorder.c"
+        ),
     )
     (folder / "build_watch.py").write_text(BUILD)
     done = run("build_watch.py", "-q", "build_ext", "--inplace")
@@ -79,6 +85,13 @@ def run(tmp_path_factory):
 def test_the_kernels_run_and_the_probe_says_in_one_line_what_it_knows(run):
     done = run("-c", "import gilfree; print(gilfree.__file__, gilfree.sum_of_squares([3.0, 4.0]))")
     assert re.fullmatch(r".*unknown\d*/gilfree/__init__.py 25.0\n", done.stdout), done.stderr
+    if sys.platform == "linux":
+        done = run("-m", "gilfree", "run", "-c", "pass")
+        assert (done.returncode, done.stdout) == (2, "")
+        assert done.stderr == (
+            "gilfree: recording knows the insides of CPython 3.11 to 3.15, and this is "
+            f"{sys.version.split()[0]}: all of gilfree works here but what needs them\n"
+        )
     for command in ["probe", "pass"], ["survey", "stdlib"]:
         done = run("-m", "gilfree", *command)
         assert (done.returncode, done.stdout) == (2, "")
