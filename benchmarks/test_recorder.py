@@ -106,8 +106,8 @@ def test_error(benchmark, tables, name):
     rows.append((name, *sums, f"{statistics.median(cpu):.0f}", gap))
 
 
-def bytecode():
-    sum(i * i for i in range(2_000_000))
+def bytecode(count=3_000_000):
+    sum(i * i for i in range(count))
 
 
 def numpy_sorts():
@@ -116,7 +116,7 @@ def numpy_sorts():
 
 def fight():
     """Eight threads that want the GIL all the time."""
-    threads = [threading.Thread(target=bytecode) for _ in range(8)]
+    threads = [threading.Thread(target=bytecode, args=[400_000]) for _ in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -137,7 +137,7 @@ def test_cost(benchmark, tables, work):
         with gilfree.record():
             ratios.append(timed() / without)
 
-    benchmark.pedantic(run, rounds=1 if benchmark.disabled else 15)
+    benchmark.pedantic(run, rounds=1 if benchmark.disabled else 21)
     quartiles = statistics.quantiles([*ratios, ratios[0]], n=4)
     headings = "program", "cost, median", "lower quartile", "upper quartile"
     _, rows = tables.setdefault("cost of a recording", (headings, []))

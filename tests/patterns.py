@@ -37,21 +37,25 @@ static double now(void)
     return time.tv_sec + 1e-9 * time.tv_nsec;
 }
 
-/* These two say when they ended: called without the GIL, what Python needs from then on until it
-   knows the time itself is its wait for the GIL. */
-double sleep_until(double seconds)
+/* These two note when they began, were to end, and did end: what lies between the last two is a wait
+   for a CPU, and called without the GIL, what Python needs from then on until it knows the time
+   itself is a wait for the GIL. */
+void sleep_noting(double seconds, double times[3])
 {
-    sleep_for(seconds);
-    return now();
+    times[0] = now();
+    times[1] = times[0] + seconds;
+    const time_t whole = (time_t) times[1];
+    const struct timespec due = {whole, (long) (1e9 * (times[1] - whole))};
+    clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &due, NULL);
+    times[2] = now();
 }
 
-double spin_until(double seconds)
+void spin_noting(double seconds, double times[3])
 {
-    const double end = now() + seconds;
-    double time;
-    while ((time = now()) < end)
+    times[0] = now();
+    times[1] = times[0] + seconds;
+    while ((times[2] = now()) < times[1])
         ;
-    return time;
 }
 """
 
@@ -73,9 +77,11 @@ def libraries():
         )
         both = ctypes.PyDLL(library), ctypes.CDLL(library)
     for one in both:
-        for function in one.sleep_for, one.sleep_until, one.spin_until:
-            function.argtypes = [ctypes.c_double]
-            function.restype = ctypes.c_double
+        one.sleep_for.argtypes = [ctypes.c_double]
+        one.sleep_for.restype = ctypes.c_double
+        for function in one.sleep_noting, one.spin_noting:
+            function.argtypes = [ctypes.c_double, ctypes.POINTER(ctypes.c_double)]
+            function.restype = None
     return both
 
 

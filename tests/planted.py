@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import dataclasses
 import os
 import threading
@@ -10,6 +11,10 @@ import time
 from patterns import libraries
 
 now = time.monotonic
+Times = ctypes.c_double * 3  # when something began, was to end, ended
+# Who was asked for the GIL while C code held it gives way before the next line. That takes more time
+# than bytecode does.
+GAVE_WAY = 100e-6
 
 
 @dataclasses.dataclass
@@ -36,6 +41,12 @@ class Truth:
     def waited(self, begin, end):
         self.waiting += end - begin
         self.waits.append((begin, end))
+
+    def slept(self, gone, back):
+        """Count a sleep without the GIL that noted its times, and the wait for the GIL after it."""
+        self.blocked += gone[1] - gone[0]
+        self.running += gone[2] - gone[1]
+        self.waited(gone[2], back)
 
 
 class Program:
@@ -65,27 +76,31 @@ class Program:
 
     def hog(self, truth, hold, away):
         """Hold the GIL in C, then be away."""
-        while (begin := now()) < self.end:
-            self.held.sleep_until(hold)  # the hold
-            let_go = now()
-            truth.longest_hold = max(truth.longest_hold, let_go - begin)
-            back = self.released.sleep_until(away)
-            truth.waited(back, now())
-            truth.blocked += back - let_go
+        held, gone = Times(), Times()
+        while now() < self.end:
+            self.held.sleep_noting(hold, held)  # the hold
+            truth.longest_hold = max(truth.longest_hold, held[2] - held[0])
+            self.released.sleep_noting(away, gone)
+            back = now()
+            if gone[0] - held[2] > GAVE_WAY:
+                truth.waited(held[2], gone[0])
+            truth.slept(gone, back)
 
     def victim(self, truth, away):
         """Want the GIL again and again."""
-        while (begin := now()) < self.end:
-            back = self.released.sleep_until(away)
-            truth.waited(back, now())
-            truth.blocked += back - begin
+        gone = Times()
+        while now() < self.end:
+            self.released.sleep_noting(away, gone)
+            truth.slept(gone, now())
 
     def cruncher(self, truth, seconds):
         """Compute without the GIL, and want it in between."""
-        while (begin := now()) < self.end:
-            back = self.released.spin_until(seconds)
-            truth.waited(back, now())
-            truth.running += back - begin
+        gone = Times()
+        while now() < self.end:
+            self.released.spin_noting(seconds, gone)
+            back = now()
+            truth.running += gone[2] - gone[0]
+            truth.waited(gone[2], back)
 
     def sleeper(self, truth):
         """Be asleep in a lock until the end, and want the GIL but once."""
@@ -119,9 +134,9 @@ class Program:
 
     def short(self, name, seconds):
         truth = self.truth[name] = Truth(begin=now())
-        back = self.released.sleep_until(seconds)
-        truth.waited(back, now())
-        truth.blocked = back - truth.begin
+        gone = Times()
+        self.released.sleep_noting(seconds, gone)
+        truth.slept(gone, now())
         truth.seconds = now() - truth.begin
 
 
