@@ -37,7 +37,7 @@ static double now(void)
     return time.tv_sec + 1e-9 * time.tv_nsec;
 }
 
-/* These two note when they began, were to end, and did end: what lies between the last two is a wait
+/* These two note when they began, were to end, and ended: what lies between the last two is a wait
    for a CPU, and called without the GIL, what Python needs from then on until it knows the time
    itself is a wait for the GIL. */
 void sleep_noting(double seconds, double times[3])

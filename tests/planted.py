@@ -12,7 +12,7 @@ from patterns import libraries
 
 now = time.monotonic
 Times = ctypes.c_double * 3  # when something began, was to end, ended
-# Who was asked for the GIL while C code held it gives way before the next line. That takes more time
+# Who was asked for the GIL while C code held it gives way before the next line. That takes longer
 # than bytecode does.
 GAVE_WAY = 100e-6
 
