@@ -53,7 +53,8 @@ def errors_of(recording, truth):
         for state in STATES:
             share = getattr(true, state) / true.seconds
             yield (name, state), getattr(seen, state) / seen.seconds - share
-        yield (name, "longest wait"), 1e3 * (seen.longest_wait - true.longest_wait)
+        if true.waits:
+            yield (name, "longest wait"), 1e3 * (seen.longest_wait - true.longest_wait)
         if true.longest_hold:
             yield (name, "longest hold"), 1e3 * (seen.longest_hold - true.longest_hold)
 
@@ -96,9 +97,10 @@ def test_error(benchmark, tables, name):
     _, rows = tables.setdefault(f"errors, {name}", (headings, []))
     for thread in dict.fromkeys(thread for thread, _ in medians):
         cells = [f"{medians[thread, state]:+.4f}" for state in STATES]
-        cells.append(f"{medians[thread, 'longest wait']:+.2f}")
-        hold = medians.get((thread, "longest hold"))
-        rows.append((thread, *cells, "" if hold is None else f"{hold:+.2f}"))
+        for kind in "longest wait", "longest hold":
+            error = medians.get((thread, kind))
+            cells.append("" if error is None else f"{error:+.2f}")
+        rows.append((thread, *cells))
     headings = "program", "stalls", "found", "right line", "looks a second", "largest gap ms"
     _, rows = tables.setdefault("stalls of 2 ms or more", (headings, []))
     sums = [str(sum(column)) for column in zip(*counts, strict=True)]

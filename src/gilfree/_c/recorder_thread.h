@@ -22,7 +22,7 @@ enum {
     GILFREE_PARTS_WANTED = 40,
     GILFREE_LATE_NS = 500000,
     GILFREE_LATELY_NS = 20000000,
-    GILFREE_PAUSE_MOST = 20000000,
+    GILFREE_PAUSE_MOST = 10000000,
     /* A gap of so many nanoseconds between two looks tells too little of what was within it. */
     GILFREE_BLIND_NS = 5000000,
     /* Threads made in C are looked for so often, and at most for a hundredth of the time. */
@@ -33,6 +33,7 @@ enum {
     GILFREE_WAKING_NS = 40000,
     /* A thread that waits wakes up every 5 ms to ask for the GIL, which takes less than so much. */
     GILFREE_ASKING_NS = 25000,
+    GILFREE_MANY = 16,    /* threads, from which on those that sleep are looked at in less detail */
     GILFREE_FILES = 900,  /* of /proc that are kept open; where the program shares them, fewer */
     GILFREE_GILS = GILFREE_INTERPRETERS,
 };
@@ -47,6 +48,7 @@ struct gilfree_recorder {
     struct gilfree_gil gil[GILFREE_GILS];
     int gils;
     int me, files;
+    int64_t pause;           /* before this look, as it was planned */
     int64_t begin, end, last, now;  /* times of looks: `now` of the one under way */
     int64_t looks, failed_looks, blind, largest_gap, cpu;
     int64_t next_tasks, wanted_until;
@@ -204,12 +206,32 @@ static void gilfree_does_it_wait(
     }
 }
 
+/* Tell whether a thread is where it was at the last look, since it has had no CPU time: that costs a
+   fraction of a look at it. Among many threads one that was woken, and has no CPU yet, may pass for
+   asleep. */
+static int gilfree_sleeps_on(const struct gilfree_recorder *r, struct gilfree_thread *thread)
+{
+    int64_t cpu = -1;
+    thread->again = 0;
+    if (thread->state == GILFREE_WAITING && thread->look == r->looks && !thread->said_so)
+        cpu = thread->waited_cpu;
+    else if (thread->state == GILFREE_BLOCKED && r->all.lives > GILFREE_MANY)
+        cpu = thread->blocked_cpu;
+    if (cpu < 0 || gilfree_task_cpu(thread->task) != cpu)
+        return 0;
+    thread->now = thread->state;
+    return 1;
+}
+
 /* Find the state of a thread that does not have the GIL and does not say that it wants it; return
    whether the thread is still there. */
 static int gilfree_find_state(struct gilfree_recorder *r, struct gilfree_thread *thread)
 {
     uintptr_t futex;
-    int seen = gilfree_look_at(r, thread, &futex);
+    int seen;
+    if (gilfree_sleeps_on(r, thread))
+        return 1;
+    seen = gilfree_look_at(r, thread, &futex);
     if (seen == GILFREE_TASK_GONE)
         return 0;
     if (seen == GILFREE_TASK_UNKNOWN) {
@@ -217,6 +239,8 @@ static int gilfree_find_state(struct gilfree_recorder *r, struct gilfree_thread 
         return 1;
     }
     thread->now = seen == GILFREE_TASK_RUNS ? GILFREE_RUNNING : GILFREE_BLOCKED;
+    if (thread->now == GILFREE_BLOCKED && r->all.lives > GILFREE_MANY)
+        thread->blocked_cpu = gilfree_task_cpu(thread->task);
     if (thread->look == r->looks)  /* it has a thread state */
         gilfree_does_it_wait(r, thread, futex);
     return 1;
@@ -341,7 +365,7 @@ static void gilfree_look(struct gilfree_recorder *r)
     }
     if (r->looks && gap > r->largest_gap)
         r->largest_gap = gap;
-    if (r->looks && gap > GILFREE_BLIND_NS)
+    if (r->looks && gap > GILFREE_BLIND_NS && gap > 2 * r->pause)
         r->blind += gap;
     r->looks++;
     r->now = time;
@@ -411,7 +435,7 @@ static void *gilfree_record(void *argument)
         gilfree_look(r);
         gilfree_store(&r->started, 1);
         begin = gilfree_now();
-        pause = gilfree_pause_for(r, begin);
+        pause = r->pause = gilfree_pause_for(r, begin);
         gilfree_sleep(pause);
         woken = gilfree_now();
         if (woken - begin - pause > GILFREE_LATE_NS)

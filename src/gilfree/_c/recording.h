@@ -46,6 +46,7 @@ struct gilfree_thread {
     int64_t waited_cpu;
     unsigned long waited_switches;
     int said_so;
+    int64_t blocked_cpu;          /* CPU time that it had had when it was last seen to sleep */
     int doubtful, otherwise;      /* it may wait; else it is in that state */
     /* At this look. */
     int64_t look;
@@ -238,7 +239,7 @@ static struct gilfree_thread *gilfree_add_thread(
     thread->file = -1;
     thread->state = GILFREE_UNKNOWN;
     thread->first = thread->last = since;
-    thread->waited_cpu = -1;
+    thread->waited_cpu = thread->blocked_cpu = -1;
     thread->in_bucket = *bucket;
     *bucket = thread;
     gilfree_task_name(task, thread->name, sizeof(thread->name));
