@@ -404,8 +404,10 @@ static int gilfree_is_wanted(struct gilfree_recorder *r, int64_t now)
 /* How long to sleep: at random, so as not to fall into step with the program. */
 static int64_t gilfree_pause_for(struct gilfree_recorder *r, int64_t now)
 {
-    int64_t cpu = gilfree_cpu_time(), pause;
-    r->look_cpu += (cpu - r->cpu_before - r->look_cpu) / 8;
+    int64_t cpu = gilfree_cpu_time(), step = (cpu - r->cpu_before - r->look_cpu) / 8, pause;
+    /* By a sixteenth at most: where a hypervisor takes the CPU away, a look seems to take much more. */
+    int64_t most = r->look_cpu / 16 + 1000;
+    r->look_cpu += step > most ? most : step < -most ? -most : step;
     r->cpu_before = cpu;
     pause = r->look_cpu * (gilfree_is_wanted(r, now) ? GILFREE_PARTS_WANTED : GILFREE_PARTS_FREE);
     if (pause < r->interval)
