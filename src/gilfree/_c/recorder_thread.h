@@ -20,8 +20,8 @@ enum {
        had to wait for one so long, so lately. */
     GILFREE_PARTS_FREE = 5,
     GILFREE_PARTS_WANTED = 40,
-    GILFREE_LATE_NS = 500000,
-    GILFREE_LATELY_NS = 20000000,
+    GILFREE_LATE_NS = 1000000,
+    GILFREE_LATELY_NS = 10000000,
     GILFREE_PAUSE_MOST = 10000000,
     /* A gap of so many nanoseconds between two looks tells too little of what was within it. */
     GILFREE_BLIND_NS = 5000000,
@@ -397,7 +397,7 @@ static void gilfree_look(struct gilfree_recorder *r)
 /* Tell whether the program has a use for the CPU that the recorder would take. */
 static int gilfree_is_wanted(struct gilfree_recorder *r, int64_t now)
 {
-    r->full += ((r->busy >= r->cpus ? 1024 : 0) - r->full) / 8;
+    r->full += ((r->busy >= r->cpus ? 1024 : 0) - r->full) / 32;
     return now < r->wanted_until || r->full > 512;
 }
 
