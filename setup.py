@@ -38,7 +38,6 @@ class BuildExt(build_ext):
         flags = MSVC_FLAGS if self.compiler.compiler_type == "msvc" else UNIX_FLAGS
         for extension in self.extensions:
             extension.extra_compile_args += flags
-        self.parallel = self.parallel or os.cpu_count()  # the loops take long at each level
         super().build_extensions()
 
     def copy_extensions_to_source(self) -> None:
