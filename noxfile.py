@@ -40,6 +40,7 @@ TOUCHES_CPYTHON = [
     for name in (
         "gil/test_sampler",
         "gil/test_probe",
+        "gil/test_recorder",
         "kernels/test_kernels",
         "kernels/test_pool",
         "test_interpreters",
