@@ -43,7 +43,7 @@ def add_to(commands: Any) -> None:
     parser.add_argument(
         "--quick",
         action="store_true",
-        help="less work and fewer rounds: under 20 seconds (the default where CI is set)",
+        help="less work and fewer rounds: under 30 seconds (the default where CI is set)",
     )
     parser.add_argument(
         "--only", type=_steps, metavar="N,N", help=f"only these steps, such as {SOME_STEPS}"

@@ -27,7 +27,7 @@ class Setup:
     Attributes
     ----------
     quick : bool
-        Less work, and fewer rounds: less than 20 seconds for all steps.
+        Less work, and fewer rounds: less than 30 seconds for all steps.
     workers : int
         The most workers to try.
     kernels : sequence of str
