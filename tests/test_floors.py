@@ -21,7 +21,7 @@ FLOORS = (
     ("gil",),
     ("kernels",),
     ("_system", "explain"),
-    ("_arguments", "_isa", "_lazy", "_words"),
+    ("_arguments", "_files", "_isa", "_lazy", "_words"),
     ("_cpu", "_kernels", "_macros", "_start_line"),  # compiled
 )
 FLOOR_OF = {room: number for number, floor in enumerate(FLOORS) for room in floor}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import re
@@ -14,6 +15,7 @@ import time
 import needs
 import numpy as np
 import pytest
+from rows import library
 
 from gilfree import build_info, cli
 from gilfree._system import cpu_model
@@ -453,6 +455,15 @@ def test_a_wrong_argument_of_the_others_gets_one_line(arguments, words):
     assert done.returncode == 2
     assert len(done.stderr.splitlines()) == 1
     assert words in done.stderr
+
+
+def test_a_share_that_is_not_known_passes_no_bound(monkeypatch, capsys):
+    report = dataclasses.replace(library("numpy", 0.0).report, held=None, uncertainty=1.0)
+    monkeypatch.setattr(cli.probe, "_statement_report", lambda _: (report, True))
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["probe", "--max-held", "0.1", "pass"])
+    assert ended.value.code == 2
+    assert "--max-held can't be checked" in capsys.readouterr().err
 
 
 @needs.sampler

@@ -49,6 +49,18 @@ def test_a_module_and_code(tmp_path):
     assert (done.stdout, done.returncode) == ("['-c', '-m']\n", 0)
 
 
+def test_a_file_that_cannot_be_written_is_named_before_the_program_runs(tmp_path):
+    done = run("-o", tmp_path / "nowhere" / "found.json", "-c", "print('ran')")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "found.json can't be written: No such file" in done.stderr
+
+
+def test_the_file_is_where_the_command_was_typed(tmp_path):
+    (tmp_path / "away").mkdir()
+    run("-o", "found.json", "-c", "import os; os.chdir('away')", cwd=tmp_path)
+    assert json.loads((tmp_path / "found.json").read_text())["threads"]
+
+
 def test_a_program_that_fails_shows_its_own_traceback():
     done = run("-c", "def f():\n    1 / 0\nf()")
     assert done.returncode == 1

@@ -25,6 +25,7 @@ from gilfree.demo import (
     waiting,
     without_gil,
 )
+from gilfree.demo.phrases import NOTHING
 from gilfree.demo.setup import Setup
 from gilfree.demo.step import Step, run_step
 from gilfree.demo.table import Finding
@@ -185,6 +186,9 @@ def test_ctrl_c_leaves_what_was_finished():
     result = run_step(step, Setup(), seen.append)
     assert (result.rows, result.complete) == ([Part(part="first")], False)
     assert result.sentence == "1 part"
+    # One that may have nothing to show says so of a whole run alone.
+    may_be_empty = dataclasses.replace(step, parts=lambda _: ["second"], may_be_empty=True)
+    assert run_step(may_be_empty, Setup()).sentence == NOTHING
     assert seen == [0.25, 0.5, 0.75]
 
 

@@ -25,10 +25,11 @@ import pytest
 
 import gilfree
 from gilfree._system import gil_enabled
-from gilfree.gil import at_once
+from gilfree.gil import at_once, passive
 from gilfree.gil.lazy import LazyCallError, name_of
 from gilfree.gil.probe import Probing
 from gilfree.gil.report import GilReport
+from gilfree.gil.seen import Seen
 from gilfree.gil.statement import probe_statement
 from gilfree.gil.verdict import Kind, Verdict
 
@@ -306,6 +307,26 @@ def test_what_takes_no_longer_than_its_harness_holds_throughout(source):
     assert report.seconds < 1e-6
     assert report.held == 1
     assert report.conclusive
+
+
+@pytest.mark.parametrize(
+    ("both", "held", "uncertainty"),
+    [
+        ((262e-9, 261e-9), 1.0, 0.0),  # there is no time for a release
+        ((262e-9, 270e-9), 1.0, 0.0),
+        ((400e-9, 200e-9), 0.94, 2 * 0.0255),  # of half the time, all that was released
+        ((3e-6, 2.97e-6), 1.0, 0.0),
+    ],
+)
+def test_what_the_harness_was_is_taken_from_the_call(both, held, uncertainty, monkeypatch):
+    monkeypatch.setattr(passive, "seconds_of_both", lambda *_: both)
+    monkeypatch.setattr(passive, "release_cost", lambda: 40e-9)
+    nothing = dict.fromkeys(Seen._fields, 0)
+    seen = Seen(**{**nothing, "held": 0.97, "samples": 205, "seconds": 1.0})
+    found = passive._of_windows(seen, int, int, 9, None)
+    assert found.held == pytest.approx(held)
+    assert found.uncertainty == pytest.approx(uncertainty, rel=0.02)
+    assert found.seconds == pytest.approx(max(both[0] - both[1], 1e-9))
 
 
 class MakesGenerators:  # noqa: D101

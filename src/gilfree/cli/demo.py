@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import gilfree
+from gilfree import _files as files
 from gilfree import kernels
 from gilfree._system import cpu_model, environment, usable_cpus
 from gilfree._words import environment_line
@@ -23,7 +24,6 @@ from gilfree.demo import STEPS, waiting
 from gilfree.demo.kernels import STEP as KERNELS
 from gilfree.demo.setup import Setup
 from gilfree.demo.step import Result, Step, run_step
-from gilfree.show import files
 
 # An example of how steps are named; there is a picture of the last one.
 SOME_STEPS = f"{waiting.STEP.number},{KERNELS.number}"

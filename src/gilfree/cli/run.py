@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from types import ModuleType
 from typing import Any
 
+from gilfree import _files
 from gilfree._words import exact_share, readable_time
 from gilfree.cli.arguments import UsageError, duration, examples, percentage
 from gilfree.gil.recorder import record
@@ -80,11 +81,19 @@ def run(options: argparse.Namespace) -> int:
     if not program:
         msg = "the program is missing: a script, -m MODULE or -c CODE"
         raise UsageError(msg)
+    # Before the program has run for hours, or has gone to another folder.
+    outputs = [os.path.abspath(path) for path in options.outputs]
+    for path in outputs:
+        try:
+            _files.check(path)
+        except OSError as error:
+            msg = f"-o {path} can't be written: {error.strerror}"
+            raise UsageError(msg) from error
     with record() as recording:
         status = status_of(options, program)
     with contextlib.suppress(BrokenPipeError):
         print(recording, file=sys.stderr)
-    for path in options.outputs:
+    for path in outputs:
         recording.save(path)
     too_long = list(beyond(recording, options.max_stall, options.max_wait))
     for line in too_long:

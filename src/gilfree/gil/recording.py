@@ -9,6 +9,7 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any, Self
 
+from gilfree import _files
 from gilfree._words import exact_share, readable_time
 from gilfree.gil import recording_text
 
@@ -290,12 +291,14 @@ class Recording:
         ------
         ValueError
             If the suffix is another one.
+        OSError
+            If it can't be written; what was there stays.
         """
         path = Path(path)
         if path.suffix != ".json":
             msg = f"a recording is saved as .json, not as {path.name!r}"
             raise ValueError(msg)
-        path.write_text(json.dumps(self.to_dict(), indent=2) + "\n", encoding="utf-8")
+        _files.write(str(path), (json.dumps(self.to_dict(), indent=2) + "\n").encode())
 
     def __str__(self) -> str:
         """Return sentence, threads, the worst stalls, and what was not seen, in 80 columns."""
