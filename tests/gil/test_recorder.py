@@ -8,10 +8,12 @@ import threading
 import time
 
 import needs
+import numpy as np
 import planted
 import pytest
 
 import gilfree
+from gilfree.gil import timeline
 
 pytestmark = [
     needs.recorder,
@@ -286,3 +288,14 @@ def test_where_process_vm_readv_is_forbidden_it_reads_proc_mem(run_script):
     if output == "no seccomp here\n":
         pytest.skip("this system lets nobody filter system calls")
     assert output == "Program.hog\n"
+
+
+def test_the_slices_of_a_thread_are_its_times():
+    with gilfree.record() as recording:
+        planted.hog_victim_cruncher(0.3).run()
+    for thread, lane in zip(recording.threads, recording.timeline.lanes, strict=True):
+        times = dict(zip(timeline.STATES, np.diff(lane.edges) @ lane.shares, strict=True))
+        assert times.pop("unread") == 0
+        assert times == pytest.approx({state: getattr(thread, state) for state in times}, abs=1e-6)
+        within = lane.between(0, recording.seconds, 7) * recording.seconds / 7
+        assert within.sum() == pytest.approx(thread.seconds)

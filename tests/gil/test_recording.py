@@ -6,7 +6,8 @@ import dataclasses
 
 import pytest
 
-from gilfree.gil.recording import Facts, Holder, Recording, RecordingVerdict, Stall, ThreadTimes
+from gilfree.gil.facts import Facts, Holder, Stall, ThreadTimes
+from gilfree.gil.recording import Recording, RecordingVerdict
 
 STATES = ("held", "waiting", "running", "blocked")
 

@@ -1,4 +1,5 @@
-/* What a recording keeps: the four states of each thread, and the stalls with who had the GIL.
+/* What a recording keeps: the states of each thread, when each began and ended, and the stalls with
+   who had the GIL.
 
    All of it belongs to the recorder's thread until that has ended; so there is no lock. */
 
@@ -12,7 +13,15 @@
 #include "code_lines.h"
 #include "tasks.h"
 
-enum { GILFREE_HELD, GILFREE_WAITING, GILFREE_RUNNING, GILFREE_BLOCKED, GILFREE_STATES };
+/* The last one: what the system would not tell. */
+enum {
+    GILFREE_HELD,
+    GILFREE_WAITING,
+    GILFREE_RUNNING,
+    GILFREE_BLOCKED,
+    GILFREE_UNREAD,
+    GILFREE_STATES,
+};
 
 enum {
     GILFREE_HOLDERS = 12,      /* of one stall: threads and lines; further lines of a thread share one */
@@ -20,6 +29,16 @@ enum {
     GILFREE_THREADS = 16384,   /* that are told apart; further ones are counted */
     GILFREE_BUCKETS = 1024,
     GILFREE_SHORT = 1000000,   /* a stall of less, in nanoseconds, is only summed up */
+    GILFREE_SLICES = 1 << 19,  /* of all threads; when there are more, short ones are joined */
+    GILFREE_FIRST_GRAIN = 50000,
+    GILFREE_WHOLE = 65535,
+};
+
+/* A stretch of a thread's life in one state; or in several in turn, each with its share. */
+struct gilfree_slice {
+    int64_t start, ns;
+    int thread;
+    uint16_t share[GILFREE_STATES];  /* of GILFREE_WHOLE */
 };
 
 /* Who had the GIL during a part of a stall, and where. */
@@ -37,6 +56,7 @@ struct gilfree_stall {
 
 struct gilfree_thread {
     int number, task, file;
+    int slice;                    /* its last one, or GILFREE_UNKNOWN */
     int state;                    /* at the last look */
     int64_t first, last, since;   /* first and last time seen; when the state began */
     int64_t ns[GILFREE_STATES], longest[GILFREE_STATES];
@@ -84,8 +104,63 @@ struct gilfree_recording {
     int stalls;
     int64_t shortest;                /* of a full list */
     int64_t dropped;
+    struct gilfree_slice *slice;     /* in the order in which they ended */
+    int slices;
+    int64_t grain;                   /* slices of a thread that together are shorter were joined */
     struct gilfree_codes codes;
 };
+
+/* Join a slice to the one before it, if both are of one state or shorter than `grain`; return whether
+   that was done. */
+static int gilfree_join(
+    struct gilfree_slice *before, const struct gilfree_slice *after, int64_t grain)
+{
+    int64_t ns = before->ns + after->ns;
+    int i, same = memcmp(before->share, after->share, sizeof(before->share)) == 0;
+    if (before->start + before->ns != after->start || (!same && ns >= grain))
+        return 0;
+    for (i = 0; i < GILFREE_STATES && !same; i++)
+        before->share[i] =
+            (uint16_t) ((before->share[i] * before->ns + after->share[i] * after->ns + ns / 2) / ns);
+    before->ns = ns;
+    return 1;
+}
+
+/* Join slices until half of the room is free: the long ones stay as they are. */
+static void gilfree_coarsen(struct gilfree_recording *all)
+{
+    int i, kept;
+    do {
+        all->grain = all->grain ? 2 * all->grain : GILFREE_FIRST_GRAIN;
+        for (i = kept = 0; i < all->threads; i++)
+            all->thread[i]->slice = GILFREE_UNKNOWN;
+        for (i = 0; i < all->slices; i++) {
+            struct gilfree_slice *slice = &all->slice[i];
+            struct gilfree_thread *thread = all->thread[slice->thread];
+            if (thread->slice >= 0 && gilfree_join(&all->slice[thread->slice], slice, all->grain))
+                continue;
+            all->slice[kept] = *slice;
+            thread->slice = kept++;
+        }
+        all->slices = kept;
+    } while (kept > GILFREE_SLICES / 2);
+}
+
+/* Note what a thread did from the beginning of its state until now. */
+static void gilfree_keep_slice(
+    struct gilfree_recording *all, struct gilfree_thread *thread, int64_t time)
+{
+    struct gilfree_slice slice = {thread->since, time - thread->since, thread->number, {0}};
+    slice.share[thread->state] = GILFREE_WHOLE;
+    if (slice.ns <= 0)
+        return;
+    if (thread->slice >= 0 && gilfree_join(&all->slice[thread->slice], &slice, all->grain))
+        return;
+    if (all->slices == GILFREE_SLICES)
+        gilfree_coarsen(all);
+    thread->slice = all->slices;
+    all->slice[all->slices++] = slice;
+}
 
 /* Keep a stall; of a full list the shortest makes place. */
 static void gilfree_keep_stall(struct gilfree_recording *all, const struct gilfree_stall *stall)
@@ -156,6 +231,7 @@ static void gilfree_leave(
     struct gilfree_recording *all, struct gilfree_thread *thread, int64_t time)
 {
     int64_t lasted = time - thread->since;
+    gilfree_keep_slice(all, thread, time);
     if (lasted > thread->longest[thread->state])
         thread->longest[thread->state] = lasted;
     if (thread->state == GILFREE_WAITING) {
@@ -237,7 +313,7 @@ static struct gilfree_thread *gilfree_add_thread(
     thread->number = all->threads;
     thread->task = task;
     thread->file = -1;
-    thread->state = GILFREE_UNKNOWN;
+    thread->slice = thread->state = GILFREE_UNKNOWN;
     thread->first = thread->last = since;
     thread->waited_cpu = thread->blocked_cpu = -1;
     thread->in_bucket = *bucket;
@@ -277,6 +353,7 @@ static void gilfree_free_recording(struct gilfree_recording *all)
     free(all->thread);
     free(all->live);
     free(all->stall);
+    free(all->slice);
     free(all->codes.code);
 }
 
@@ -286,8 +363,9 @@ static int gilfree_make_recording(struct gilfree_recording *all)
     all->thread = calloc(GILFREE_THREADS, sizeof(*all->thread));
     all->live = calloc(GILFREE_THREADS, sizeof(*all->live));
     all->stall = calloc(GILFREE_STALLS, sizeof(*all->stall));
+    all->slice = calloc(GILFREE_SLICES, sizeof(*all->slice));
     all->codes.code = calloc(GILFREE_CODES, sizeof(*all->codes.code));
-    return all->thread && all->live && all->stall && all->codes.code ? 0 : -1;
+    return all->thread && all->live && all->stall && all->slice && all->codes.code ? 0 : -1;
 }
 
 #endif

@@ -234,7 +234,7 @@ static int gilfree_find_state(struct gilfree_recorder *r, struct gilfree_thread 
     if (seen == GILFREE_TASK_GONE)
         return 0;
     if (seen == GILFREE_TASK_UNKNOWN) {
-        thread->now = thread->state == GILFREE_UNKNOWN ? GILFREE_BLOCKED : thread->state;
+        thread->now = GILFREE_UNREAD;
         return 1;
     }
     thread->now = seen == GILFREE_TASK_RUNS ? GILFREE_RUNNING : GILFREE_BLOCKED;

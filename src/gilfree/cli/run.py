@@ -103,13 +103,13 @@ def run(options: argparse.Namespace) -> int:
 
 def beyond(recording: Recording, max_stall: float | None, max_wait: float | None) -> Iterator[str]:
     """Say which limits were passed, and by what."""
-    worst = max((thread.longest_wait for thread in recording.threads), default=0.0)
+    worst = max((thread.longest_wait or 0.0 for thread in recording.threads), default=0.0)
     if max_stall is not None and worst > max_stall:
         yield (
             f"the longest stall took {readable_time(worst)}, more than the "
             f"{readable_time(max_stall)} of --max-stall"
         )
-    waited = max((thread.waiting for thread in recording.threads), default=0.0)
+    waited = max((thread.waiting or 0.0 for thread in recording.threads), default=0.0)
     share = waited / recording.seconds if waited else 0.0
     if max_wait is not None and share > max_wait:
         yield (

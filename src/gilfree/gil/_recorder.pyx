@@ -32,9 +32,10 @@ cdef extern from "recorder_thread.h":
     const int GILFREE_WAITING
     const int GILFREE_RUNNING
     const int GILFREE_BLOCKED
+    const int GILFREE_UNREAD
 
     struct gilfree_layout:
-        pass
+        int thread_wants_gil
     struct gilfree_memory:
         int process
     struct gilfree_code:
@@ -51,6 +52,10 @@ cdef extern from "recorder_thread.h":
         int thread, holders
         int64_t start, ns
         gilfree_holder *holder
+    struct gilfree_slice:
+        int64_t start, ns
+        int thread
+        unsigned short *share
     struct gilfree_thread:
         int task
         int64_t first, last, acquired
@@ -63,6 +68,9 @@ cdef extern from "recorder_thread.h":
         int64_t unlisted, dropped
         gilfree_stall *stall
         int stalls
+        gilfree_slice *slice
+        int slices
+        int64_t grain
         gilfree_codes codes
     struct gilfree_chain:
         gilfree_memory *memory
@@ -206,26 +214,33 @@ cdef class Recorder:
             "largest_gap": r.largest_gap / 1e9,
             "dropped_stalls": r.all.dropped,
             "unlisted_threads": r.all.unlisted,
+            "grain": r.all.grain / 1e9,
             "cpu": r.cpu / 1e9,
         }
 
     def threads(self):
-        """Return a dict for each thread, in the order in which they were seen first."""
+        """Return a dict for each thread, in the order in which they were seen first.
+
+        None stands for what the system did not tell all the time.
+        """
         cdef int i
         cdef gilfree_thread *one
+        cdef bint waiting, rest
         found = []
         for i in range(self.recorder.all.threads):
             one = self.recorder.all.thread[i]
+            rest = not one.ns[GILFREE_UNREAD]
+            waiting = rest or self.recorder.layout.thread_wants_gil >= 0
             found.append({
                 "native_id": one.task,
                 "system_name": one.name.decode("utf-8", "replace"),
                 "seconds": (one.last - one.first) / 1e9,
                 "held": one.ns[GILFREE_HELD] / 1e9,
-                "waiting": one.ns[GILFREE_WAITING] / 1e9,
-                "running": one.ns[GILFREE_RUNNING] / 1e9,
-                "blocked": one.ns[GILFREE_BLOCKED] / 1e9,
+                "waiting": one.ns[GILFREE_WAITING] / 1e9 if waiting else None,
+                "running": one.ns[GILFREE_RUNNING] / 1e9 if rest else None,
+                "blocked": one.ns[GILFREE_BLOCKED] / 1e9 if rest else None,
                 "longest_hold": one.longest[GILFREE_HELD] / 1e9,
-                "longest_wait": one.longest[GILFREE_WAITING] / 1e9,
+                "longest_wait": one.longest[GILFREE_WAITING] / 1e9 if waiting else None,
                 "acquired": one.acquired,
             })
         return found
@@ -245,6 +260,14 @@ cdef class Recorder:
             start = (one.start - self.recorder.begin) / 1e9
             found.append((one.thread, start, one.ns / 1e9, holders))
         return found
+
+    def slices(self):
+        """Return what each thread did when, and when the recording began, in nanoseconds.
+
+        The former is an array of C structs, of which `gilfree.gil.timeline` has the twin.
+        """
+        cdef Py_ssize_t size = self.recorder.all.slices * sizeof(gilfree_slice)
+        return (<char *> self.recorder.all.slice)[:size], self.recorder.begin
 
     cdef tuple _holder(self, gilfree_holder *one):
         cdef gilfree_code *code

@@ -75,14 +75,15 @@ def _stall(call: Callable[[], Any], calls: int) -> float:
 def asking(waiter: Waiter) -> Iterator[None]:
     """Have another thread ask for the GIL within the block."""
     thread = threading.Thread(target=waiter.wait, name="gilfree-waiter")
-    thread.start()
-    try:
+    try:  # Ctrl-C may come as soon as the thread has begun
+        thread.start()
         while not waiter.asked:
             time.sleep(1e-4)
         yield
     finally:
         waiter.stop()
-        thread.join()
+        if thread.is_alive():
+            thread.join()
 
 
 _interval_lock = threading.Lock()

@@ -12,7 +12,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from gilfree._system import gil_enabled
-from gilfree.gil.recording import Facts, Holder, Recording, Stall, ThreadTimes
+from gilfree.gil.facts import Facts, Holder, Slices, Stall, ThreadTimes
+from gilfree.gil.recording import Recording
 from gilfree.gil.sampler import NoSamplerError
 from gilfree.gil.thread_names import Names
 
@@ -48,8 +49,8 @@ def record() -> Iterator[Recording]:
     >>> print(recording)
     """
     session = Session()
-    session.start()
-    try:
+    try:  # Ctrl-C may come as soon as it has started
+        session.start()
         yield session.recording
     finally:
         session.finish()
@@ -105,6 +106,8 @@ class Session:
 
     def finish(self) -> None:
         """Stop it, and fill the recording in."""
+        if self._recorder is None:  # it never started
+            return
         atexit.unregister(self._recorder.stop)
         there_is_one = self._recorder.stop()
         with Session._lock:
@@ -137,10 +140,13 @@ def facts_of(recorder: Any, names: dict[int, list[str]]) -> Facts:
         for waiter, start, seconds, holders in recorder.stalls()
     ]
     figures = recorder.facts()
+    found, begin = recorder.slices()
+    order = sorted(range(len(threads)), key=lambda number: -(threads[number].waiting or 0.0))
     kept = ("seconds", "looks", "missed", "largest_gap", "dropped_stalls", "unlisted_threads")
     return Facts(
-        threads=tuple(sorted(threads, key=lambda thread: -thread.waiting)),
+        threads=tuple(threads[number] for number in order),
         stalls=tuple(sorted(stalls, key=lambda stall: -stall.seconds)),
+        slices=Slices(found, begin, tuple(order), figures["grain"]),
         unseen_threads=unseen,
         **{name: figures[name] for name in kept},
     )

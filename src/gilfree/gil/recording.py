@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+import functools
 import json
 from collections import defaultdict
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from gilfree import _files
 from gilfree._words import exact_share, readable_time
 from gilfree.gil import recording_text
+from gilfree.gil.facts import Facts, Holder, Stall, ThreadTimes
+
+if TYPE_CHECKING:  # it takes NumPy, which a report does not
+    from gilfree.gil.timeline import Timeline
 
 LITTLE = 0.01  # a share of its lifetime that a thread may wait without being named for it
 MOST = 1 / 2  # of a wait, from which on it was spent so for the most part
@@ -44,124 +49,6 @@ class RecordingVerdict(enum.Enum):
     WAITED = "waited", "threads waited for the GIL"
     WAITED_FOR_C = "waited_for_c", "threads waited for C code that holds the GIL"
     WAITED_FOR_BYTECODE = "waited_for_bytecode", "threads waited for each other's bytecode"
-
-
-@dataclasses.dataclass(frozen=True)
-class ThreadTimes:
-    """The times of one thread within a recording, in seconds.
-
-    Attributes
-    ----------
-    name : str or None
-        As `threading` has it, else the system; None if neither gave it one.
-    native_id : int
-        Its number in the system.
-    seconds : float
-        For how long it lived within the recording: the sum of the next four.
-    held : float
-        It had the GIL.
-    waiting : float
-        It wanted the GIL.
-    running : float
-        It ran C code without the GIL, on a CPU or in wait of one.
-    blocked : float
-        It slept: in a lock, in I/O.
-    longest_hold, longest_wait : float
-        For how long it had the GIL, or waited for it, at a stretch.
-    acquired : int
-        How often it acquired the GIL, at least: what is over between two looks is not seen.
-    """
-
-    name: str | None
-    native_id: int
-    seconds: float
-    held: float
-    waiting: float
-    running: float
-    blocked: float
-    longest_hold: float
-    longest_wait: float
-    acquired: int
-
-
-@dataclasses.dataclass(frozen=True)
-class Holder:
-    """Who had the GIL during a part of a stall, and where.
-
-    Attributes
-    ----------
-    thread : str or None
-        Name of the thread.
-    seconds : float
-        For how long it had the GIL there, within the stall.
-    file, function : str or None
-        Where it was in Python; None where that could not be read.
-    line : int or None
-        In that file.
-    in_c : bool or None
-        Whether it stayed at one instruction all the time, which is a call of C code; None if it was
-        seen there only once.
-    """
-
-    thread: str | None
-    seconds: float
-    file: str | None
-    line: int | None
-    function: str | None
-    in_c: bool | None
-
-
-@dataclasses.dataclass(frozen=True)
-class Stall:
-    """A stretch of a millisecond or more in which a thread waited for the GIL.
-
-    Attributes
-    ----------
-    waiter : str or None
-        Name of the thread.
-    start : float
-        Seconds from the beginning of the recording.
-    seconds : float
-        For how long it waited.
-    holders : tuple of Holder
-        Who had the GIL meanwhile, longest first. Their times may add up to less: for the rest,
-        nobody had it, or it is not known who.
-    """
-
-    waiter: str | None
-    start: float
-    seconds: float
-    holders: tuple[Holder, ...]
-
-
-@dataclasses.dataclass(frozen=True)
-class Facts:
-    """All that a recording has found.
-
-    Attributes
-    ----------
-    seconds : float
-        How long it took.
-    looks : int
-        How often the recorder looked at all threads.
-    missed, largest_gap : float
-        Seconds in gaps between two looks that were so long that little is known of them; and the
-        longest gap of all.
-    dropped_stalls, unlisted_threads : int
-        What there was no room for.
-    unseen_threads : int
-        Threads that `threading` started and that ended before they were looked at.
-    """
-
-    seconds: float
-    threads: tuple[ThreadTimes, ...]
-    stalls: tuple[Stall, ...]
-    looks: int = 0
-    missed: float = 0.0
-    largest_gap: float = 0.0
-    dropped_stalls: int = 0
-    unlisted_threads: int = 0
-    unseen_threads: int = 0
 
 
 class Recording:
@@ -209,6 +96,13 @@ class Recording:
         """How long the recording took."""
         return self.facts.seconds
 
+    @functools.cached_property
+    def timeline(self) -> Timeline:
+        """What each thread did when."""
+        from gilfree.gil.timeline import Timeline
+
+        return Timeline.of(self.facts.slices)
+
     @property
     def verdict(self) -> RecordingVerdict:
         """What the figures mean, as a code."""
@@ -218,6 +112,8 @@ class Recording:
         if facts.missed > UNSURE * facts.seconds:
             return RecordingVerdict.INCONCLUSIVE
         waiter = facts.threads[0]
+        if waiter.waiting is None:
+            return RecordingVerdict.INCONCLUSIVE
         if waiter.waiting <= LITTLE * waiter.seconds:
             return RecordingVerdict.NO_WAIT
         in_c = self._blamed_on_c()
@@ -242,12 +138,14 @@ class Recording:
         facts, verdict = self.facts, self.verdict
         if verdict is RecordingVerdict.NOTHING:
             return f"{verdict.text} in this process"
+        waiter = facts.threads[0]
+        if waiter.waiting is None:
+            return f"{verdict.text}: the system does not tell here which threads wait for the GIL"
         if verdict is RecordingVerdict.INCONCLUSIVE:
             return (
                 f"{verdict.text}: the recorder got no CPU for {readable_time(facts.missed)} of "
                 f"{readable_time(facts.seconds)}"
             )
-        waiter = facts.threads[0]
         name = recording_text.name_of(waiter)
         if verdict is RecordingVerdict.NO_WAIT:
             if not waiter.waiting:
@@ -255,10 +153,11 @@ class Recording:
             share = exact_share(waiter.waiting / waiter.seconds)
             return f"{verdict.text}: {name} longest, for {share} of its time"
         text = f"{name} waited for the GIL for {readable_time(waiter.waiting)} of "
-        return text + readable_time(waiter.seconds) + self._meanwhile(waiter)
+        text += readable_time(waiter.seconds)
+        return text + self._meanwhile(waiter, waiter.waiting)
 
-    def _meanwhile(self, waiter: ThreadTimes) -> str:
-        """Say where others had the GIL while a thread waited."""
+    def _meanwhile(self, waiter: ThreadTimes, waiting: float) -> str:
+        """Say where others had the GIL while a thread waited for so long."""
         places: dict[Holder, float] = defaultdict(float)
         for stall in self.stalls:
             for holder in stall.holders if stall.waiter == waiter.name else ():
@@ -266,7 +165,7 @@ class Recording:
         if not places:
             return ""
         place, seconds = max(places.items(), key=lambda item: item[1])
-        how = "for the most part" if seconds > MOST * waiter.waiting else "most often"
+        how = "for the most part" if seconds > MOST * waiting else "most often"
         who = place.thread or "a thread without a name"
         where = recording_text.place_of(place)
         return f", {how} while {who} was in {where}" if where else f", {how} while {who} had it"

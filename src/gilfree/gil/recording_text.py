@@ -5,12 +5,9 @@ from __future__ import annotations
 import os.path
 import textwrap
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
 
 from gilfree._words import counted, readable_time
-
-if TYPE_CHECKING:
-    from gilfree.gil.recording import Facts, Holder, Stall, ThreadTimes
+from gilfree.gil.facts import Facts, Holder, Stall, ThreadTimes
 
 WIDTH = 80
 MOST_THREADS, MOST_STALLS, MOST_HOLDERS = 20, 5, 3  # that are listed
@@ -54,10 +51,16 @@ def _table(threads: Sequence[ThreadTimes]) -> Iterator[str]:
         times = [getattr(thread, column) for column in COLUMNS]
         times += [thread.longest_wait, thread.longest_hold]
         name = textwrap.shorten(name_of(thread), NAME_WIDTH - 1, placeholder="…")
-        cells = "".join(f"{readable_time(time) if time else '–':>9}" for time in times)
+        cells = "".join(f"{_cell(time):>9}" for time in times)
         yield f"{name:{NAME_WIDTH}}{cells}"
     if len(threads) > MOST_THREADS:
         yield f"and {counted(len(threads) - MOST_THREADS, 'thread')} that waited no longer"
+
+
+def _cell(time: float | None) -> str:
+    if time is None:
+        return "?"
+    return readable_time(time) if time else "–"
 
 
 def _stall(stall: Stall) -> str:
@@ -78,6 +81,8 @@ def _holder(holder: Holder) -> str:
 
 
 def _unseen(facts: Facts) -> Iterator[str]:
+    if any(thread.running is None for thread in facts.threads):
+        yield "what the system does not tell, which is marked with ?"
     if facts.missed:
         gap = readable_time(facts.largest_gap)
         yield f"{readable_time(facts.missed)} in gaps of up to {gap} between two looks"

@@ -1,0 +1,151 @@
+"""The figures of a recording: threads with their times, stalls, slices, and what was not seen."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import NamedTuple
+
+
+@dataclasses.dataclass(frozen=True)
+class ThreadTimes:
+    """The times of one thread within a recording, in seconds.
+
+    Attributes
+    ----------
+    name : str or None
+        As `threading` has it, else the system; None if neither gave it one.
+    native_id : int
+        Its number in the system.
+    seconds : float
+        For how long it lived within the recording: the sum of the next four.
+    held : float
+        It had the GIL.
+    waiting : float or None
+        It wanted the GIL. None, as the next two, if the system did not tell all the time.
+    running : float or None
+        It ran C code without the GIL, on a CPU or in wait of one.
+    blocked : float or None
+        It slept: in a lock, in I/O.
+    longest_hold, longest_wait : float
+        For how long it had the GIL, or waited for it, at a stretch.
+    acquired : int
+        How often it acquired the GIL, at least: what is over between two looks is not seen.
+    """
+
+    name: str | None
+    native_id: int
+    seconds: float
+    held: float
+    waiting: float | None
+    running: float | None
+    blocked: float | None
+    longest_hold: float
+    longest_wait: float | None
+    acquired: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Holder:
+    """Who had the GIL during a part of a stall, and where.
+
+    Attributes
+    ----------
+    thread : str or None
+        Name of the thread.
+    seconds : float
+        For how long it had the GIL there, within the stall.
+    file, function : str or None
+        Where it was in Python; None where that could not be read.
+    line : int or None
+        In that file.
+    in_c : bool or None
+        Whether it stayed at one instruction all the time, which is a call of C code; None if it was
+        seen there only once.
+    """
+
+    thread: str | None
+    seconds: float
+    file: str | None
+    line: int | None
+    function: str | None
+    in_c: bool | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Stall:
+    """A stretch of a millisecond or more in which a thread waited for the GIL.
+
+    Attributes
+    ----------
+    waiter : str or None
+        Name of the thread.
+    start : float
+        Seconds from the beginning of the recording.
+    seconds : float
+        For how long it waited.
+    holders : tuple of Holder
+        Who had the GIL meanwhile, longest first. Their times may add up to less: for the rest,
+        nobody had it, or it is not known who.
+    """
+
+    waiter: str | None
+    start: float
+    seconds: float
+    holders: tuple[Holder, ...]
+
+
+class Slices(NamedTuple):
+    """What each thread did when, as the recorder found it.
+
+    Attributes
+    ----------
+    found : bytes
+        An array of `timeline.SLICE`, in the order in which they ended.
+    begin : int
+        When the recording began, in nanoseconds.
+    order : tuple of int
+        Of each thread of the recording, the number that it has in `found`.
+    grain : float
+        Slices of a thread that together were shorter than so many seconds were joined; 0 if none.
+    """
+
+    found: bytes
+    begin: int
+    order: tuple[int, ...]
+    grain: float
+
+
+NO_SLICES = Slices(b"", 0, (), 0.0)
+
+
+@dataclasses.dataclass(frozen=True)
+class Facts:
+    """All that a recording has found.
+
+    Attributes
+    ----------
+    seconds : float
+        How long it took.
+    looks : int
+        How often the recorder looked at all threads.
+    missed, largest_gap : float
+        Seconds in gaps between two looks that were so long that little is known of them; and the
+        longest gap of all.
+    dropped_stalls, unlisted_threads : int
+        What there was no room for.
+    unseen_threads : int
+        Threads that `threading` started and that ended before they were looked at.
+    slices : Slices
+        What each thread did when.
+    """
+
+    seconds: float
+    threads: tuple[ThreadTimes, ...]
+    stalls: tuple[Stall, ...]
+    looks: int = 0
+    missed: float = 0.0
+    largest_gap: float = 0.0
+    dropped_stalls: int = 0
+    unlisted_threads: int = 0
+    unseen_threads: int = 0
+    slices: Slices = NO_SLICES

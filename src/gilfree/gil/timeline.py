@@ -1,0 +1,95 @@
+"""What each thread of a recording did when: slices of time, for pictures and traces."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from gilfree.gil.facts import Slices
+
+# The states of a thread, as the recorder numbers them; the last: the system did not tell.
+STATES = "held", "waiting", "running", "blocked", "unread"
+HELD = STATES.index("held")
+WHOLE = 65535  # GILFREE_WHOLE of recording.h, and the struct gilfree_slice there:
+SLICE = np.dtype(
+    [("start", "i8"), ("ns", "i8"), ("thread", "i4"), ("share", "u2", len(STATES))], align=True
+)
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Lane:
+    """The life of one thread as slices that follow each other without a gap.
+
+    Attributes
+    ----------
+    edges : ndarray of float64, shape (n + 1,)
+        Where each slice begins, and where the last one ends, in seconds of the recording.
+    shares : ndarray of float64, shape (n, 5)
+        Of each slice, the share of each of `STATES`: 1 and four times 0, unless short slices were
+        joined, since the recording was long.
+    """
+
+    edges: Floats
+    shares: Floats
+
+    def between(self, begin: float, end: float, bins: int) -> Floats:
+        """Return the share of each state within bins of equal length.
+
+        Parameters
+        ----------
+        begin, end : float
+            Seconds of the recording.
+        bins : int
+
+        Returns
+        -------
+        ndarray of float64, shape (bins, 5)
+            A row adds up to less than 1 where the thread did not live all the time.
+        """
+        grid = np.linspace(begin, end, bins + 1)
+        if not len(self.shares):
+            return np.zeros((bins, len(STATES)))
+        seconds = np.diff(self.edges)[:, None] * self.shares
+        so_far = np.vstack([np.zeros(len(STATES)), np.cumsum(seconds, axis=0)])
+        at_grid = np.stack([np.interp(grid, self.edges, column) for column in so_far.T], axis=1)
+        within: Floats = np.diff(at_grid, axis=0) * (bins / (end - begin))
+        return within
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Timeline:
+    """The lanes of all threads, in the order of `Recording.threads`.
+
+    Attributes
+    ----------
+    lanes : tuple of Lane
+    grain : float
+        Slices of a thread that together were shorter than so many seconds were joined; 0 if none.
+    """
+
+    lanes: tuple[Lane, ...] = ()
+    grain: float = 0.0
+
+    @classmethod
+    def of(cls, slices: Slices) -> Self:
+        """Make it of what the recorder found."""
+        found: npt.NDArray[Any] = np.frombuffer(slices.found, SLICE)
+        found = found[np.argsort(found["thread"], kind="stable")]
+        ends = np.searchsorted(found["thread"], slices.order, side="right")
+        starts = np.searchsorted(found["thread"], slices.order, side="left")
+        bounds = zip(starts, ends, strict=True)
+        lanes = tuple(_lane(found[i:j], slices.begin) for i, j in bounds)
+        return cls(lanes, slices.grain)
+
+
+def _lane(slices: npt.NDArray[Any], begin: int) -> Lane:
+    if not len(slices):
+        return Lane(np.zeros(1), np.zeros((0, len(STATES))))
+    last = slices["start"][-1:] + slices["ns"][-1:]
+    edges = (np.concatenate([slices["start"], last]) - begin) / 1e9
+    return Lane(edges, slices["share"] / WHOLE)
