@@ -17,7 +17,7 @@ FLOORS = (
     ("show",),
     ("demo",),
     ("survey",),
-    ("measure", "testing"),
+    ("measure", "recording", "testing"),
     ("gil",),
     ("kernels",),
     ("_system", "explain"),

@@ -24,12 +24,12 @@ from gilfree._lazy import attributes_of
 
 if TYPE_CHECKING:
     from gilfree.gil.probe import probe
-    from gilfree.gil.recorder import record
-    from gilfree.gil.recording import Recording, RecordingVerdict
     from gilfree.gil.report import GilReport
     from gilfree.gil.verdict import Verdict
     from gilfree.kernels import *  # noqa: F403
     from gilfree.measure.compare import Comparison, compare
+    from gilfree.recording.recording import Recording, record
+    from gilfree.recording.verdict import RecordingVerdict
 
 __version__ = "0.1.0"
 
@@ -46,12 +46,12 @@ if not TYPE_CHECKING:
         {
             "Comparison": "measure.compare",
             "GilReport": "gil.report",
-            "Recording": "gil.recording",
-            "RecordingVerdict": "gil.recording",
+            "Recording": "recording.recording",
+            "RecordingVerdict": "recording.verdict",
             "Verdict": "gil.verdict",
             "compare": "measure.compare",
             "probe": "gil.probe",
-            "record": "gil.recorder",
+            "record": "recording.recording",
             **dict.fromkeys(kernels.__all__, "kernels"),
         },
     )

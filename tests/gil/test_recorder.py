@@ -13,7 +13,7 @@ import planted
 import pytest
 
 import gilfree
-from gilfree.gil import timeline
+from gilfree.recording import timeline
 
 pytestmark = [
     needs.recorder,

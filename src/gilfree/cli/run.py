@@ -16,8 +16,8 @@ from typing import Any
 from gilfree import _files
 from gilfree._words import exact_share, readable_time
 from gilfree.cli.arguments import UsageError, duration, examples, percentage
-from gilfree.gil.recorder import record
-from gilfree.gil.recording import Recording
+from gilfree.recording.formats import format_of
+from gilfree.recording.recording import Recording, record
 
 STATUSES = """
 exit status: that of the program; else
@@ -69,9 +69,10 @@ def add_to(commands: Any) -> None:
 
 def output(path: str) -> str:
     """Read the name of a file to write the recording to."""
-    if not path.endswith(".json"):
-        msg = f"must end with .json, not {path!r}"
-        raise argparse.ArgumentTypeError(msg)
+    try:
+        format_of(path)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
     return path
 
 

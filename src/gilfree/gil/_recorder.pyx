@@ -264,7 +264,7 @@ cdef class Recorder:
     def slices(self):
         """Return what each thread did when, and when the recording began, in nanoseconds.
 
-        The former is an array of C structs, of which `gilfree.gil.timeline` has the twin.
+        The former is an array of C structs, of which `gilfree.recording.timeline` has the twin.
         """
         cdef Py_ssize_t size = self.recorder.all.slices * sizeof(gilfree_slice)
         return (<char *> self.recorder.all.slice)[:size], self.recorder.begin

@@ -3,57 +3,20 @@
 from __future__ import annotations
 
 import atexit
-import contextlib
 import os
 import platform
 import sys
 import threading
-from collections.abc import Iterator
 from typing import Any
 
 from gilfree._system import gil_enabled
 from gilfree.gil.facts import Facts, Holder, Slices, Stall, ThreadTimes
-from gilfree.gil.recording import Recording
 from gilfree.gil.sampler import NoSamplerError
 from gilfree.gil.thread_names import Names
 
 # A call stays at its instruction. Bytecode is seen at another one from look to look: so many times
 # as often at the same one is no chance.
 STAYS = 3
-
-
-@contextlib.contextmanager
-def record() -> Iterator[Recording]:
-    """Record all threads of this process for as long as the ``with`` block takes.
-
-    A thread in C looks at them several thousand times a second. It never takes the GIL, so it waits
-    for nobody and nobody waits for it.
-
-    Yields
-    ------
-    Recording
-        Its figures are there after the block. To print it gives a report.
-
-    Raises
-    ------
-    RuntimeError
-        If a recording is under way already.
-    NoSamplerError
-        If this system or this Python does not tell what it takes; a RuntimeError, too.
-
-    Examples
-    --------
-    >>> import gilfree
-    >>> with gilfree.record() as recording:
-    ...     work()
-    >>> print(recording)
-    """
-    session = Session()
-    try:  # Ctrl-C may come as soon as it has started
-        session.start()
-        yield session.recording
-    finally:
-        session.finish()
 
 
 def recorder() -> Any:
@@ -82,7 +45,6 @@ class Session:
     _lock = threading.Lock()
 
     def __init__(self) -> None:
-        self.recording = Recording()
         self._module = recorder()
         self._names: Names | None = None
         self._recorder: Any = None
@@ -104,20 +66,18 @@ class Session:
         # The thread in C must not outlive the interpreter, if nobody ends the recording.
         atexit.register(self._recorder.stop)
 
-    def finish(self) -> None:
-        """Stop it, and fill the recording in."""
-        if self._recorder is None:  # it never started
-            return
+    def finish(self) -> Facts | None:
+        """Stop it; return what it has found, or None if it never started."""
+        if self._recorder is None:
+            return None
         atexit.unregister(self._recorder.stop)
         there_is_one = self._recorder.stop()
         with Session._lock:
             if Session.under_way is self:
                 Session.under_way = None
         names = self._names.finish() if self._names is not None else {}
-        if there_is_one:
-            self.recording._facts = facts_of(self._recorder, names)
-        else:  # a forked child, which nobody recorded
-            self.recording._facts = Facts(0.0, (), ())
+        # There is none in a forked child, which nobody recorded.
+        return facts_of(self._recorder, names) if there_is_one else Facts(0.0, (), ())
 
     @classmethod
     def forget(cls) -> None:

@@ -7,7 +7,8 @@ import dataclasses
 import pytest
 
 from gilfree.gil.facts import Facts, Holder, Stall, ThreadTimes
-from gilfree.gil.recording import Recording, RecordingVerdict
+from gilfree.recording.recording import Recording
+from gilfree.recording.verdict import RecordingVerdict
 
 STATES = ("held", "waiting", "running", "blocked")
 

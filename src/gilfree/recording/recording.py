@@ -1,54 +1,29 @@
-"""What a recording has found: the threads with their times, the stalls, and what they mean."""
+"""Record a block of code; what it has found, and what that means."""
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-import enum
 import functools
-import json
 from collections import defaultdict
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 from gilfree import _files
 from gilfree._words import exact_share, readable_time
-from gilfree.gil import recording_text
 from gilfree.gil.facts import Facts, Holder, Stall, ThreadTimes
+from gilfree.gil.recorder import Session
+from gilfree.recording.formats import format_of
+from gilfree.recording.text import name_of, place_of, report
+from gilfree.recording.verdict import RecordingVerdict
 
 if TYPE_CHECKING:  # it takes NumPy, which a report does not
-    from gilfree.gil.timeline import Timeline
+    from gilfree.recording.timeline import Timeline
 
 LITTLE = 0.01  # a share of its lifetime that a thread may wait without being named for it
 MOST = 1 / 2  # of a wait, from which on it was spent so for the most part
 UNSURE = 1 / 4  # of the recording: with more of it unseen, no verdict
-
-
-class RecordingVerdict(enum.Enum):
-    """Whether threads waited for the GIL, and for what.
-
-    The value is a code that stays the same from release to release.
-
-    Attributes
-    ----------
-    text : str
-        The verdict in a few words, which may become better ones.
-    """
-
-    text: str
-
-    def __new__(cls, code: str, text: str) -> Self:
-        """Make a member of its code alone, with the text as an attribute."""
-        verdict = object.__new__(cls)
-        verdict._value_ = code
-        verdict.text = text
-        return verdict
-
-    NOTHING = "nothing_recorded", "nothing was recorded"
-    INCONCLUSIVE = "inconclusive", "inconclusive"
-    NO_WAIT = "no_wait", "hardly anybody waited for the GIL"
-    WAITED = "waited", "threads waited for the GIL"
-    WAITED_FOR_C = "waited_for_c", "threads waited for C code that holds the GIL"
-    WAITED_FOR_BYTECODE = "waited_for_bytecode", "threads waited for each other's bytecode"
 
 
 class Recording:
@@ -99,7 +74,7 @@ class Recording:
     @functools.cached_property
     def timeline(self) -> Timeline:
         """What each thread did when."""
-        from gilfree.gil.timeline import Timeline
+        from gilfree.recording.timeline import Timeline
 
         return Timeline.of(self.facts.slices)
 
@@ -146,7 +121,7 @@ class Recording:
                 f"{verdict.text}: the recorder got no CPU for {readable_time(facts.missed)} of "
                 f"{readable_time(facts.seconds)}"
             )
-        name = recording_text.name_of(waiter)
+        name = name_of(waiter)
         if verdict is RecordingVerdict.NO_WAIT:
             if not waiter.waiting:
                 return "no thread was seen to wait for the GIL"
@@ -167,7 +142,7 @@ class Recording:
         place, seconds = max(places.items(), key=lambda item: item[1])
         how = "for the most part" if seconds > MOST * waiting else "most often"
         who = place.thread or "a thread without a name"
-        where = recording_text.place_of(place)
+        where = place_of(place)
         return f", {how} while {who} was in {where}" if where else f", {how} while {who} had it"
 
     def to_dict(self) -> dict[str, Any]:
@@ -193,12 +168,47 @@ class Recording:
         OSError
             If it can't be written; what was there stays.
         """
-        path = Path(path)
-        if path.suffix != ".json":
-            msg = f"a recording is saved as .json, not as {path.name!r}"
-            raise ValueError(msg)
-        _files.write(str(path), (json.dumps(self.to_dict(), indent=2) + "\n").encode())
+        try:
+            encode = format_of(path)
+        except ValueError as error:
+            msg = f"path {error}"
+            raise ValueError(msg) from None
+        _files.write(str(path), encode(self))
 
     def __str__(self) -> str:
         """Return sentence, threads, the worst stalls, and what was not seen, in 80 columns."""
-        return recording_text.report(self.sentence, self.facts)
+        return report(self.sentence, self.facts)
+
+
+@contextlib.contextmanager
+def record() -> Iterator[Recording]:
+    """Record all threads of this process for as long as the ``with`` block takes.
+
+    A thread in C looks at them several thousand times a second. It never takes the GIL, so it waits
+    for nobody and nobody waits for it.
+
+    Yields
+    ------
+    Recording
+        Its figures are there after the block. To print it gives a report.
+
+    Raises
+    ------
+    RuntimeError
+        If a recording is under way already.
+    NoSamplerError
+        If this system or this Python does not tell what it takes; a RuntimeError, too.
+
+    Examples
+    --------
+    >>> import gilfree
+    >>> with gilfree.record() as recording:
+    ...     work()
+    >>> print(recording)
+    """
+    recording, session = Recording(), Session()
+    try:  # Ctrl-C may come as soon as it has started
+        session.start()
+        yield recording
+    finally:
+        recording._facts = session.finish()

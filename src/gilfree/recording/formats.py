@@ -1,0 +1,38 @@
+"""The formats that a recording is saved in, by the suffix of the file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from gilfree.recording.recording import Recording
+
+
+def as_json(recording: Recording) -> bytes:
+    """Return `Recording.to_dict` as text."""
+    return (json.dumps(recording.to_dict(), indent=2) + "\n").encode()
+
+
+# A suffix that ends with another one stands before it.
+FORMATS: dict[str, Callable[[Recording], bytes]] = {".json": as_json}
+
+
+def format_of(path: str | Path) -> Callable[[Recording], bytes]:
+    """Return what makes the bytes of such a file.
+
+    Raises
+    ------
+    ValueError
+        If the suffix is another one.
+    """
+    name = Path(path).name
+    for suffix, encode in FORMATS.items():
+        if name.endswith(suffix):
+            return encode
+    *others, last = FORMATS
+    known = f"{', '.join(others)} or {last}" if others else last
+    msg = f"must end with {known}, not {name!r}"
+    raise ValueError(msg)

@@ -1,0 +1,34 @@
+"""What a recording means, as a code."""
+
+from __future__ import annotations
+
+import enum
+from typing import Self
+
+
+class RecordingVerdict(enum.Enum):
+    """Whether threads waited for the GIL, and for what.
+
+    The value is a code that stays the same from release to release.
+
+    Attributes
+    ----------
+    text : str
+        The verdict in a few words, which may become better ones.
+    """
+
+    text: str
+
+    def __new__(cls, code: str, text: str) -> Self:
+        """Make a member of its code alone, with the text as an attribute."""
+        verdict = object.__new__(cls)
+        verdict._value_ = code
+        verdict.text = text
+        return verdict
+
+    NOTHING = "nothing_recorded", "nothing was recorded"
+    INCONCLUSIVE = "inconclusive", "inconclusive"
+    NO_WAIT = "no_wait", "hardly anybody waited for the GIL"
+    WAITED = "waited", "threads waited for the GIL"
+    WAITED_FOR_C = "waited_for_c", "threads waited for C code that holds the GIL"
+    WAITED_FOR_BYTECODE = "waited_for_bytecode", "threads waited for each other's bytecode"
