@@ -77,12 +77,15 @@ class Program:
     def hog(self, truth, hold, away):
         """Hold the GIL in C, then be away."""
         held, gone = Times(), Times()
+        back = now()  # since when it has had the GIL
         while now() < self.end:
             self.held.sleep_noting(hold, held)  # the hold
-            truth.longest_hold = max(truth.longest_hold, held[2] - held[0])
             self.released.sleep_noting(away, gone)
+            gave_way = gone[0] - held[2] > GAVE_WAY
+            let_go = held[2] if gave_way else gone[0]
+            truth.longest_hold = max(truth.longest_hold, let_go - back)
             back = now()
-            if gone[0] - held[2] > GAVE_WAY:
+            if gave_way:
                 truth.waited(held[2], gone[0])
             truth.slept(gone, back)
 

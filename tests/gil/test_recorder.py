@@ -55,11 +55,20 @@ def errors_of(recording, truth):
     }
 
 
-@pytest.mark.parametrize("make", [planted.hog_victim_cruncher, planted.many_waiters])
-@pytest.mark.parametrize("hold", [2e-3, 8e-3, 20e-3, 50e-3])
+@pytest.mark.parametrize(
+    ("make", "hold"),
+    [
+        (planted.hog_victim_cruncher, 2e-3),
+        (planted.hog_victim_cruncher, 20e-3),
+        (planted.many_waiters, 8e-3),
+    ],
+)
 @pytest.mark.slow
 def test_the_four_shares_are_near_the_truth(make, hold):
-    runs = [errors_of(recording, truth) for recording, truth, _ in undisturbed(make, hold=hold)]
+    runs = [
+        errors_of(recording, truth)
+        for recording, truth, _ in undisturbed(make, seconds=0.5, hold=hold)
+    ]
     medians = {key: statistics.median(run[key] for run in runs) for key in runs[0]}
     assert {key: error for key, error in medians.items() if abs(error) > 0.03} == {}
 
@@ -121,7 +130,7 @@ def test_what_is_recorded_can_be_saved_and_printed(tmp_path):
     assert {"waiter", "start", "seconds", "holders"} == saved["stalls"][0].keys()
     assert all(len(line) <= 80 for line in str(recording).splitlines())
     assert str(recording).startswith(recording.sentence[:40])
-    with pytest.raises(ValueError, match=r"saved as .json, not as 'found.txt'"):
+    with pytest.raises(ValueError, match=r"path must end with .*, not 'found.txt'"):
         recording.save(tmp_path / "found.txt")
 
 

@@ -145,6 +145,7 @@ static void gilfree_look(struct gilfree_recorder *r)
         if (thread->state == GILFREE_UNKNOWN) {
             thread->state = thread->now;
             gilfree_enter(thread, thread->now, thread->first);
+            thread->seen = time;
         }
     }
     gilfree_count_busy(r);

@@ -58,8 +58,10 @@ struct gilfree_thread {
     int number, task, file;
     int slice;                    /* its last one, or GILFREE_UNKNOWN */
     int state;                    /* at the last look */
-    int64_t first, last, since;   /* first and last time seen; when the state began */
+    int64_t first, last, since;   /* first and last time seen; when the state began, and */
+    int64_t seen;                 /* at which look it was seen first in that state */
     int64_t ns[GILFREE_STATES], longest[GILFREE_STATES];
+    int64_t surest[GILFREE_STATES];  /* of the longest: from the first look to the last one */
     int64_t acquired;
     /* When it was last seen to wait: CPU time that it had had, or -1; switches of the GIL by then;
        and whether its thread state had said so. */
@@ -230,10 +232,15 @@ static void gilfree_blame(
 static void gilfree_leave(
     struct gilfree_recording *all, struct gilfree_thread *thread, int64_t time)
 {
-    int64_t lasted = time - thread->since;
+    int64_t lasted = time - thread->since, sure = thread->last - thread->seen;
     gilfree_keep_slice(all, thread, time);
-    if (lasted > thread->longest[thread->state])
+    /* The longest for certain. Of all that seem long, the one that seems longest would be one whose
+       beginning or end fell into a long gap between two looks. */
+    if (sure > thread->surest[thread->state]
+        || (sure == thread->surest[thread->state] && lasted > thread->longest[thread->state])) {
+        thread->surest[thread->state] = sure;
         thread->longest[thread->state] = lasted;
+    }
     if (thread->state == GILFREE_WAITING) {
         thread->stall.ns = lasted;
         gilfree_keep_stall(all, &thread->stall);
@@ -283,6 +290,7 @@ static void gilfree_account(
     if (now != before || thread->again) {
         gilfree_leave(all, thread, middle);
         gilfree_enter(thread, now, middle);
+        thread->seen = time;
     }
     if (now == GILFREE_WAITING && gil != NULL)
         gilfree_blame(thread, &gil->now, time - middle, &gil->before);
@@ -332,8 +340,8 @@ static void gilfree_end_thread(struct gilfree_recording *all, int place, int64_t
     if (thread->state != GILFREE_UNKNOWN) {
         gilfree_take_back(thread);
         thread->ns[thread->state] += time - thread->last;
-        thread->last = time;
         gilfree_leave(all, thread, time);
+        thread->last = time;
     }
     while (*at != thread)
         at = &(*at)->in_bucket;
