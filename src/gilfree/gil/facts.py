@@ -61,6 +61,8 @@ class Holder:
     in_c : bool or None
         Whether it stayed at one instruction all the time, which is a call of C code; None if it was
         seen there only once.
+    index : int or None
+        Of the thread in `Recording.threads`: names may repeat.
     """
 
     thread: str | None
@@ -69,6 +71,7 @@ class Holder:
     line: int | None
     function: str | None
     in_c: bool | None
+    index: int | None = dataclasses.field(default=None, compare=False)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,12 +89,15 @@ class Stall:
     holders : tuple of Holder
         Who had the GIL meanwhile, longest first. Their times may add up to less: for the rest,
         nobody had it, or it is not known who.
+    index : int or None
+        Of the thread in `Recording.threads`: names may repeat.
     """
 
     waiter: str | None
     start: float
     seconds: float
     holders: tuple[Holder, ...]
+    index: int | None = dataclasses.field(default=None, compare=False)
 
 
 class Slices(NamedTuple):
@@ -137,6 +143,10 @@ class Facts:
         Threads that `threading` started and that ended before they were looked at.
     slices : Slices
         What each thread did when.
+    process : int
+        Its number in the system.
+    started : float
+        When the recording began, in seconds since 1970.
     """
 
     seconds: float
@@ -149,3 +159,5 @@ class Facts:
     unlisted_threads: int = 0
     unseen_threads: int = 0
     slices: Slices = NO_SLICES
+    process: int = 0
+    started: float = 0.0

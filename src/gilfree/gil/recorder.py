@@ -7,6 +7,7 @@ import os
 import platform
 import sys
 import threading
+import time
 from typing import Any
 
 from gilfree._system import gil_enabled
@@ -95,19 +96,22 @@ if hasattr(os, "register_at_fork"):
 def facts_of(recorder: Any, names: dict[int, list[str]]) -> Facts:
     """Return what the recorder has found, with the names of the threads."""
     threads, unseen = _threads(recorder.threads(), names)
+    order = sorted(range(len(threads)), key=lambda number: -(threads[number].waiting or 0.0))
+    index = {number: place for place, number in enumerate(order)}
     stalls = [
-        Stall(threads[waiter].name, start, seconds, _holders(threads, holders))
-        for waiter, start, seconds, holders in recorder.stalls()
+        Stall(threads[one].name, start, seconds, _holders(threads, index, holders), index[one])
+        for one, start, seconds, holders in recorder.stalls()
     ]
     figures = recorder.facts()
     found, begin = recorder.slices()
-    order = sorted(range(len(threads)), key=lambda number: -(threads[number].waiting or 0.0))
     kept = ("seconds", "looks", "missed", "largest_gap", "dropped_stalls", "unlisted_threads")
     return Facts(
         threads=tuple(threads[number] for number in order),
         stalls=tuple(sorted(stalls, key=lambda stall: -stall.seconds)),
         slices=Slices(found, begin, tuple(order), figures["grain"]),
         unseen_threads=unseen,
+        process=os.getpid(),
+        started=time.time() - time.monotonic() + figures["begin"],
         **{name: figures[name] for name in kept},
     )
 
@@ -129,7 +133,9 @@ def _threads(
     return threads, sum(map(len, left.values()))
 
 
-def _holders(threads: list[ThreadTimes], found: list[Any]) -> tuple[Holder, ...]:
+def _holders(
+    threads: list[ThreadTimes], index: dict[int, int], found: list[Any]
+) -> tuple[Holder, ...]:
     holders = [
         Holder(
             thread=threads[number].name,
@@ -138,6 +144,7 @@ def _holders(threads: list[ThreadTimes], found: list[Any]) -> tuple[Holder, ...]
             line=line,
             function=function,
             in_c=stayed >= STAYS * moved if stayed + moved else None,
+            index=index[number],
         )
         for number, seconds, file, function, line, stayed, moved in found
     ]

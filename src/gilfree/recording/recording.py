@@ -153,13 +153,17 @@ class Recording:
             "sentence": self.sentence,
             "threads": [dataclasses.asdict(thread) for thread in self.threads],
             "stalls": [
-                {**dataclasses.asdict(stall), "holders": [*map(dataclasses.asdict, stall.holders)]}
+                {**_figures(stall), "holders": [*map(_figures, stall.holders)]}
                 for stall in self.stalls
             ],
         }
 
     def save(self, path: str | Path) -> None:
-        """Write the recording to a file, in the format that its suffix names: ``.json``.
+        """Write the recording to a file, in the format that its suffix names.
+
+        ``.json``: what `to_dict` returns. ``.trace.json`` or ``.trace.json.gz``: what each thread
+        did when, for ui.perfetto.dev or chrome://tracing. ``.firefox.json``: the same, for
+        profiler.firefox.com. Of a recording that is too long for a viewer, short slices are joined.
 
         Raises
         ------
@@ -178,6 +182,11 @@ class Recording:
     def __str__(self) -> str:
         """Return sentence, threads, the worst stalls, and what was not seen, in 80 columns."""
         return report(self.sentence, self.facts)
+
+
+def _figures(one: Stall | Holder) -> dict[str, Any]:
+    """Return what is known of a stall or a holder but its index, which the names stand for."""
+    return {name: value for name, value in vars(one).items() if name != "index"}
 
 
 @contextlib.contextmanager
