@@ -13,6 +13,8 @@ from gilfree.gil.facts import Slices
 # The states of a thread, as the recorder numbers them; the last: the system did not tell.
 STATES = "held", "waiting", "running", "blocked", "unread"
 HELD = STATES.index("held")
+WAITING = STATES.index("waiting")
+FIRST_GRAIN = 50e-6  # seconds; GILFREE_FIRST_GRAIN of recording.h
 WHOLE = 65535  # GILFREE_WHOLE of recording.h, and the struct gilfree_slice there:
 SLICE = np.dtype(
     [("start", "i8"), ("ns", "i8"), ("thread", "i4"), ("share", "u2", len(STATES))], align=True
@@ -85,6 +87,29 @@ class Timeline:
         bounds = zip(starts, ends, strict=True)
         lanes = tuple(_lane(found[i:j], slices.begin) for i, j in bounds)
         return cls(lanes, slices.grain)
+
+    def coarser(self, most: int) -> Self:
+        """Return it with short slices joined until there are at most so many slices."""
+        lanes, grain = self.lanes, self.grain
+        while sum(len(lane.shares) for lane in lanes) > max(most, len(lanes)):
+            grain = 2 * grain or FIRST_GRAIN
+            lanes = tuple(_joined(lane, grain) for lane in self.lanes)
+        return dataclasses.replace(self, lanes=lanes, grain=grain)
+
+
+def _joined(lane: Lane, grain: float) -> Lane:
+    """Join neighbours shorter than half of `grain` that begin in one cell of that width."""
+    seconds = np.diff(lane.edges)
+    short = seconds < grain / 2
+    cell = np.floor(lane.edges[:-1] / (grain / 2))
+    first = np.ones(len(seconds), bool)
+    first[1:] = ~(short[1:] & short[:-1] & (cell[1:] == cell[:-1]))
+    at = np.flatnonzero(first)
+    if len(at) == len(seconds):
+        return lane
+    sums = np.add.reduceat(seconds[:, None] * lane.shares, at)
+    edges = np.append(lane.edges[at], lane.edges[-1])
+    return Lane(edges, sums / np.diff(edges)[:, None])
 
 
 def _lane(slices: npt.NDArray[Any], begin: int) -> Lane:
