@@ -89,7 +89,7 @@ def test_the_limits_for_ci_and_the_file(tmp_path):
     ("arguments", "message"),
     [
         ([], "the program is missing: a script, -m MODULE or -c CODE"),
-        (["-o", "x.txt", "-c", "1"], "argument -o: must end with .json, not 'x.txt'"),
+        (["-o", "x.txt", "-c", "1"], "argument -o: must end with .trace.json.gz, .trace.json, "),
         (["--max-stall", "soon", "-c", "1"], "must be a time such as 100ms or 1.5s, not 'soon'"),
         (["--max-wait", "200%", "-c", "1"], "must be a percentage, as 10%, or a number from 0 to"),
     ],

@@ -16,7 +16,7 @@ from typing import Any
 from gilfree import _files
 from gilfree._words import exact_share, readable_time
 from gilfree.cli.arguments import UsageError, duration, examples, percentage
-from gilfree.recording.formats import format_of
+from gilfree.recording.formats import FORMATS, format_of
 from gilfree.recording.recording import Recording, record
 
 STATUSES = """
@@ -45,8 +45,8 @@ def add_to(commands: Any) -> None:
         action="append",
         default=[],
         type=output,
-        metavar="FILE.json",
-        help="write the recording to this file, too; may be given again",
+        metavar="FILE",
+        help=f"write the recording to this file, too: {', '.join(FORMATS)}; may be given again",
     )
     parser.add_argument(
         "--max-stall",

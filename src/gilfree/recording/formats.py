@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -16,8 +17,32 @@ def as_json(recording: Recording) -> bytes:
     return (json.dumps(recording.to_dict(), indent=2) + "\n").encode()
 
 
+def as_trace(recording: Recording) -> bytes:
+    """Return a trace for ui.perfetto.dev."""
+    from gilfree.recording.perfetto import trace  # it takes NumPy, which a report does not
+
+    return trace(recording)
+
+
+def as_compressed_trace(recording: Recording) -> bytes:
+    """Return the same compressed; what is the same without is the same with it."""
+    return gzip.compress(as_trace(recording), mtime=0)
+
+
+def as_firefox_profile(recording: Recording) -> bytes:
+    """Return a profile for profiler.firefox.com."""
+    from gilfree.recording.firefox import profile  # it takes NumPy, which a report does not
+
+    return profile(recording)
+
+
 # A suffix that ends with another one stands before it.
-FORMATS: dict[str, Callable[[Recording], bytes]] = {".json": as_json}
+FORMATS: dict[str, Callable[[Recording], bytes]] = {
+    ".trace.json.gz": as_compressed_trace,
+    ".trace.json": as_trace,
+    ".firefox.json": as_firefox_profile,
+    ".json": as_json,
+}
 
 
 def format_of(path: str | Path) -> Callable[[Recording], bytes]:

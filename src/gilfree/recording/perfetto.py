@@ -1,0 +1,197 @@
+"""A recording in the Chrome trace event format, for ui.perfetto.dev or chrome://tracing.
+
+Each thread has one track of slices, and so has the GIL: who has it. A counter shows how many
+threads wait. An arrow leads from where a thread waits to what the holder of the GIL does.
+"""
+
+from __future__ import annotations
+
+import io
+import itertools
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from gilfree import __version__
+from gilfree.recording.timeline import HELD, WAITING, Lane
+from gilfree.recording.traces import (
+    BEYOND_THREADS,
+    MIXED,
+    MOST_HOLDERS,
+    MOST_SLICES,
+    Micros,
+    as_json,
+    edges_of,
+    names_of,
+    numbers_of,
+    remarks,
+    slices_of,
+    who_and_where,
+)
+
+if TYPE_CHECKING:
+    from gilfree.recording.recording import Recording
+
+GIL_TRACK = BEYOND_THREADS  # number of a thread that is none
+Event = dict[str, Any]
+
+
+def trace(recording: Recording) -> bytes:
+    """Return the file."""
+    recorder = {"recorder": f"gilfree {__version__}"}
+    file, maker = io.BytesIO(), _Trace(recording)
+    file.write(b'{"traceEvents":[')
+    for number, event in enumerate(maker.events()):
+        file.write(b",\n" if number else b"\n")
+        file.write(as_json(event).encode())
+    about = as_json(recorder | maker.remarks)
+    file.write(f'\n],\n"otherData":{about}}}\n'.encode())
+    return file.getvalue()
+
+
+class _Trace:
+    """The events of a recording.
+
+    Of each, ``args`` comes last and has no lists: older versions of Perfetto look for the times
+    from the left, and stop at one.
+    """
+
+    def __init__(self, recording: Recording) -> None:
+        timeline = recording.timeline.coarser(MOST_SLICES)
+        self.recording, self.lanes = recording, timeline.lanes
+        self.edges = [edges_of(lane) for lane in self.lanes]
+        self.names, self.numbers = names_of(recording), numbers_of(recording)
+        self.remarks = remarks(recording.facts, timeline.grain)
+        self.pid = recording.facts.process
+
+    def events(self) -> Iterator[Event]:
+        """Yield all events: slices before the arrows that begin or end in them."""
+        arrows, notes = self._stalls()
+        yield from self._names()
+        for index, lane in enumerate(self.lanes):
+            yield from self._slices(index, lane, notes)
+        yield from self._gil()
+        yield from self._counter()
+        yield from arrows
+
+    def _event(self, phase: str, tid: int, time: int, **others: Any) -> Event:
+        return {"ph": phase, "pid": self.pid, "tid": tid, "ts": time, **others}
+
+    def _names(self) -> Iterator[Event]:
+        def about(what: str, tid: int, **args: Any) -> Event:
+            return self._event("M", tid, 0, name=what, args=args)
+
+        labels = self.remarks.get("joined")
+        yield about("process_name", self.pid, name="Python")
+        if labels:
+            yield about("process_labels", self.pid, labels=f"joined: {labels}")
+        yield about("thread_name", GIL_TRACK, name="GIL")
+        yield about("thread_sort_index", GIL_TRACK, sort_index=-1)
+        for index, (name, tid) in enumerate(zip(self.names, self.numbers, strict=True)):
+            yield about("thread_name", tid, name=name)
+            yield about("thread_sort_index", tid, sort_index=index)
+
+    def _slices(
+        self, index: int, lane: Lane, notes: dict[tuple[int, int], Event]
+    ) -> Iterator[Event]:
+        tid = self.numbers[index]
+        for start, end, state, shares in slices_of(lane):
+            args = {**shares, **notes.get((index, start), {})}
+            others = {"args": args} if args else {}
+            yield self._event("X", tid, start, dur=end - start, name=state, **others)
+
+    def _gil(self) -> Iterator[Event]:
+        """Yield who has the GIL: where several interpreters have one each, who took one last."""
+        # Whose slices are under way: those in which it had the GIL all the time; for a part of it.
+        active: dict[bool, dict[int, None]] = {True: {}, False: {}}
+        current, since = None, 0
+        for time, changes in itertools.groupby(self._holds(), key=lambda change: change[0]):
+            for _, begins, index, whole in changes:
+                if begins:
+                    active[whole][index] = None
+                else:
+                    del active[whole][index]
+            who = next(reversed(active[True]), -1 if active[False] else None)
+            if who == current:
+                continue
+            if current is not None:
+                name = MIXED if current < 0 else self.names[current]
+                yield self._event("X", GIL_TRACK, since, dur=time - since, name=name)
+            current, since = who, time
+
+    def _holds(self) -> list[tuple[int, bool, int, bool]]:
+        """Return in order: a time, whether a slice with the GIL begins, whose, and if all of it."""
+        changes = []
+        for index, lane in enumerate(self.lanes):
+            for start, end, state, shares in slices_of(lane):
+                if state == "held" or "held" in shares:
+                    changes.append((start, True, index, not shares))
+                    changes.append((end, False, index, not shares))
+        return sorted(changes)
+
+    def _counter(self) -> Iterator[Event]:
+        """Yield how many threads wait, whenever that changes; of mixed slices, their share."""
+        times = [edges[side] for edges in self.edges for side in (np.s_[:-1], np.s_[1:])]
+        steps = [sign * lane.shares[:, WAITING] for lane in self.lanes for sign in (1, -1)]
+        if not times:
+            return
+        at, where = np.unique(np.concatenate(times), return_inverse=True)
+        waiting = np.cumsum(np.bincount(where, np.concatenate(steps), len(at))).round(3)
+        changes = np.flatnonzero(np.diff(waiting, prepend=-1.0))
+        for time, count in zip(at[changes].tolist(), waiting[changes].tolist(), strict=True):
+            args = {"waiting for the GIL": int(count) if count == int(count) else count}
+            yield self._event("C", self.pid, time, name="threads", args=args)
+
+    def _stalls(self) -> tuple[list[Event], dict[tuple[int, int], Event]]:
+        """Return an arrow for each stall, and what to note at which slice of which thread.
+
+        The arrow leads to who had the GIL longest, and to the longest slice in which it did.
+        """
+        arrows: list[Event] = []
+        notes: dict[tuple[int, int], Event] = {}
+        for number, stall in enumerate(self.recording.stalls, 1):
+            if stall.index is None or not stall.holders:
+                continue
+            begin, end = round(stall.start * 1e6), round((stall.start + stall.seconds) * 1e6)
+            waiter, holder = stall.index, stall.holders[0].index
+            wait = self._longest(waiter, WAITING, begin, end)
+            if wait is None:
+                continue
+            holders = [
+                who_and_where(one, self.names, self.numbers) for one in stall.holders[:MOST_HOLDERS]
+            ]
+            # Where slices were joined, several stalls share one: of which the longest comes first.
+            slice_start, begin, end = wait
+            notes.setdefault(
+                (waiter, slice_start),
+                {f"holder {place}": one for place, one in enumerate(holders, 1)},
+            )
+            hold = None if holder is None else self._longest(holder, HELD, begin, end)
+            if hold is None or holder is None:
+                continue
+            same = {"id": number, "name": "waits for", "cat": "stall"}
+            tid, to = self.numbers[waiter], self.numbers[holder]
+            arrows.append(self._event("s", tid, begin, **same, args=holders[0]))
+            arrows.append(self._event("f", to, hold[1], **same, bp="e", args=holders[0]))
+        return arrows, notes
+
+    def _longest(self, index: int, state: int, begin: int, end: int) -> tuple[int, int, int] | None:
+        """Find where a thread was longest in a state, between two times.
+
+        Returns
+        -------
+        tuple of int, or None
+            Where that slice starts, and which part of it is in between.
+        """
+        edges: Micros = self.edges[index]
+        first = max(int(np.searchsorted(edges, begin, "right")) - 1, 0)
+        last = int(np.searchsorted(edges, end, "left"))
+        starts = np.maximum(edges[first:last], begin)
+        stops = np.minimum(edges[first + 1 : last + 1], end)
+        shares = self.lanes[index].shares[first:last, state]
+        lengths = np.where(shares > 0, stops - starts[: len(stops)], 0)
+        if not len(lengths) or lengths.max() <= 0:
+            return None
+        best = int(lengths.argmax())
+        return int(edges[first + best]), int(starts[best]), int(stops[best])
