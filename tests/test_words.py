@@ -12,7 +12,7 @@ ENVIRONMENT = {
 
 
 def test_times_are_readable():
-    values = (0, 5e-9, 1.5e-6, 0.0123, 0.9999, 12.3456)
+    values = (0, 5e-9, 1.5e-6, 0.0123, 0.9999, 12.3456, 3600.4)
     assert [readable_time(seconds) for seconds in values] == [
         "0 ns",
         "5 ns",
@@ -20,6 +20,7 @@ def test_times_are_readable():
         "12.3 ms",
         "1 s",
         "12.3 s",
+        "3,600 s",
     ]
 
 

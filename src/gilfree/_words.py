@@ -6,7 +6,9 @@ from typing import Any
 
 
 def readable_time(seconds: float) -> str:
-    """Return a time to three digits, in the unit that suits it."""
+    """Return a time to three digits, in the unit that suits it; of seconds, to all of them."""
+    if seconds >= 999.5:
+        return f"{seconds:,.0f} s"
     for unit, name in (1, "s"), (1e-3, "ms"), (1e-6, "µs"):
         if seconds >= 0.9995 * unit:
             return f"{seconds / unit:.3g} {name}"
