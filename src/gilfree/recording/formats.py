@@ -36,12 +36,20 @@ def as_firefox_profile(recording: Recording) -> bytes:
     return profile(recording)
 
 
+def as_html(recording: Recording) -> bytes:
+    """Return the page that shows it."""
+    from gilfree.recording.page import page  # takes NumPy
+
+    return page(recording).encode()
+
+
 # A suffix that ends with another one stands before it.
 FORMATS: dict[str, Callable[[Recording], bytes]] = {
     ".trace.json.gz": as_compressed_trace,
     ".trace.json": as_trace,
     ".firefox.json": as_firefox_profile,
     ".json": as_json,
+    ".html": as_html,
 }
 
 

@@ -161,9 +161,10 @@ class Recording:
     def save(self, path: str | Path) -> None:
         """Write the recording to a file, in the format that its suffix names.
 
-        ``.json``: what `to_dict` returns. ``.trace.json`` or ``.trace.json.gz``: what each thread
-        did when, for ui.perfetto.dev or chrome://tracing. ``.firefox.json``: the same, for
-        profiler.firefox.com. Of a recording that is too long for a viewer, short slices are joined.
+        ``.html``: a page to look at. ``.json``: what `to_dict` returns. ``.trace.json`` or
+        ``.trace.json.gz``: what each thread did when, for ui.perfetto.dev or chrome://tracing.
+        ``.firefox.json``: the same, for profiler.firefox.com. Of a recording that is too long for a
+        viewer, short slices are joined.
 
         Raises
         ------
@@ -178,6 +179,12 @@ class Recording:
             msg = f"path {error}"
             raise ValueError(msg) from None
         _files.write(str(path), encode(self))
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: who had the GIL when, to zoom into."""
+        from gilfree.recording.page import fragment
+
+        return fragment(self)
 
     def __str__(self) -> str:
         """Return sentence, threads, the worst stalls, and what was not seen, in 80 columns."""

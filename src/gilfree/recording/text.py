@@ -37,8 +37,8 @@ def report(sentence: str, facts: Facts) -> str:
         lines += ["", f"the longest of {counted(len(facts.stalls), 'stall')}:"]
         for stall in facts.stalls[:MOST_STALLS]:
             lines += textwrap.wrap(_stall(stall), WIDTH, subsequent_indent=" " * 12)
-    if unseen := "; ".join(_unseen(facts)):
-        lines += ["", *textwrap.wrap(f"not seen: {unseen}", WIDTH, subsequent_indent="  ")]
+    if missing := "; ".join(unseen(facts)):
+        lines += ["", *textwrap.wrap(f"not seen: {missing}", WIDTH, subsequent_indent="  ")]
     return "\n".join(lines)
 
 
@@ -51,13 +51,14 @@ def _table(threads: Sequence[ThreadTimes]) -> Iterator[str]:
         times = [getattr(thread, column) for column in COLUMNS]
         times += [thread.longest_wait, thread.longest_hold]
         name = textwrap.shorten(name_of(thread), NAME_WIDTH - 1, placeholder="…")
-        cells = "".join(f"{_cell(time):>9}" for time in times)
+        cells = "".join(f"{cell(time):>9}" for time in times)
         yield f"{name:{NAME_WIDTH}}{cells}"
     if len(threads) > MOST_THREADS:
         yield f"and {counted(len(threads) - MOST_THREADS, 'thread')} that waited no longer"
 
 
-def _cell(time: float | None) -> str:
+def cell(time: float | None) -> str:
+    """Return a time as it stands in a table."""
     if time is None:
         return "?"
     return readable_time(time) if time else "–"
@@ -65,14 +66,15 @@ def _cell(time: float | None) -> str:
 
 def _stall(stall: Stall) -> str:
     waiter = stall.waiter or "a thread without a name"
-    parts = [_holder(holder) for holder in stall.holders[:MOST_HOLDERS]]
+    parts = [holder_text(holder) for holder in stall.holders[:MOST_HOLDERS]]
     if len(stall.holders) > MOST_HOLDERS:
         parts.append(f"{len(stall.holders) - MOST_HOLDERS} more")
     meanwhile = "; ".join(parts) or "not known who had the GIL"
     return f"{readable_time(stall.seconds):>9}  {waiter}, at {stall.start:.3f} s: {meanwhile}"
 
 
-def _holder(holder: Holder) -> str:
+def holder_text(holder: Holder) -> str:
+    """Say who had the GIL for how long, and where."""
     how = {True: ", in one C call", False: ", in bytecode", None: ""}[holder.in_c]
     place = place_of(holder)
     where = f" in {place}" if place else ", where is not known"
@@ -80,7 +82,8 @@ def _holder(holder: Holder) -> str:
     return f"{who} had it for {readable_time(holder.seconds)}{where}{how}"
 
 
-def _unseen(facts: Facts) -> Iterator[str]:
+def unseen(facts: Facts) -> Iterator[str]:
+    """Say what the recorder could not see."""
     if any(thread.running is None for thread in facts.threads):
         yield "what the system does not tell, which is marked with ?"
     if facts.missed:

@@ -1,0 +1,325 @@
+"""A recording as one page of HTML: what each thread did when, to zoom into, and the tables.
+
+All of it can be read without the script: a picture of the whole, drawn here, and the tables. The
+script, `page.js`, draws the same from the slices, as closely as one looks.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from gilfree._words import counted, readable_time
+from gilfree.gil.facts import Facts, Stall, ThreadTimes
+from gilfree.recording.text import (
+    COLUMNS,
+    MOST_HOLDERS,
+    cell,
+    holder_text,
+    name_of,
+    place_of,
+    unseen,
+)
+from gilfree.recording.timeline import HELD, STATES, Floats, Lane
+
+if TYPE_CHECKING:
+    from gilfree.recording.recording import Recording
+
+MOST_LANES = 100  # threads that are drawn and listed
+MOST_LISTED = 30  # stalls in the table; the picture has all
+MOST_SLICES = 160_000  # of all lanes: 12 characters of the page each, so 2 MB
+MOST_BINS, MOST_BINS_IN_ALL = 200, 8000  # of the picture without the script
+LEVELS = 20  # heights that it tells apart
+LONGEST_NAME = 120  # characters of what a program may name as it likes
+TICK = 1e-6  # seconds; times are whole numbers of it, or of a multiple that fits 32 bits
+WAITING = STATES.index("waiting")
+WORDS = {
+    "held": "has the GIL",
+    "waiting": "waits for the GIL",
+    "running": "runs without it",
+    "blocked": "sleeps: a lock, I/O",
+    "unread": "not told by the system",
+}
+ZOOMS = ("out", "−", "zoom out"), ("in", "+", "zoom in"), ("all", "reset", "show all")
+KEYS = "Arrow keys move, plus and minus zoom, 0 shows all."
+HINT = (
+    "Drag to move; drag along the axis, or with Shift, to zoom in on that. Once the picture was "
+    "clicked, the wheel zooms, and so do the keys + − ← → 0."
+)
+
+
+def page(recording: Recording) -> str:
+    """Return the whole page."""
+    return (
+        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>{_html(recording.sentence)}</title>\n"
+        '</head>\n<body class="gilfree-page">\n'
+        f"{fragment(recording)}</body>\n</html>\n"
+    )
+
+
+def fragment(recording: Recording) -> str:
+    """Return what a notebook shows: it styles nothing but itself, and needs no identifiers."""
+    facts = recording.facts
+    figures = [readable_time(facts.seconds), counted(len(facts.threads), "thread")]
+    figures += [counted(len(facts.stalls), "stall"), counted(facts.looks, "look")]
+    parts = [f"<h1>{_html(recording.sentence)}</h1>", f'<p class="note">{", ".join(figures)}</p>']
+    if facts.threads and recording.timeline.lanes:
+        parts += _chart(recording)
+    if facts.threads:
+        parts += ['<div class="tables">', *_threads(facts.threads), *_stalls(facts), "</div>"]
+    if texts := "; ".join(unseen(facts)):
+        parts.append(f'<p class="note">Not seen: {_html(texts)}.</p>')
+    here = Path(__file__)
+    style = here.with_suffix(".css").read_text(encoding="utf-8")
+    script = here.with_suffix(".js").read_text(encoding="utf-8")
+    body = "\n".join(parts)
+    return (
+        f"<style>\n{style}</style>\n"
+        f'<div class="gilfree-recording">\n{body}\n</div>\n<script>\n{script}</script>\n'
+    )
+
+
+def _chart(recording: Recording) -> Iterator[str]:
+    """Draw a lane for the GIL and one for each thread, and hand the slices to the script."""
+    timeline, seconds = recording.timeline, recording.seconds
+    names = ["the GIL", *(_short(name_of(thread)) for thread in recording.threads[:MOST_LANES])]
+    whole = [_gil(timeline.lanes), *timeline.lanes[:MOST_LANES]]
+    lanes, grain = _joined(whole)
+    yield '<div class="bar"><ul class="legend">'
+    seen = [state for state, some in zip(STATES, _ever(whole), strict=True) if some]
+    yield from (f'<li><i class="{state}"></i>{WORDS[state]}</li>' for state in seen)
+    if recording.stalls:
+        yield '<li><i class="stall"></i>a stall</li>'
+    yield '</ul><div class="zoom" hidden><output></output>'
+    for name, label, title in ZOOMS:
+        yield f'<button type="button" data-zoom="{name}" title="{title}">{label}</button>'
+    yield "</div></div>"
+    many = " many" if len(names) > 25 else ""
+    yield f'<div class="chart{many}" role="group" aria-label="What each thread did when. {KEYS}">'
+    end = readable_time(seconds)
+    yield '<div class="head"><div class="axis"><b></b><div class="track">'
+    yield f"<p>0<span>{end}</span></p></div></div>"
+    for number, (name, lane) in enumerate(zip(names, whole, strict=True)):
+        yield f'<div class="lane" data-lane="{number}"><b title="{_html(name)}">{_html(name)}</b>'
+        bins = min(MOST_BINS, MOST_BINS_IN_ALL // len(whole))
+        yield f'<div class="track">{_picture(lane.between(0.0, seconds, bins))}</div></div>'
+        if number == 0:
+            yield "</div>"
+    yield '<div class="cursor" hidden></div><div class="tip" role="status" hidden></div></div>'
+    dropped = sum(len(lane.shares) for lane in whole[1:])
+    dropped -= sum(len(lane.shares) for lane in lanes[1:])
+    yield f'<p class="note keys" hidden>{HINT}</p>'
+    if limits := " ".join(_limits(recording, dropped, grain)):
+        yield f'<p class="note">{limits}</p>'
+    yield f'<script type="application/json">{_data(recording, names, lanes)}</script>'
+
+
+def _limits(recording: Recording, dropped: int, grain: float) -> Iterator[str]:
+    """Say what the picture leaves out."""
+    if len(recording.threads) > MOST_LANES:
+        hidden = counted(len(recording.threads) - MOST_LANES, "thread")
+        yield f"{hidden} that waited no longer: not drawn, but for when they had the GIL."
+    longest = max(grain if dropped else 0.0, recording.timeline.grain)
+    if longest:
+        how_many = f" ({dropped:,} on this page)" if dropped else ""
+        yield f"Slices of a thread that together are shorter than {readable_time(longest)} are"
+        yield f"joined{how_many}: what is split across its height shows the share of each state."
+
+
+def _ever(lanes: Sequence[Lane]) -> list[bool]:
+    """Tell of each state whether it is anywhere."""
+    return [any(lane.shares[:, state].any() for lane in lanes) for state in range(len(STATES))]
+
+
+def _gil(lanes: Sequence[Lane]) -> Lane:
+    """Return when anybody had the GIL, as a lane."""
+    starts = np.concatenate([lane.edges[:-1] for lane in lanes])
+    ends = np.concatenate([lane.edges[1:] for lane in lanes])
+    held = np.concatenate([lane.shares[:, HELD] for lane in lanes])
+    some = held > 0
+    times = np.concatenate([starts[some], ends[some]])
+    edges, place = np.unique(times, return_inverse=True)
+    changes = np.bincount(place, np.concatenate([held[some], -held[some]]), len(edges))
+    shares = np.zeros((max(len(edges) - 1, 0), len(STATES)))
+    shares[:, HELD] = np.clip(np.cumsum(changes)[:-1].round(6), 0.0, 1.0)
+    return Lane(edges if len(edges) else np.zeros(1), shares)
+
+
+def _joined(lanes: Sequence[Lane]) -> tuple[Sequence[Lane], float]:
+    """Join short slices until there are few enough; return what is then short, too."""
+    grain = TICK
+    lanes = [_join(lane, grain) for lane in lanes]
+    while sum(len(lane.shares) for lane in lanes) > MOST_SLICES:
+        grain *= 2
+        lanes = [_join(lane, grain) for lane in lanes]
+    return lanes, grain
+
+
+def _join(lane: Lane, grain: float) -> Lane:
+    """Join neighbours that begin within the same multiple of `grain`; long slices stay."""
+    edges, lengths = lane.edges, np.diff(lane.edges)
+    stays = np.ones(len(edges), bool)
+    stays[1:-1] = np.diff(np.floor(edges[:-1] / grain)) > 0
+    stays[1:-1] |= (lengths[1:] >= grain) | (lengths[:-1] >= grain)
+    if stays.all():
+        return lane
+    sums = np.zeros((len(edges), len(STATES)))
+    np.cumsum(lengths[:, None] * lane.shares, axis=0, out=sums[1:])
+    few = edges[stays]
+    return Lane(few, np.diff(sums[stays], axis=0) / np.maximum(np.diff(few), 1e-12)[:, None])
+
+
+def _picture(shares: Floats) -> str:
+    """Draw the shares of a lane over time, one above the other, held at the bottom."""
+    tops = np.zeros((len(shares), len(STATES) + 1), int)
+    tops[:, 1:] = np.minimum(np.cumsum(shares, axis=1) * LEVELS + 0.5, LEVELS)
+    paths = []
+    for number, state in enumerate(STATES):
+        bands = np.stack(
+            [LEVELS - tops[:, number + 1], tops[:, number + 1] - tops[:, number]], axis=1
+        )
+        # A rectangle for each run of bins that look the same.
+        starts = np.flatnonzero(np.any(np.diff(bands, axis=0, prepend=-1), axis=1)).tolist()
+        ends = [*starts[1:], len(bands)]
+        runs = zip(starts, ends, bands[starts].tolist(), strict=True)
+        if d := "".join(f"M{i} {y}H{j}v{h}H{i}z" for i, j, (y, h) in runs if h):
+            paths.append(f'<path class="{state}" d="{d}"/>')
+    box = f'viewBox="0 0 {len(shares)} {LEVELS}" preserveAspectRatio="none"'
+    return f'<svg {box} aria-hidden="true">{"".join(paths)}</svg>'
+
+
+def _data(recording: Recording, names: Sequence[str], lanes: Sequence[Lane]) -> str:
+    """Return what the script draws, as JSON that may stand in HTML."""
+    tick = TICK * max(1, -(-recording.seconds // (TICK * 2**31)))
+    texts: dict[str, int] = {}
+
+    def numbered(text: str) -> int:
+        return texts.setdefault(_short(text), len(texts))
+
+    waiters = _Waiters(recording.threads, recording.timeline.lanes)
+    stalls = [
+        [
+            waiters.lane_of(stall),
+            round(stall.start, 6),
+            round(stall.seconds, 6),
+            len(stall.holders),
+            *(
+                [
+                    numbered(one.thread or "a thread without a name"),
+                    round(one.seconds, 6),
+                    numbered(place_of(one)),
+                    one.in_c,
+                ]
+                for one in stall.holders[:MOST_HOLDERS]
+            ),
+        ]
+        for stall in recording.stalls
+    ]
+    data = {
+        "seconds": recording.seconds,
+        "tick": tick,
+        "lanes": [[name, *_encoded(lane, tick)] for name, lane in zip(names, lanes, strict=True)],
+        "drawn": len(recording.threads) <= MOST_LANES,
+        "stalls": stalls,
+        "texts": list(texts),
+    }
+    text = json.dumps(data, separators=(",", ":"))
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+def _encoded(lane: Lane, tick: float) -> tuple[str, str]:
+    """Return its edges, each from the one before it, and of each slice the shares in 255ths."""
+    steps = np.diff(np.rint(lane.edges / tick), prepend=0).astype("<u4")
+    shares = np.rint(lane.shares * 255).astype("u1")
+    return base64.b64encode(steps.tobytes()).decode(), base64.b64encode(shares.tobytes()).decode()
+
+
+class _Waiters:
+    """Finds the lane of a stall, which knows its thread by a name that others may have, too."""
+
+    def __init__(self, threads: Sequence[ThreadTimes], lanes: Sequence[Lane]) -> None:
+        self._named = Counter(thread.name for thread in threads)
+        self._drawn: dict[str | None, list[tuple[int, Lane]]] = defaultdict(list)
+        drawn = zip(threads[:MOST_LANES], lanes, strict=False)
+        for number, (thread, lane) in enumerate(drawn, 1):
+            self._drawn[thread.name].append((number, lane))
+
+    def lane_of(self, stall: Stall) -> int:
+        """Return the number of the lane that waited most in the middle of it; -1: not drawn."""
+        candidates = self._drawn[stall.waiter]
+        if candidates and self._named[stall.waiter] == 1:
+            return candidates[0][0]
+        best, most = -1, 0.0
+        middle = stall.start + stall.seconds / 2
+        for number, lane in candidates:
+            index = int(np.searchsorted(lane.edges, middle, side="right")) - 1
+            if 0 <= index < len(lane.shares) and lane.shares[index, WAITING] > most:
+                best, most = number, lane.shares[index, WAITING]
+        return best
+
+
+def _threads(threads: Sequence[ThreadTimes]) -> Iterator[str]:
+    yield '<section><h2>Threads</h2><div class="wide" tabindex="0"><table>'
+    yield "<thead><tr><th>thread</th>"
+    heads = [*COLUMNS, "longest wait", "longest hold"]
+    yield "".join(f"<th>{head}</th>" for head in heads) + "</tr></thead><tbody>"
+    for thread in threads[:MOST_LANES]:
+        times = [getattr(thread, column) for column in COLUMNS]
+        times += [thread.longest_wait, thread.longest_hold]
+        cells = "".join(f"<td>{cell(time)}</td>" for time in times)
+        yield f"<tr><th>{_html(_short(name_of(thread)))}</th>{cells}</tr>"
+    yield "</tbody></table></div>"
+    if len(threads) > MOST_LANES:
+        more = counted(len(threads) - MOST_LANES, "thread")
+        yield f'<p class="note">And {more} that waited no longer.</p>'
+    yield "</section>"
+
+
+def _stalls(facts: Facts) -> Iterator[str]:
+    stalls = facts.stalls
+    if not stalls:
+        return
+    yield "<section><h2>The longest stalls</h2>"
+    yield '<div class="wide" tabindex="0"><table class="stalls">'
+    heads = "stall", "at", "thread", "meanwhile"
+    yield f"<thead><tr>{''.join(f'<th>{head}</th>' for head in heads)}</tr></thead><tbody>"
+    for number, stall in enumerate(stalls[:MOST_LISTED]):
+        yield f'<tr><td><button type="button" data-stall="{number}" disabled title="zoom to it">'
+        yield f"{readable_time(stall.seconds)}</button></td>"
+        yield f"<td>{_moment(stall.start, facts.seconds)}</td>"
+        yield f"<td>{_html(_short(stall.waiter or 'a thread without a name'))}</td>"
+        texts = [_html(_short(holder_text(one))) for one in stall.holders[:MOST_HOLDERS]]
+        if len(stall.holders) > MOST_HOLDERS:
+            texts.append(f"{len(stall.holders) - MOST_HOLDERS} more")
+        yield f"<td>{'<br>'.join(texts) or 'not known who had the GIL'}</td></tr>"
+    yield "</tbody></table></div>"
+    if len(stalls) > MOST_LISTED:
+        more = counted(len(stalls) - MOST_LISTED, "stall")
+        yield f'<p class="note">And {more} that took no longer.</p>'
+    yield "</section>"
+
+
+def _moment(time: float, seconds: float) -> str:
+    """Return a point of a recording in time as the axis has it."""
+    if seconds < 120:
+        return f"{time * 1e3:.1f} ms" if seconds < 1 else f"{time:.3f} s"
+    whole, ms = divmod(round(time * 1e3), 1000)
+    return f"{whole // 3600}:{whole // 60 % 60:02}:{whole % 60:02}.{ms:03}"
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= LONGEST_NAME else text[: LONGEST_NAME - 1] + "…"
+
+
+def _html(text: str) -> str:
+    """Return text as HTML; half a surrogate pair, which names of files may hold, as its number."""
+    return escape(text.encode("utf-8", "backslashreplace").decode())
