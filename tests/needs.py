@@ -37,4 +37,5 @@ def why_no_recorder():
     return ""
 
 
-recorder = pytest.mark.skipif(bool(why_no_recorder()), reason=why_no_recorder() or "it can run")
+HAS_RECORDER = not why_no_recorder()
+recorder = pytest.mark.skipif(not HAS_RECORDER, reason=why_no_recorder() or "it can run")

@@ -43,6 +43,7 @@ MODULES = (
     "gil/test_sampler",
     "gil/test_probe",
     "gil/test_recorder",
+    "gil/test_stall_reports",
     "test_testing",
     "survey/test_survey",
 )

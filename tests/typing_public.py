@@ -1,5 +1,6 @@
 """What a type checker is to make of the public names: read by mypy and pyright, never run."""
 
+import sys
 from typing import Any, assert_type
 
 import numpy as np
@@ -22,6 +23,10 @@ assert_type(report.verdict, gilfree.Verdict)
 assert_type(report.verdict.value, Any)
 assert_type(report.held, float | None)
 assert_type(gilfree.compare(gilfree.histogram, x), gilfree.Comparison)
+with gilfree.record(callers=True) as recording:
+    assert_type(recording, gilfree.Recording)
+assert_type(gilfree.report_stalls(1, sys.stderr), None)
+assert_type(gilfree.report_stalls(None), None)
 assert_type(gilfree.build_info(), dict[str, Any])
 assert_type(assert_releases_gil(sum, [1]), gilfree.GilReport | None)
 _ = gilfree.nothing  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]

@@ -25,6 +25,7 @@ from gilfree._lazy import attributes_of
 if TYPE_CHECKING:
     from gilfree.gil.probe import probe
     from gilfree.gil.report import GilReport
+    from gilfree.gil.stall_reports import report_stalls
     from gilfree.gil.verdict import Verdict
     from gilfree.kernels import *  # noqa: F403
     from gilfree.measure.compare import Comparison, compare
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = ["Comparison", "GilReport", "Recording", "RecordingVerdict", "Verdict"]
-__all__ += ["build_info", "compare", "probe", "record"]
+__all__ += ["build_info", "compare", "probe", "record", "report_stalls"]
 __all__ += kernels.__all__
 
 _isa.use_level(__path__)  # noqa: F405
@@ -52,6 +53,7 @@ if not TYPE_CHECKING:
             "compare": "measure.compare",
             "probe": "gil.probe",
             "record": "recording.recording",
+            "report_stalls": "gil.stall_reports",
             **dict.fromkeys(kernels.__all__, "kernels"),
         },
     )

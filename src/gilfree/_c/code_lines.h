@@ -96,6 +96,18 @@ static char *gilfree_read_string(const struct gilfree_codes *codes, uintptr_t ad
     return strdup(text);
 }
 
+/* Make room for others. */
+static void gilfree_forget_codes(struct gilfree_codes *codes)
+{
+    int i;
+    for (i = 0; i < codes->count; i++) {
+        free(codes->code[i].file);
+        free(codes->code[i].function);
+    }
+    codes->count = 0;
+    memset(codes->slot, 0, sizeof(codes->slot));
+}
+
 /* A varint of a table of lines: six bits a byte, the lowest ones first. */
 static unsigned gilfree_varint(const unsigned char **at, const unsigned char *end)
 {

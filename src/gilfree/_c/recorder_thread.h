@@ -4,6 +4,7 @@
 #ifndef GILFREE_RECORDER_THREAD_H
 #define GILFREE_RECORDER_THREAD_H
 
+#include "stall_report.h"
 #include "states.h"
 
 /* Count the threads at work on a CPU, or in want of one. Who has the GIL may be asleep with it. */
@@ -21,36 +22,36 @@ static void gilfree_count_busy(struct gilfree_recorder *r)
     }
 }
 
-/* Find where the holder of a GIL is in Python. */
+/* Find where the holder of a GIL is in Python. Reports look for the line when they are written. */
 static void gilfree_find_place(struct gilfree_recorder *r, struct gilfree_gil *gil)
 {
-    const struct gilfree_layout *layout = &r->layout;
     struct gilfree_look *now = &gil->now;
-    uintptr_t frame = now->thread->frame, code;
-    char bytes[256];
-    int hops;
-    if (layout->frame_behind >= 0
-        && !gilfree_read(&r->memory, frame + (uintptr_t) layout->frame_behind, &frame, sizeof(frame)))
+    struct gilfree_frame top;
+    if (!gilfree_top_frame(&r->all.codes, now->thread->frame, &top))
         return;
-    for (hops = 0; hops < 4; hops++) {
-        if (!gilfree_read(&r->memory, frame, bytes, (size_t) layout->frame_size))
-            return;
-        if (bytes[layout->frame_owner] < layout->first_owner_without_code)
-            break;
-        frame = gilfree_pointer(bytes, layout->frame_previous);
-    }
-    if (hops == 4)
+    now->frame = top.address;
+    now->instruction = top.instruction;
+    if (!r->all.keeps)
         return;
-    now->frame = frame;
-    now->instruction = gilfree_pointer(bytes, layout->frame_instruction);
-    code = gilfree_pointer(bytes, layout->frame_code) & ~(uintptr_t) 7;  /* 3.14: tagged */
     if (gil->before.code != GILFREE_UNKNOWN && gil->before.thread == now->thread
-        && gil->before.frame == frame && gil->before.instruction == now->instruction) {
+        && gil->before.frame == now->frame && gil->before.instruction == now->instruction) {
         now->code = gil->before.code;
         now->line = gil->before.line;
-    } else {
-        gilfree_find_line(&r->all.codes, code, now->instruction, &now->code, &now->line);
+        now->stack = gil->before.stack;
+        return;
     }
+    gilfree_find_line(&r->all.codes, top.code, now->instruction, &now->code, &now->line);
+    if (r->all.stacks.stack != NULL)
+        now->stack = gilfree_stack_number(&r->all.stacks, &r->all.codes, &top);
+}
+
+/* Forget the GILs that no thread has any more: interpreters come and go. */
+static void gilfree_forget_gils(struct gilfree_recorder *r)
+{
+    int i;
+    for (i = r->gils - 1; i >= 0; i--)
+        if (!r->gil[i].threads)
+            r->gil[i] = r->gil[--r->gils];
 }
 
 /* Find who has each GIL, and, if somebody waits for it, where. */
@@ -59,32 +60,61 @@ static void gilfree_find_holders(struct gilfree_recorder *r, int64_t time)
     int i;
     for (i = 0; i < r->gils; i++) {
         r->gil[i].before = r->gil[i].now;
-        r->gil[i].now = (struct gilfree_look) {.code = GILFREE_UNKNOWN, .line = GILFREE_UNKNOWN};
-        r->gil[i].waiters = 0;
+        r->gil[i].now = (struct gilfree_look) {
+            .code = GILFREE_UNKNOWN, .line = GILFREE_UNKNOWN, .stack = GILFREE_UNKNOWN};
+        r->gil[i].threads = r->gil[i].waiters = 0;
     }
     for (i = 0; i < r->all.lives; i++) {
         struct gilfree_thread *thread = r->all.live[i];
         struct gilfree_gil *gil = gilfree_find_gil(r, thread->gil);
         if (gil == NULL)
             continue;
+        gil->threads++;
         gil->waiters += thread->now == GILFREE_WAITING || thread->state == GILFREE_WAITING;
         if (thread->now == GILFREE_HELD) {
+            if (gil->switches != thread->switches || !gil->switched)
+                gil->switched = thread->last + (time - thread->last) / 2;
+            gil->switches = thread->switches;
             gil->now.thread = thread;
             gil->now.since = thread->state == GILFREE_HELD
                                  ? thread->since
                                  : thread->last + (time - thread->last) / 2;
         }
     }
+    gilfree_forget_gils(r);
     for (i = 0; i < r->gils; i++)
         if (r->gil[i].waiters && r->gil[i].now.thread != NULL)
             gilfree_find_place(r, &r->gil[i]);
 }
 
+/* The threads of all recorders, which record nothing of each other: their numbers; or STARTS for one
+   that is about to start, which any thread may then be that is new. */
+enum { GILFREE_RECORDERS = 8, GILFREE_STARTS = -1 };
+
+static int64_t gilfree_recorders[GILFREE_RECORDERS];
+
+/* Exchange an entry of the list for another; return whether it was there. */
+static int gilfree_list_recorder(int64_t before, int64_t after)
+{
+    int i;
+    for (i = 0; i < GILFREE_RECORDERS; i++)
+        if (gilfree_replace(&gilfree_recorders[i], before, after))
+            return 1;
+    return 0;
+}
+
 static void gilfree_see_task(void *argument, int task)
 {
     struct gilfree_recorder *r = argument;
-    if (task != r->me)
-        gilfree_thread_of(r, task, r->now);
+    int i;
+    if (gilfree_find_thread(&r->all, task) != NULL)
+        return;
+    for (i = 0; i < GILFREE_RECORDERS; i++) {
+        int64_t recorder = gilfree_load(&gilfree_recorders[i]);
+        if (recorder == task || recorder == GILFREE_STARTS)
+            return;
+    }
+    gilfree_thread_of(r, task, r->now);
 }
 
 /* Look for threads that have no thread state. */
@@ -111,6 +141,9 @@ static void gilfree_forget(struct gilfree_recorder *r, int place, int64_t time)
             r->chain.link[i].thread = NULL;
             r->chain.link[i].without = thread->task;
         }
+    for (i = 0; !r->all.keeps && i < r->gils; i++)
+        if (r->gil[i].now.thread == thread)
+            r->gil[i].now.thread = NULL;
     gilfree_end_thread(&r->all, place, time);
 }
 
@@ -152,6 +185,8 @@ static void gilfree_look(struct gilfree_recorder *r)
     gilfree_find_holders(r, time);
     for (i = 0; i < r->all.lives; i++)
         gilfree_account(&r->all, r->all.live[i], gilfree_find_gil(r, r->all.live[i]->gil), time);
+    if (r->limit)
+        gilfree_report_stalls(r, time);
     r->last = r->end = time;
 }
 
@@ -181,18 +216,28 @@ static int64_t gilfree_pause_for(struct gilfree_recorder *r, int64_t now)
     return pause / 2 + (int64_t) (r->random % (uint64_t) pause);
 }
 
+static void gilfree_set_up_files(struct gilfree_recorder *r)
+{
+    /* Where the program shares its files, it may close the one that reports go to, and use its number
+       for another one. */
+    if (!gilfree_own_files(r->output) && r->output >= 0)
+        r->output = fcntl(r->output, F_DUPFD_CLOEXEC, 0);
+    if (r->output >= 0)
+        gilfree_open_output(r);
+    if (r->memory.file == 0)
+        r->memory.file = gilfree_open("/proc/self/mem");
+}
+
 static void *gilfree_record(void *argument)
 {
     struct gilfree_recorder *r = argument;
     cpu_set_t usable;
     int i;
+    gilfree_list_recorder(GILFREE_STARTS, (int64_t) syscall(SYS_gettid));
     prctl(PR_SET_NAME, "gilfree", 0UL, 0UL, 0UL);
     gilfree_wake_on_time();
-    gilfree_own_files();
-    r->me = (int) syscall(SYS_gettid);
+    gilfree_set_up_files(r);
     r->cpus = sched_getaffinity(0, sizeof(usable), &usable) ? 1 : CPU_COUNT(&usable);
-    if (r->memory.file == 0)
-        r->memory.file = gilfree_open("/proc/self/mem");
     while (!gilfree_load(&r->stop)) {
         int64_t begin, pause, woken;
         gilfree_look(r);
@@ -208,7 +253,22 @@ static void *gilfree_record(void *argument)
     for (i = r->all.lives - 1; i >= 0; i--)
         gilfree_forget(r, i, r->end);
     r->cpu = gilfree_cpu_time();
+    gilfree_list_recorder((int64_t) syscall(SYS_gettid), 0);
     return NULL;
+}
+
+/* Start it; return 0, or an error. Who calls has the GIL. */
+static int gilfree_start_recorder(struct gilfree_recorder *r, pthread_t *thread)
+{
+    static int process;
+    int error;
+    if (process != getpid())  /* as it was forked, its parent may have had some */
+        memset(gilfree_recorders, 0, sizeof(gilfree_recorders));
+    process = getpid();
+    gilfree_list_recorder(0, GILFREE_STARTS);
+    if ((error = gilfree_start(thread, gilfree_record, r)) != 0)
+        gilfree_list_recorder(GILFREE_STARTS, 0);
+    return error;
 }
 
 /* Say what is missing for a recording, or NULL. Where process_vm_readv is forbidden, the thread opens

@@ -1,16 +1,18 @@
 /* What a recording keeps: the states of each thread, when each began and ended, and the stalls with
-   who had the GIL.
+   who had the GIL. Reports of stalls, which may go on for months, need the same of the threads that
+   live, and keep nothing of those that have ended.
 
    All of it belongs to the recorder's thread until that has ended; so there is no lock. */
 
 #ifndef GILFREE_RECORDING_H
 #define GILFREE_RECORDING_H
 
+#include <limits.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "code_lines.h"
+#include "stacks.h"
 #include "tasks.h"
 
 /* The last one: what the system would not tell. */
@@ -43,7 +45,7 @@ struct gilfree_slice {
 
 /* Who had the GIL during a part of a stall, and where. */
 struct gilfree_holder {
-    int thread, code, line;  /* numbers; GILFREE_UNKNOWN */
+    int thread, code, line, stack;  /* numbers; GILFREE_UNKNOWN */
     int stayed, moved;       /* of two looks at the same hold: the same instruction, another one */
     int64_t ns;
 };
@@ -60,6 +62,7 @@ struct gilfree_thread {
     int state;                    /* at the last look */
     int64_t first, last, since;   /* first and last time seen; when the state began, and */
     int64_t seen;                 /* at which look it was seen first in that state */
+    int64_t unseen;               /* until then it was not there */
     int64_t ns[GILFREE_STATES], longest[GILFREE_STATES];
     int64_t surest[GILFREE_STATES];  /* of the longest: from the first look to the last one */
     int64_t acquired;
@@ -77,6 +80,8 @@ struct gilfree_thread {
     unsigned long switches;
     uintptr_t gil, frame;
     struct gilfree_stall stall;   /* under way while it waits */
+    int64_t told;                 /* when the stall began that was reported last, or 0 */
+    int told_first;               /* it was this thread whose wait led to the report */
     struct gilfree_thread *in_bucket;
     char name[16];
 };
@@ -85,17 +90,21 @@ struct gilfree_thread {
 struct gilfree_look {
     struct gilfree_thread *thread;
     uintptr_t frame, instruction;
-    int code, line;
+    int code, line, stack;
     int64_t since;
 };
 
 struct gilfree_gil {
     uintptr_t address;
-    int waiters;
+    int threads, waiters;
+    unsigned long switches;
+    int64_t switched;        /* when another thread was first seen to have taken it */
+    int64_t told;            /* which of these moments was reported last, or 0 */
     struct gilfree_look before, now;
 };
 
 struct gilfree_recording {
+    int keeps;                       /* what has ended; else `thread`, `stall` and `slice` are NULL */
     struct gilfree_thread **thread;  /* all, by number */
     int threads;
     struct gilfree_thread **live;
@@ -110,6 +119,7 @@ struct gilfree_recording {
     int slices;
     int64_t grain;                   /* slices of a thread that together are shorter were joined */
     struct gilfree_codes codes;
+    struct gilfree_stacks stacks;
 };
 
 /* Join a slice to the one before it, if both are of one state or shorter than `grain`; return whether
@@ -154,7 +164,7 @@ static void gilfree_keep_slice(
 {
     struct gilfree_slice slice = {thread->since, time - thread->since, thread->number, {0}};
     slice.share[thread->state] = GILFREE_WHOLE;
-    if (slice.ns <= 0)
+    if (slice.ns <= 0 || !all->keeps)
         return;
     if (thread->slice >= 0 && gilfree_join(&all->slice[thread->slice], &slice, all->grain))
         return;
@@ -168,7 +178,7 @@ static void gilfree_keep_slice(
 static void gilfree_keep_stall(struct gilfree_recording *all, const struct gilfree_stall *stall)
 {
     int i, least = 0;
-    if (stall->ns < GILFREE_SHORT)
+    if (stall->ns < GILFREE_SHORT || !all->keeps)
         return;
     if (all->stalls < GILFREE_STALLS) {
         all->stall[all->stalls++] = *stall;
@@ -189,21 +199,22 @@ static void gilfree_keep_stall(struct gilfree_recording *all, const struct gilfr
 static struct gilfree_holder *gilfree_entry(
     struct gilfree_stall *stall, const struct gilfree_look *look)
 {
-    int thread = look->thread->number, code = look->code, line = look->line, i;
+    int thread = look->thread->number, code = look->code, line = look->line, stack = look->stack, i;
     for (i = 0; i < stall->holders; i++) {
         struct gilfree_holder *entry = &stall->holder[i];
-        if (entry->thread == thread && entry->code == code && entry->line == line)
+        if (entry->thread == thread && entry->code == code && entry->line == line
+            && entry->stack == stack)
             return entry;
     }
     if (i >= GILFREE_HOLDERS - 1) {
-        code = line = GILFREE_UNKNOWN;
+        code = line = stack = GILFREE_UNKNOWN;
         for (i = 0; i < stall->holders; i++)
             if (stall->holder[i].thread == thread && stall->holder[i].code == code)
                 return &stall->holder[i];
         if (i == GILFREE_HOLDERS)
             return NULL;
     }
-    stall->holder[i] = (struct gilfree_holder) {thread, code, line, 0, 0, 0};
+    stall->holder[i] = (struct gilfree_holder) {thread, code, line, stack, 0, 0, 0};
     stall->holders++;
     return &stall->holder[i];
 }
@@ -312,7 +323,7 @@ static struct gilfree_thread *gilfree_add_thread(
     struct gilfree_recording *all, int task, int64_t since)
 {
     struct gilfree_thread *thread = NULL, **bucket = &all->bucket[(unsigned) task % GILFREE_BUCKETS];
-    if (all->threads < GILFREE_THREADS)
+    if ((all->keeps ? all->threads : all->lives) < GILFREE_THREADS)
         thread = calloc(1, sizeof(*thread));
     if (thread == NULL) {
         all->unlisted++;
@@ -327,7 +338,9 @@ static struct gilfree_thread *gilfree_add_thread(
     thread->in_bucket = *bucket;
     *bucket = thread;
     gilfree_task_name(task, thread->name, sizeof(thread->name));
-    all->thread[all->threads++] = thread;
+    if (all->keeps)
+        all->thread[all->threads] = thread;
+    all->threads = all->threads == INT_MAX ? 0 : all->threads + 1;
     all->live[all->lives++] = thread;
     return thread;
 }
@@ -347,6 +360,8 @@ static void gilfree_end_thread(struct gilfree_recording *all, int place, int64_t
         at = &(*at)->in_bucket;
     *at = thread->in_bucket;
     all->live[place] = all->live[--all->lives];
+    if (!all->keeps)
+        free(thread);
 }
 
 static void gilfree_free_recording(struct gilfree_recording *all)
@@ -354,10 +369,10 @@ static void gilfree_free_recording(struct gilfree_recording *all)
     int i;
     for (i = 0; all->thread != NULL && i < all->threads; i++)
         free(all->thread[i]);
-    for (i = 0; all->codes.code != NULL && i < all->codes.count; i++) {
-        free(all->codes.code[i].file);
-        free(all->codes.code[i].function);
-    }
+    for (i = 0; !all->keeps && i < all->lives; i++)
+        free(all->live[i]);
+    gilfree_forget_codes(&all->codes);
+    free(all->stacks.stack);
     free(all->thread);
     free(all->live);
     free(all->stall);
@@ -366,14 +381,21 @@ static void gilfree_free_recording(struct gilfree_recording *all)
 }
 
 /* Return 0, or -1 without memory. What is never written to takes none, though it is asked for. */
-static int gilfree_make_recording(struct gilfree_recording *all)
+static int gilfree_make_recording(struct gilfree_recording *all, int keeps, int callers)
 {
-    all->thread = calloc(GILFREE_THREADS, sizeof(*all->thread));
+    all->keeps = keeps;
     all->live = calloc(GILFREE_THREADS, sizeof(*all->live));
+    all->codes.code = calloc(GILFREE_CODES, sizeof(*all->codes.code));
+    if (callers)
+        all->stacks.stack = calloc(GILFREE_STACKS, sizeof(*all->stacks.stack));
+    if (all->live == NULL || all->codes.code == NULL || (callers && all->stacks.stack == NULL))
+        return -1;
+    if (!keeps)
+        return 0;
+    all->thread = calloc(GILFREE_THREADS, sizeof(*all->thread));
     all->stall = calloc(GILFREE_STALLS, sizeof(*all->stall));
     all->slice = calloc(GILFREE_SLICES, sizeof(*all->slice));
-    all->codes.code = calloc(GILFREE_CODES, sizeof(*all->codes.code));
-    return all->thread && all->live && all->stall && all->slice && all->codes.code ? 0 : -1;
+    return all->thread && all->stall && all->slice ? 0 : -1;
 }
 
 #endif

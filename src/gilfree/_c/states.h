@@ -31,22 +31,29 @@ enum {
        it had more, it has taken the GIL and let go of it. */
     GILFREE_WAKING_NS = 40000,
     /* A thread that waits wakes up every 5 ms to ask for the GIL, which takes less than so much. */
+    GILFREE_ASKS_EVERY_NS = 5000000,
     GILFREE_ASKING_NS = 25000,
     GILFREE_MANY = 16,    /* threads, from which on those that sleep are looked at in less detail */
     GILFREE_FILES = 900,  /* of /proc that are kept open; where the program shares them, fewer */
     GILFREE_GILS = GILFREE_INTERPRETERS,
+    /* A call stays at its instruction. Bytecode is seen at another one from look to look: so many
+       times as often at the same one is no chance. */
+    GILFREE_STAYS = 3,
 };
 
 struct gilfree_recorder {
     int64_t interval;
     int64_t started, stop;   /* atomic: it has looked once; it is to look no more */
+    int64_t made;            /* when; names that were given earlier are not for it */
+    int64_t limit, lost;     /* of a stall that is to be reported, or 0; reports that were not written */
+    int output;              /* the file that they go to, or -1 */
     struct gilfree_layout layout;
     struct gilfree_memory memory;
     struct gilfree_chain chain;
     struct gilfree_recording all;
     struct gilfree_gil gil[GILFREE_GILS];
     int gils;
-    int me, files;
+    int files;
     int64_t pause;           /* before this look, as it was planned */
     int64_t begin, end, last, now;  /* times of looks: `now` of the one under way */
     int64_t looks, failed_looks, blind, largest_gap, cpu;
@@ -91,17 +98,21 @@ static struct gilfree_thread *gilfree_thread_of(struct gilfree_recorder *r, int 
     if (file < 0 && (errno == ENOENT || errno == ESRCH))
         return NULL;  /* it has just ended; or left its thread state behind when it did */
     thread = gilfree_add_thread(&r->all, task, r->last ? r->last + (time - r->last) / 2 : time);
+    if (thread != NULL)
+        thread->unseen = r->last ? r->last : r->made;
     gilfree_keep_file(r, thread, file);
     return thread;
 }
 
 /* Note that a thread waits for the GIL, without any doubt; its thread state may say so, too. If it has
    been at work since the last look, while the GIL changed hands, then it had the GIL in between. */
-static void gilfree_waits(struct gilfree_thread *thread, int says_so)
+static void gilfree_waits(
+    const struct gilfree_recorder *r, struct gilfree_thread *thread, int says_so)
 {
     int64_t cpu = gilfree_task_cpu(thread->task);
+    int64_t asked = 1 + (r->now - thread->last) / GILFREE_ASKS_EVERY_NS;
     thread->again = thread->state == GILFREE_WAITING && !thread->doubtful && thread->waited_cpu >= 0
-                    && cpu - thread->waited_cpu > GILFREE_ASKING_NS
+                    && cpu - thread->waited_cpu > asked * GILFREE_ASKING_NS
                     && thread->switches != thread->waited_switches;
     thread->now = GILFREE_WAITING;
     thread->doubtful = 0;
@@ -141,7 +152,7 @@ static void gilfree_read_states(struct gilfree_recorder *r, int64_t time)
             thread->frame = gilfree_pointer(link->bytes, layout->thread_frame);
             thread->switches = one->switches;
             if (said == GILFREE_WAITING)
-                gilfree_waits(thread, 1);
+                gilfree_waits(r, thread, 1);
             else if (said == GILFREE_HELD)
                 thread->again = 0;
         }
@@ -178,7 +189,8 @@ static void gilfree_doubt(struct gilfree_thread *thread)
      for the GIL, and lost its CPU to the thread that asked before it could wait. Its CPU time tells.
    - Who let go of the GIL while it was asked for sleeps until somebody has taken it, and then goes on
      without it, or waits to have it back. What it does next tells.
-   - Who was woken to take the GIL waits for it until there is a CPU to do so. */
+   - Who was woken to take the GIL waits for it until there is a CPU to do so.
+   - Who waited and is awake only asks for the GIL, as long as no other thread has taken it. */
 static void gilfree_does_it_wait(
     const struct gilfree_recorder *r, struct gilfree_thread *thread, uintptr_t futex)
 {
@@ -186,7 +198,12 @@ static void gilfree_does_it_wait(
     int64_t cpu;
     thread->again = 0;
     if (futex && offset < (uintptr_t) r->layout.gil_after_drop) {
-        gilfree_waits(thread, 0);
+        gilfree_waits(r, thread, 0);
+        return;
+    }
+    if (thread->state == GILFREE_WAITING && !thread->doubtful && !thread->said_so
+        && thread->switches == thread->waited_switches) {
+        thread->now = GILFREE_WAITING;
         return;
     }
     cpu = gilfree_task_cpu(thread->task);

@@ -24,12 +24,17 @@
 
 enum { GILFREE_TASK_GONE, GILFREE_TASK_RUNS, GILFREE_TASK_SLEEPS, GILFREE_TASK_UNKNOWN };
 
-/* Give the calling thread a table of files of its own, which is empty: what it opens takes no number
-   from the program, is no matter of a child, and outlives a program that closes every file. */
-static void gilfree_own_files(void)
+/* Give the calling thread a table of files of its own, which is empty but for one to keep, or -1: what
+   it opens takes no number from the program, is no matter of a child, and outlives a program that
+   closes every file. Return whether it has one now. */
+static int gilfree_own_files(int keep)
 {
-    /* All numbers at once: the kernel then copies none, and so closes none that is in use. */
-    syscall(SYS_close_range, 0U, ~0U, 2U /* CLOSE_RANGE_UNSHARE, Linux 5.9 */);
+    /* All numbers above at once: the kernel then copies none, and so closes none that is in use. */
+    if (syscall(SYS_close_range, keep + 1, ~0U, 2U /* CLOSE_RANGE_UNSHARE, Linux 5.9 */))
+        return 0;
+    if (keep > 0)
+        syscall(SYS_close_range, 0U, keep - 1, 0U);
+    return 1;
 }
 
 static int gilfree_open_task(int task, const char *file)

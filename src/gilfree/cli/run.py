@@ -16,6 +16,7 @@ from typing import Any
 from gilfree import _files
 from gilfree._words import exact_share, readable_time
 from gilfree.cli.arguments import UsageError, duration, examples, percentage
+from gilfree.gil.stall_reports import SHORTEST, report_stalls
 from gilfree.recording.formats import FORMATS, format_of
 from gilfree.recording.recording import Recording, record
 
@@ -49,6 +50,17 @@ def add_to(commands: Any) -> None:
         help=f"write the recording to this file, too: {', '.join(FORMATS)}; may be given again",
     )
     parser.add_argument(
+        "--stall",
+        type=stall,
+        metavar="TIME",
+        help="report each wait that takes as long while it lasts, as 1s, with the holder's stack",
+    )
+    parser.add_argument(
+        "--callers",
+        action="store_true",
+        help="show who called the lines at which others had the GIL",
+    )
+    parser.add_argument(
         "--max-stall",
         type=duration,
         metavar="TIME",
@@ -76,6 +88,15 @@ def output(path: str) -> str:
     return path
 
 
+def stall(text: str) -> float:
+    """Read the least time of a stall that is to be reported."""
+    seconds = duration(text)
+    if seconds < SHORTEST:
+        msg = f"must be at least {readable_time(SHORTEST)}, not {text!r}"
+        raise argparse.ArgumentTypeError(msg)
+    return seconds
+
+
 def run(options: argparse.Namespace) -> int:
     """Run the command."""
     program = options.module or options.code or options.script
@@ -90,8 +111,12 @@ def run(options: argparse.Namespace) -> int:
         except OSError as error:
             msg = f"-o {path} can't be written: {error.strerror}"
             raise UsageError(msg) from error
-    with record() as recording:
+    with record(callers=options.callers) as recording:
+        if options.stall is not None:
+            report_stalls(options.stall)
         status = status_of(options, program)
+    if options.stall is not None:
+        report_stalls(None)
     with contextlib.suppress(BrokenPipeError):
         print(recording, file=sys.stderr)
     for path in outputs:

@@ -1,17 +1,19 @@
 """Types of the compiled recorder. See the docstrings there."""
 
-from collections.abc import Callable
 from typing import Any, TypeAlias
 
 KNOWS_PYTHON: bool
 KNOWN_PYTHONS: str
 
-_Holder: TypeAlias = tuple[int, float, str | None, str | None, int | None, int, int]
+_Place: TypeAlias = tuple[str | None, int | None, str | None]
+_Holder: TypeAlias = tuple[int, float, bool | None, _Place, tuple[_Place, ...] | None]
 
-def listen(on_start: Callable[[Any], object] | None) -> None: ...
+def give_name(native_id: int, name: str) -> None: ...
 
 class Recorder:
-    def __init__(self, interval: float = 200e-6) -> None: ...
+    def __init__(
+        self, interval: float = 200e-6, callers: bool = False, limit: float = 0.0, output: int = -1
+    ) -> None: ...
     def start(self) -> None: ...
     def stop(self) -> bool: ...
     def facts(self) -> dict[str, Any]: ...

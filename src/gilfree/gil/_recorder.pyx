@@ -3,15 +3,12 @@
 # Without the last one, importing this would switch the GIL back on in a free-threaded Python.
 """A recorder that looks at all threads of the process, and never takes the GIL to do so.
 
-The work is done by a thread in C, `recorder_thread.h`: this starts and stops it, hands over what it
-has found, and hears from the interpreter which threads start.
+The work is done by a thread in C, `recorder_thread.h`: this starts and stops it, and hands over
+what it has found.
 """
 
-from cpython.object cimport PyObject
-from cpython.ref cimport Py_XINCREF, Py_XDECREF
 from libc.stdint cimport int64_t
 from libc.stdlib cimport calloc, free
-from libc.string cimport strncmp
 
 cdef extern from "atomic.h":
     int64_t gilfree_load(const int64_t *place) noexcept nogil
@@ -28,6 +25,7 @@ cdef extern from "recorder_thread.h":
     int getpid() nogil
     const char *GILFREE_KNOWN_PYTHONS
     const int GILFREE_UNKNOWN
+    const int GILFREE_STAYS
     const int GILFREE_HELD
     const int GILFREE_WAITING
     const int GILFREE_RUNNING
@@ -46,7 +44,7 @@ cdef extern from "recorder_thread.h":
         gilfree_layout *layout
         gilfree_code *code
     struct gilfree_holder:
-        int thread, code, line, stayed, moved
+        int thread, code, line, stack, stayed, moved
         int64_t ns
     struct gilfree_stall:
         int thread, holders
@@ -62,6 +60,12 @@ cdef extern from "recorder_thread.h":
         int64_t *ns
         int64_t *longest
         char *name
+    struct gilfree_stack:
+        int depth
+        int *code
+        int *line
+    struct gilfree_stacks:
+        gilfree_stack *stack
     struct gilfree_recording:
         gilfree_thread **thread
         int threads
@@ -72,6 +76,7 @@ cdef extern from "recorder_thread.h":
         int slices
         int64_t grain
         gilfree_codes codes
+        gilfree_stacks stacks
     struct gilfree_chain:
         gilfree_memory *memory
         gilfree_layout *layout
@@ -79,7 +84,8 @@ cdef extern from "recorder_thread.h":
         void *to
         void *from_ "from"
     struct gilfree_recorder:
-        int64_t interval, started, stop
+        int64_t interval, started, stop, made, limit
+        int output
         gilfree_layout layout
         gilfree_memory memory
         gilfree_chain chain
@@ -87,63 +93,37 @@ cdef extern from "recorder_thread.h":
         int64_t begin, end, looks, failed_looks, blind, largest_gap, cpu
         unsigned long long random
     int gilfree_find_layout(gilfree_layout *layout)
-    int gilfree_make_recording(gilfree_recording *recording)
+    int gilfree_make_recording(gilfree_recording *recording, int keeps, int callers)
     void gilfree_free_recording(gilfree_recording *recording)
     const char *gilfree_what_is_missing(gilfree_recorder *recorder)
-    void *gilfree_record(void *recorder) noexcept nogil
-    int gilfree_start(pthread_t *thread, void *(*run)(void *) noexcept nogil, void *argument)
-
-cdef extern from "Python.h":
-    ctypedef int (*Py_AuditHookFunction)(const char *, PyObject *, void *) noexcept
-    int PySys_AddAuditHook(Py_AuditHookFunction hook, void *data) except -1
-    void *PyInterpreterState_Get()
-    void *PyInterpreterState_Main()
+    int gilfree_start_recorder(gilfree_recorder *recorder, pthread_t *thread)
+    void gilfree_give_name(int task, const char *name, size_t size, int64_t time)
 
 cdef gilfree_layout _layout
 # Whether gilfree knows where this Python keeps what a recording reads, and of which ones it does.
 KNOWS_PYTHON = gilfree_find_layout(&_layout) == 0
 KNOWN_PYTHONS = GILFREE_KNOWN_PYTHONS.decode()
 
-# Called with each function that starts as a thread, while a recording is under way.
-cdef PyObject *_on_start = NULL
-cdef bint _listening = False
 
-
-cdef int _hear(const char *event, PyObject *arguments, void *data) noexcept:
-    """Be told of every audit event: of interest are the two by which a thread starts."""
-    if _on_start == NULL or strncmp(event, b"_thread.start_", 14) != 0:
-        return 0
-    if PyInterpreterState_Get() != PyInterpreterState_Main():
-        return 0  # whose objects are not ours to touch
-    try:
-        (<object> _on_start)((<tuple> arguments)[0])
-    except Exception:  # a recording is no reason not to start a thread
-        pass
-    return 0
-
-
-def listen(on_start):
-    """Have a function called with what each new thread is to run; None: no longer."""
-    global _on_start, _listening
-    cdef PyObject *before = _on_start
-    if on_start is None:
-        _on_start = NULL
-    else:
-        if not _listening:  # such a hook stays for good; it costs a comparison for each event
-            PySys_AddAuditHook(_hear, NULL)
-            _listening = True
-        _on_start = <PyObject *> on_start
-        Py_XINCREF(_on_start)
-    Py_XDECREF(before)
+def give_name(int native_id, str name):
+    """Say what Python calls a thread, for all reports from now on."""
+    cdef bytes encoded = name.encode("utf-8", "replace")
+    gilfree_give_name(native_id, encoded, len(encoded), gilfree_now())
 
 
 cdef class Recorder:
-    """Records all threads of this process from `start` to `stop`.
+    """Records all threads of this process from `start` to `stop`, or reports their stalls.
 
     Parameters
     ----------
     interval : float, default: 200e-6
         Seconds between two looks, on average, as long as the threads are few and a CPU is free.
+    callers : bool, default: False
+        Keep who called the places at which others had the GIL, too.
+    limit : float, default: 0
+        Keep nothing, but report each stall that lasts so many seconds; 0: record.
+    output : int, default: -1
+        The file to report to.
 
     Raises
     ------
@@ -155,15 +135,22 @@ cdef class Recorder:
     cdef pthread_t thread
     cdef bint running
 
-    def __cinit__(self, double interval=200e-6):
+    def __cinit__(
+        self, double interval=200e-6, bint callers=False, double limit=0.0, int output=-1
+    ):
         cdef const char *missing
         if not KNOWS_PYTHON:
             raise RuntimeError(f"the recorder knows CPython {KNOWN_PYTHONS} with a GIL, on Linux")
         if not 1e-5 <= interval <= 1e-2:
             raise ValueError(f"interval must be from 1e-5 to 1e-2 seconds, not {interval}")
         self.recorder = <gilfree_recorder *> calloc(1, sizeof(gilfree_recorder))
-        if self.recorder == NULL or gilfree_make_recording(&self.recorder.all):
+        if self.recorder == NULL or gilfree_make_recording(
+            &self.recorder.all, limit == 0.0, callers
+        ):
             raise MemoryError
+        self.recorder.made = gilfree_now()
+        self.recorder.limit = <int64_t> (limit * 1e9)
+        self.recorder.output = output
         self.recorder.interval = <int64_t> (interval * 1e9)
         self.recorder.random = 88172645463325252
         gilfree_find_layout(&self.recorder.layout)
@@ -187,7 +174,7 @@ cdef class Recorder:
     cpdef start(self):
         """Start to record, and wait for the first look: what comes after it is seen."""
         cdef int64_t deadline = gilfree_now() + 1_000_000_000
-        if gilfree_start(&self.thread, gilfree_record, self.recorder):
+        if gilfree_start_recorder(self.recorder, &self.thread):
             raise RuntimeError("the system has no thread to give for the recorder")
         self.running = True
         with nogil:
@@ -248,8 +235,9 @@ cdef class Recorder:
     def stalls(self):
         """Return of each stall the number of the thread, its start, seconds, and the holders.
 
-        A holder is a tuple: number of the thread, seconds, file, function, line, looks at which it
-        was at the same instruction as at the look before, looks at which it was not.
+        A holder is a tuple: number of the thread, seconds, whether it stayed at one instruction if
+        that is known, its place, and those of its callers if asked for. A place is a file, line
+        and function, each of which may be None.
         """
         cdef int i, j
         cdef gilfree_stall *one
@@ -270,11 +258,22 @@ cdef class Recorder:
         return (<char *> self.recorder.all.slice)[:size], self.recorder.begin
 
     cdef tuple _holder(self, gilfree_holder *one):
+        cdef gilfree_stack *stack
+        callers = in_c = None
+        if one.stayed + one.moved:
+            in_c = one.stayed >= GILFREE_STAYS * one.moved
+        if one.stack != GILFREE_UNKNOWN:
+            stack = &self.recorder.all.stacks.stack[one.stack]
+            places = [self._place(stack.code[i], stack.line[i]) for i in range(stack.depth)]
+            callers = tuple(places)
+        place = self._place(one.code, one.line)
+        return one.thread, one.ns / 1e9, in_c, place, callers
+
+    cdef tuple _place(self, int number, int at):
         cdef gilfree_code *code
         file = function = None
-        if one.code != GILFREE_UNKNOWN:
-            code = &self.recorder.all.codes.code[one.code]
+        if number != GILFREE_UNKNOWN:
+            code = &self.recorder.all.codes.code[number]
             file = None if code.file == NULL else code.file.decode("utf-8", "replace")
             function = None if code.function == NULL else code.function.decode("utf-8", "replace")
-        line = None if one.line == GILFREE_UNKNOWN else one.line
-        return one.thread, one.ns / 1e9, file, function, line, one.stayed, one.moved
+        return file, None if at == GILFREE_UNKNOWN else at, function

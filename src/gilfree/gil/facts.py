@@ -44,6 +44,14 @@ class ThreadTimes:
     acquired: int
 
 
+class Caller(NamedTuple):
+    """A place in Python that was called from; None for what could not be read."""
+
+    file: str | None
+    line: int | None
+    function: str | None
+
+
 @dataclasses.dataclass(frozen=True)
 class Holder:
     """Who had the GIL during a part of a stall, and where.
@@ -63,6 +71,9 @@ class Holder:
         seen there only once.
     index : int or None
         Of the thread in `Recording.threads`: names may repeat.
+    callers : tuple of Caller, or None
+        File, line and function of its caller, of the caller of that, and so on, at most 16. None if
+        nobody asked for them, or if there was no room for more.
     """
 
     thread: str | None
@@ -72,6 +83,7 @@ class Holder:
     function: str | None
     in_c: bool | None
     index: int | None = dataclasses.field(default=None, compare=False)
+    callers: tuple[Caller, ...] | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -147,6 +159,8 @@ class Facts:
         Its number in the system.
     started : float
         When the recording began, in seconds since 1970.
+    callers : bool
+        Whether somebody asked for them.
     """
 
     seconds: float
@@ -161,3 +175,4 @@ class Facts:
     slices: Slices = NO_SLICES
     process: int = 0
     started: float = 0.0
+    callers: bool = False

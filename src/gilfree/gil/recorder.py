@@ -11,13 +11,9 @@ import time
 from typing import Any
 
 from gilfree._system import gil_enabled
-from gilfree.gil.facts import Facts, Holder, Slices, Stall, ThreadTimes
+from gilfree.gil.facts import Caller, Facts, Holder, Slices, Stall, ThreadTimes
 from gilfree.gil.sampler import NoSamplerError
 from gilfree.gil.thread_names import Names
-
-# A call stays at its instruction. Bytecode is seen at another one from look to look: so many times
-# as often at the same one is no chance.
-STAYS = 3
 
 
 def recorder() -> Any:
@@ -39,14 +35,24 @@ def recorder() -> Any:
     raise NoSamplerError(msg)
 
 
+def make_recorder(module: Any, **options: Any) -> Any:
+    """Return a recorder that has not started, or say why there is none."""
+    try:
+        return module.Recorder(**options)
+    except RuntimeError as error:
+        msg = f"nothing can be recorded: {error}"
+        raise NoSamplerError(msg) from None
+
+
 class Session:
     """One recording, from its start to its end."""
 
     under_way: Session | None = None
     _lock = threading.Lock()
 
-    def __init__(self) -> None:
+    def __init__(self, *, callers: bool = False) -> None:
         self._module = recorder()
+        self._callers = callers
         self._names: Names | None = None
         self._recorder: Any = None
 
@@ -56,12 +62,8 @@ class Session:
             if Session.under_way is not None:
                 msg = "a recording of this process is under way already"
                 raise RuntimeError(msg)
-            try:
-                self._recorder = self._module.Recorder()
-            except RuntimeError as error:
-                msg = f"nothing can be recorded: {error}"
-                raise NoSamplerError(msg) from None
-            self._names = Names(self._module.listen)
+            self._recorder = make_recorder(self._module, callers=self._callers)
+            self._names = Names()
             self._recorder.start()
             Session.under_way = self
         # The thread in C must not outlive the interpreter, if nobody ends the recording.
@@ -78,7 +80,9 @@ class Session:
                 Session.under_way = None
         names = self._names.finish() if self._names is not None else {}
         # There is none in a forked child, which nobody recorded.
-        return facts_of(self._recorder, names) if there_is_one else Facts(0.0, (), ())
+        if not there_is_one:
+            return Facts(0.0, (), (), callers=self._callers)
+        return facts_of(self._recorder, names, callers=self._callers)
 
     @classmethod
     def forget(cls) -> None:
@@ -93,7 +97,7 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=Session.forget)
 
 
-def facts_of(recorder: Any, names: dict[int, list[str]]) -> Facts:
+def facts_of(recorder: Any, names: dict[int, list[str]], *, callers: bool) -> Facts:
     """Return what the recorder has found, with the names of the threads."""
     threads, unseen = _threads(recorder.threads(), names)
     order = sorted(range(len(threads)), key=lambda number: -(threads[number].waiting or 0.0))
@@ -112,6 +116,7 @@ def facts_of(recorder: Any, names: dict[int, list[str]]) -> Facts:
         unseen_threads=unseen,
         process=os.getpid(),
         started=time.time() - time.monotonic() + figures["begin"],
+        callers=callers,
         **{name: figures[name] for name in kept},
     )
 
@@ -143,9 +148,10 @@ def _holders(
             file=file,
             line=line,
             function=function,
-            in_c=stayed >= STAYS * moved if stayed + moved else None,
+            in_c=in_c,
             index=index[number],
+            callers=None if callers is None else tuple(Caller(*each) for each in callers),
         )
-        for number, seconds, file, function, line, stayed, moved in found
+        for number, seconds, in_c, (file, line, function), callers in found
     ]
     return tuple(sorted(holders, key=lambda holder: -holder.seconds))

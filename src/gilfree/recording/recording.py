@@ -136,7 +136,8 @@ class Recording:
         places: dict[Holder, float] = defaultdict(float)
         for stall in self.stalls:
             for holder in stall.holders if stall.waiter == waiter.name else ():
-                places[dataclasses.replace(holder, seconds=0.0, in_c=None)] += holder.seconds
+                place = dataclasses.replace(holder, seconds=0.0, in_c=None, callers=None)
+                places[place] += holder.seconds
         if not places:
             return ""
         place, seconds = max(places.items(), key=lambda item: item[1])
@@ -153,10 +154,17 @@ class Recording:
             "sentence": self.sentence,
             "threads": [dataclasses.asdict(thread) for thread in self.threads],
             "stalls": [
-                {**_figures(stall), "holders": [*map(_figures, stall.holders)]}
+                {**_figures(stall), "holders": [*map(self._holder, stall.holders)]}
                 for stall in self.stalls
             ],
         }
+
+    def _holder(self, holder: Holder) -> dict[str, Any]:
+        found = _figures(holder)
+        callers = found.pop("callers")
+        if self.facts.callers:
+            found["callers"] = callers and [caller._asdict() for caller in callers]
+        return found
 
     def save(self, path: str | Path) -> None:
         """Write the recording to a file, in the format that its suffix names.
@@ -197,11 +205,17 @@ def _figures(one: Stall | Holder) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def record() -> Iterator[Recording]:
+def record(*, callers: bool = False) -> Iterator[Recording]:
     """Record all threads of this process for as long as the ``with`` block takes.
 
     A thread in C looks at them several thousand times a second. It never takes the GIL, so it waits
     for nobody and nobody waits for it.
+
+    Parameters
+    ----------
+    callers : bool, default: False
+        Of who had the GIL while others waited, take down the callers, too. Each look then takes
+        longer, and so there are fewer.
 
     Yields
     ------
@@ -222,7 +236,7 @@ def record() -> Iterator[Recording]:
     ...     work()
     >>> print(recording)
     """
-    recording, session = Recording(), Session()
+    recording, session = Recording(), Session(callers=callers)
     try:  # Ctrl-C may come as soon as it has started
         session.start()
         yield recording

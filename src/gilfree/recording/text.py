@@ -7,10 +7,11 @@ import textwrap
 from collections.abc import Iterator, Sequence
 
 from gilfree._words import counted, readable_time
-from gilfree.gil.facts import Facts, Holder, Stall, ThreadTimes
+from gilfree.gil.facts import Caller, Facts, Holder, Stall, ThreadTimes
 
 WIDTH = 80
 MOST_THREADS, MOST_STALLS, MOST_HOLDERS = 20, 5, 3  # that are listed
+INDENT = " " * 12
 COLUMNS = ("waiting", "held", "running", "blocked")
 NAME_WIDTH = 24
 
@@ -20,8 +21,8 @@ def name_of(thread: ThreadTimes) -> str:
     return thread.name or f"thread {thread.native_id}"
 
 
-def place_of(holder: Holder) -> str:
-    """Return where a holder was in Python, as far as it is known."""
+def place_of(holder: Holder | Caller) -> str:
+    """Return where a holder was in Python, or a caller of it, as far as it is known."""
     if holder.function is None or holder.file is None:
         return ""
     line = "" if holder.line is None else f":{holder.line}"
@@ -36,7 +37,7 @@ def report(sentence: str, facts: Facts) -> str:
     if facts.stalls:
         lines += ["", f"the longest of {counted(len(facts.stalls), 'stall')}:"]
         for stall in facts.stalls[:MOST_STALLS]:
-            lines += textwrap.wrap(_stall(stall), WIDTH, subsequent_indent=" " * 12)
+            lines += _stall(stall)
     if missing := "; ".join(unseen(facts)):
         lines += ["", *textwrap.wrap(f"not seen: {missing}", WIDTH, subsequent_indent="  ")]
     return "\n".join(lines)
@@ -64,13 +65,20 @@ def cell(time: float | None) -> str:
     return readable_time(time) if time else "–"
 
 
-def _stall(stall: Stall) -> str:
+def _stall(stall: Stall) -> Iterator[str]:
     waiter = stall.waiter or "a thread without a name"
-    parts = [holder_text(holder) for holder in stall.holders[:MOST_HOLDERS]]
+    shown = stall.holders[:MOST_HOLDERS]
+    parts = [holder_text(holder) for holder in shown]
     if len(stall.holders) > MOST_HOLDERS:
         parts.append(f"{len(stall.holders) - MOST_HOLDERS} more")
     meanwhile = "; ".join(parts) or "not known who had the GIL"
-    return f"{readable_time(stall.seconds):>9}  {waiter}, at {stall.start:.3f} s: {meanwhile}"
+    text = f"{readable_time(stall.seconds):>9}  {waiter}, at {stall.start:.3f} s: {meanwhile}"
+    yield from textwrap.wrap(text, WIDTH, subsequent_indent=INDENT)
+    for holder in shown:
+        if holder.callers:
+            yield f"{INDENT}{place_of(holder)} was called"
+        for caller in holder.callers or ():
+            yield f"{INDENT}  by {place_of(caller) or 'what could not be read'}"
 
 
 def holder_text(holder: Holder) -> str:

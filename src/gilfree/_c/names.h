@@ -1,0 +1,88 @@
+/* The names that Python gave its threads, for a thread in C that must not ask Python.
+
+   Who has the GIL writes, one at a time; any thread in C reads meanwhile, without a lock: a name whose
+   version changed while it was read, or is odd, is none. */
+
+#ifndef GILFREE_NAMES_H
+#define GILFREE_NAMES_H
+
+#include <string.h>
+
+#include "atomic.h"
+#include "tasks.h"
+
+enum {
+    GILFREE_NAMES = 4096,
+    GILFREE_NAMES_TRIED = 8,  /* places at which a name may be, from that of its number on */
+    GILFREE_NAME_WORDS = 8,   /* of 8 bytes: what is longer is cut */
+};
+
+struct gilfree_name {
+    int64_t version, task, time;
+    int64_t word[GILFREE_NAME_WORDS];
+};
+
+static struct gilfree_name gilfree_names[GILFREE_NAMES];
+
+static struct gilfree_name *gilfree_name_at(int task, int tried)
+{
+    return &gilfree_names[((unsigned) task + (unsigned) tried) % GILFREE_NAMES];
+}
+
+/* Return where the name of a thread is to be: where it was, else where nobody is, or where the thread
+   has ended, or else where the one is that has been there longest. */
+static struct gilfree_name *gilfree_name_place(int task)
+{
+    struct gilfree_name *place, *oldest = gilfree_name_at(task, 0);
+    int i;
+    for (i = 0; i < GILFREE_NAMES_TRIED; i++)
+        if ((place = gilfree_name_at(task, i))->task == task)
+            return place;
+    for (i = 0; i < GILFREE_NAMES_TRIED; i++) {
+        place = gilfree_name_at(task, i);
+        if (!place->task || gilfree_task_cpu((int) place->task) < 0)
+            return place;
+        if (place->time < oldest->time)
+            oldest = place;
+    }
+    return oldest;
+}
+
+/* Note a name, in UTF-8, as given at that time. */
+static void gilfree_give_name(int task, const char *name, size_t size, int64_t time)
+{
+    struct gilfree_name *place = gilfree_name_place(task);
+    int64_t word[GILFREE_NAME_WORDS] = {0};
+    int i;
+    if (size > sizeof(word) - 1)
+        for (size = sizeof(word) - 1; size && (name[size] & 0xC0) == 0x80;)
+            size--;  /* not amid a character */
+    memcpy(word, name, size);
+    gilfree_store(&place->version, place->version + 1);
+    gilfree_store(&place->task, (int64_t) task);
+    gilfree_store(&place->time, time);
+    for (i = 0; i < GILFREE_NAME_WORDS; i++)
+        gilfree_store(&place->word[i], word[i]);
+    gilfree_store(&place->version, place->version + 1);
+}
+
+/* Copy the name that a thread was given after a certain time: an older one was that of another thread
+   with its number. Return whether there is one. */
+static int gilfree_name_of(int task, int64_t after, char name[8 * GILFREE_NAME_WORDS])
+{
+    int i, j;
+    for (i = 0; i < GILFREE_NAMES_TRIED; i++) {
+        struct gilfree_name *place = gilfree_name_at(task, i);
+        int64_t word[GILFREE_NAME_WORDS], version = gilfree_load(&place->version);
+        int fits = gilfree_load(&place->task) == task && gilfree_load(&place->time) >= after;
+        for (j = 0; j < GILFREE_NAME_WORDS; j++)
+            word[j] = gilfree_load(&place->word[j]);
+        if (fits && !(version & 1) && gilfree_load(&place->version) == version) {
+            memcpy(name, word, sizeof(word));
+            return name[0] != 0;
+        }
+    }
+    return 0;
+}
+
+#endif
