@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 
@@ -53,6 +54,22 @@ def test_a_file_that_cannot_be_written_is_named_before_the_program_runs(tmp_path
     done = run("-o", tmp_path / "nowhere" / "found.json", "-c", "print('ran')")
     assert (done.returncode, done.stdout) == (2, "")
     assert "found.json can't be written: No such file" in done.stderr
+
+
+def test_without_matplotlib_a_picture_is_refused_before_the_program_runs(tmp_path):
+    (tmp_path / "sitecustomize.py").write_text("import sys; sys.modules['matplotlib'] = None")
+    environ = {**os.environ, "PYTHONPATH": f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}"}
+    done = run("-o", tmp_path / "x.png", "-c", "print('ran')", env=environ)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "gilfree: a picture needs matplotlib: pip install matplotlib\n"
+
+
+def test_a_program_has_not_got_matplotlib_imported_for_it(tmp_path):
+    pytest.importorskip("matplotlib")
+    path = tmp_path / "lanes.svg"
+    done = run("-o", path, "-c", "import sys; print('matplotlib' in sys.modules)")
+    assert (done.returncode, done.stdout) == (0, "False\n")
+    assert path.read_bytes().startswith(b"<?xml")
 
 
 def test_the_file_is_where_the_command_was_typed(tmp_path):

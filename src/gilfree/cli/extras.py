@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any
@@ -28,6 +29,13 @@ def scaling() -> Any:
         msg = f"a picture needs {error.name}: pip install {error.name}"
         raise UsageError(msg) from error
     return module
+
+
+def need_matplotlib() -> None:
+    """Say so if it is missing; import nothing, as a program is about to run that may care."""
+    if importlib.util.find_spec("matplotlib") is None:
+        msg = "a picture needs matplotlib: pip install matplotlib"
+        raise UsageError(msg)
 
 
 def progress() -> AbstractContextManager[Callable[[str, float], object]]:

@@ -16,8 +16,9 @@ from typing import Any
 from gilfree import _files
 from gilfree._words import exact_share, readable_time
 from gilfree.cli.arguments import UsageError, duration, examples, percentage
+from gilfree.cli.extras import need_matplotlib
 from gilfree.gil.stall_reports import SHORTEST, report_stalls
-from gilfree.recording.formats import FORMATS, format_of
+from gilfree.recording.formats import FORMATS, PICTURES, format_of
 from gilfree.recording.recording import Recording, record
 
 STATUSES = """
@@ -111,6 +112,8 @@ def run(options: argparse.Namespace) -> int:
         except OSError as error:
             msg = f"-o {path} can't be written: {error.strerror}"
             raise UsageError(msg) from error
+        if format_of(path) in PICTURES:
+            need_matplotlib()
     with record(callers=options.callers) as recording:
         if options.stall is not None:
             report_stalls(options.stall)

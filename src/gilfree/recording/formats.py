@@ -43,6 +43,20 @@ def as_html(recording: Recording) -> bytes:
     return page(recording).encode()
 
 
+def as_svg(recording: Recording) -> bytes:
+    """Return a lane for each thread, as a drawing."""
+    from gilfree.recording.lanes import picture  # matplotlib, which only a picture takes
+
+    return picture(recording, "svg")
+
+
+def as_png(recording: Recording) -> bytes:
+    """Return a lane for each thread, as an image."""
+    from gilfree.recording.lanes import picture
+
+    return picture(recording, "png")
+
+
 # A suffix that ends with another one stands before it.
 FORMATS: dict[str, Callable[[Recording], bytes]] = {
     ".trace.json.gz": as_compressed_trace,
@@ -50,7 +64,10 @@ FORMATS: dict[str, Callable[[Recording], bytes]] = {
     ".firefox.json": as_firefox_profile,
     ".json": as_json,
     ".html": as_html,
+    ".svg": as_svg,
+    ".png": as_png,
 }
+PICTURES = as_svg, as_png  # which take matplotlib
 
 
 def format_of(path: str | Path) -> Callable[[Recording], bytes]:

@@ -1,0 +1,414 @@
+"""A recording as a picture: a lane for the GIL, and below it one for each thread.
+
+What waits is drawn in ink, what has the GIL in vermilion and what runs without it in sky blue, of
+the palette by Okabe and Ito, which colour-blind eyes tell apart; printed in grey they differ by
+lightness. A lane is cut into columns as narrow as a pixel. Where a thread did several things within
+one of them, they share its height: so an hour can be drawn as well as a tenth of a second.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import textwrap
+import warnings
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import matplotlib as mpl
+import matplotlib.style
+import numpy as np
+import numpy.typing as npt
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.patches import PathPatch
+from matplotlib.path import Path
+from matplotlib.text import Text
+from matplotlib.ticker import MaxNLocator
+
+from gilfree._words import counted, exact_share, readable_time
+from gilfree.gil.facts import Stall, ThreadTimes
+from gilfree.recording.text import name_of, place_of
+from gilfree.recording.timeline import HELD, STATES, Lane
+
+if TYPE_CHECKING:
+    from gilfree.recording.recording import Recording
+
+Floats = npt.NDArray[np.floating[Any]]
+Lived = tuple[ThreadTimes, Lane]  # a thread, and what it did when
+
+# How states lie upon each other where they share a column, from below; and how the legend puts it.
+WORDS = {
+    "held": "held: has the GIL",
+    "waiting": "waiting for it",
+    "running": "running without it",
+    "unread": "the system does not tell",
+    "blocked": "blocked: in a lock, in I/O; of the GIL: free",
+}
+LAYERS = [STATES.index(state) for state in WORDS]
+WAITING, UNREAD, BLOCKED = map(STATES.index, ("waiting", "unread", "blocked"))
+LIGHT = {"held": "#d55e00", "waiting": "#1a1a1a", "running": "#56b4e9", "unread": "#c4c4c4"}
+LIGHT |= {"blocked": "#ebebeb", "paper": "white", "ink": "#1a1a1a", "dim": "#5f5f5f"}
+LIGHT |= {"line": "#d0d0d0"}
+DARK = {"held": "#d55e00", "waiting": "#e0e0e0", "running": "#56b4e9", "unread": "#5c5c5c"}
+DARK |= {"blocked": "#2c2f34", "paper": "#16181b", "ink": "#e6e6e6", "dim": "#a5a5a5"}
+DARK |= {"line": "#484848"}
+STYLE: dict[Any, Any] = {
+    "font.size": 8.5,
+    "hatch.linewidth": 0.6,
+    "svg.hashsalt": "gilfree",  # the same picture is the same file
+    "svg.fonttype": "none",
+}
+SMALL, LARGE = 8, 10  # points
+
+DPI = 150
+WIDTH, MARGIN = 9.0, 0.2  # inches, as all lengths of the page
+LINE = 0.175
+WAITED = 0.62  # the column at the right
+MARK = 0.19  # the room that the number of a stall takes
+FEW, MOST_LANES, MOST_MARKS, MOST_LINES = 16, 40, 5, 4
+TITLE_LENGTH, NOTE_LENGTH, NAME_LENGTH, PLACE_LENGTH = 104, 128, 24, 50  # characters
+LEVELS = 32  # to which the height of a share is rounded
+# Of more rectangles, an SVG holds an image: it stays below 1 MB.
+MOST_RECTANGLES = 7000
+
+# From so many seconds on, a time axis has this unit.
+UNITS = (
+    (7200.0, 3600.0, "hours"),
+    (120.0, 60.0, "minutes"),
+    (1.0, 1.0, "seconds"),
+    (1e-3, 1e-3, "milliseconds"),
+    (0.0, 1e-6, "microseconds"),
+)
+
+
+class Shown(NamedTuple):
+    """A recording among others in one picture, and which of its threads are drawn.
+
+    Attributes
+    ----------
+    title : str
+    recording : Recording
+    names : tuple of str
+        Of the threads, in the order of their lanes.
+    """
+
+    title: str
+    recording: Recording
+    names: tuple[str, ...]
+
+    @property
+    def lanes(self) -> list[Lived]:
+        """The threads of these names."""
+        found = _lanes_of(self.recording)
+        return [each for name in self.names for each in found if each[0].name == name]
+
+
+def picture(recording: Recording, form: str) -> bytes:
+    """Return the picture of a recording, with its longest stalls, and what was left out.
+
+    Parameters
+    ----------
+    recording : Recording
+    form : {"png", "svg"}
+    """
+    with _style():
+        return _saved(draw(recording), form)
+
+
+def beside(recordings: Sequence[Shown], form: str, dark: bool = False) -> bytes:
+    """Return a picture of recordings, one below the other on the same time axis.
+
+    Parameters
+    ----------
+    recordings : sequence of Shown
+    form : {"png", "svg"}
+    dark : bool
+        For a dark page.
+    """
+    with _style():
+        lanes = [each for shown in recordings for each in shown.lanes]
+        seconds = max(shown.recording.seconds for shown in recordings)
+        page = _Page(DARK if dark else LIGHT, lanes, seconds)
+        page.legend(lanes)
+        for shown in recordings:
+            page.y += 0.08
+            page.text(MARGIN, shown.title, weight="bold", size=LARGE)
+            page.y += 0.25
+            page.panel(shown.recording, shown.lanes, labelled=shown is recordings[-1])
+        return _saved(page.finished(), form)
+
+
+def draw(recording: Recording) -> Figure:
+    """Return the figure of a recording."""
+    lanes = _lanes_of(recording)
+    shown = lanes[:MOST_LANES]
+    page = _Page(LIGHT, shown, recording.seconds)
+    page.lines(recording.sentence, TITLE_LENGTH, weight="bold", size=LARGE)
+    page.y += 0.1
+    page.legend(shown)
+    tops, height = page.panel(recording, shown)
+    page.marks(recording.stalls, shown, tops, height)
+    page.y += LINE / 2
+    for note in _notes(recording, page, len(lanes) - len(shown)):
+        page.lines(note, NOTE_LENGTH, "dim", size=SMALL)
+    return page.finished()
+
+
+def _style() -> Any:
+    """Draw as the house does, also within a program that has chosen a style of its own."""
+    return mpl.style.context(["default", STYLE])
+
+
+def _lanes_of(recording: Recording) -> list[Lived]:
+    return list(zip(recording.threads, recording.timeline.lanes, strict=True))
+
+
+def _notes(recording: Recording, page: _Page, left_out: int) -> Iterator[str]:
+    """Say what the picture does not show."""
+    if page.mixed:
+        width = readable_time(recording.seconds / page.columns)
+        yield f"What a thread did within {width} shares the height of its lane there."
+    if recording.timeline.grain:
+        grain = readable_time(recording.timeline.grain)
+        yield f"Slices of a thread that together took less than {grain} were joined."
+    if left_out:
+        yield f"Left out: {counted(left_out, 'thread')} that waited no longer."
+    if recording.facts.missed:
+        yield f"Not seen: {readable_time(recording.facts.missed)} in gaps between two looks."
+
+
+def _printable(text: str) -> str:
+    """Return text that moves nothing on the page, and that XML may hold."""
+    return "".join(char if char.isprintable() else "\ufffd" for char in text)
+
+
+def _saved(figure: Figure, form: str) -> bytes:
+    file = io.BytesIO()
+    metadata = {"Date": None} if form == "svg" else None
+    with _no_fuss_over_glyphs():
+        figure.savefig(file, format=form, dpi=DPI, metadata=metadata)
+    # If they were smoothed, the paper would shine through between neighbours.
+    return file.getvalue().replace(b'<g id="lane-', b'<g shape-rendering="crispEdges" id="lane-')
+
+
+@contextlib.contextmanager
+def _no_fuss_over_glyphs() -> Iterator[None]:
+    """Draw a box, and no more, where a name is in a script that the font does not have."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph|Matplotlib currently does not", UserWarning)
+        yield
+
+
+def _short(text: str, length: int = NAME_LENGTH) -> str:
+    return text if len(text) <= length else f"{text[: length - 1]}…"
+
+
+def _name(thread: ThreadTimes) -> str:
+    return _short(name_of(thread))
+
+
+def _waited(thread: ThreadTimes) -> str:
+    return "?" if thread.waiting is None else exact_share(thread.waiting / (thread.seconds or 1.0))
+
+
+def _lane_of(stall: Stall, shown: Sequence[Lived]) -> int | None:
+    """Return which lane is the waiter's: names need not be unique, so the one that waited then."""
+    end = stall.start + stall.seconds
+    waited = {
+        number: lane.between(stall.start, end, 1)[0, WAITING]
+        for number, (thread, lane) in enumerate(shown)
+        if thread.name == stall.waiter
+    }
+    return max(waited, key=waited.__getitem__) if any(waited.values()) else None
+
+
+def _said(stall: Stall) -> str:
+    """Say who waited for whom, and where that one was."""
+    waiter = _short(stall.waiter or "a thread without a name")
+    text = f"{readable_time(stall.seconds)}: {waiter} waited"
+    if not stall.holders:
+        return f"{text}; not known for whom"
+    holder = stall.holders[0]
+    who = _short(holder.thread or "a thread without a name")
+    where = _short(place_of(holder), PLACE_LENGTH)
+    return f"{text} while {who} was in {where}" if where else f"{text} while {who} had it"
+
+
+def _with_sharp_edges(rows: Floats) -> Floats:
+    """Give a column in which one state ends and another begins to the one that has more of it."""
+    before, here, after = rows[:, :-2], rows[:, 1:-1], rows[:, 2:]
+    whole = 1 - 1 / LEVELS
+    edge = (before.max(axis=2) > whole) & (after.max(axis=2) > whole) & (here.max(axis=2) < 1)
+    edge &= (here * np.maximum(before, after)).sum(axis=2) > whole  # of these two alone
+    sharp = rows.copy()
+    sharp[:, 1:-1][edge] = np.eye(len(STATES))[here.argmax(axis=2)[edge]]
+    return sharp
+
+
+class _Page:
+    """A figure that is written from top to bottom, in inches; `y` is how far it is."""
+
+    def __init__(self, look: dict[str, str], lanes: Sequence[Lived], seconds: float) -> None:
+        self.look = look
+        self.seconds = seconds or 1.0
+        self.figure = Figure(figsize=(WIDTH, 1), dpi=DPI, facecolor=look["paper"])
+        canvas: Any = FigureCanvasAgg(self.figure)
+        self.renderer = canvas.get_renderer()
+        self.axes = self.figure.add_axes((0, 0, 1, 1))
+        self.axes.set_axis_off()
+        self.y = MARGIN
+        names = ["the GIL", *(_name(thread) for thread, _ in lanes)]
+        widest = max(self.width(name, weight="bold") for name in names)
+        self.right = WIDTH - MARGIN - WAITED
+        self.columns = round((self.right - MARGIN - widest - 0.1) * DPI)
+        self.left = self.right - self.columns / DPI
+        self.rectangles, self.mixed = 0, False
+
+    def finished(self) -> Figure:
+        """Return the figure, as high as what was written."""
+        height = self.y + MARGIN / 2
+        self.figure.set_size_inches(WIDTH, height)
+        self.axes.set(xlim=(0, WIDTH), ylim=(height, 0))
+        for patch in self.axes.patches:
+            patch.set_rasterized(self.rectangles > MOST_RECTANGLES)
+        return self.figure
+
+    def width(self, text: str, **how: Any) -> float:
+        """Return how wide a line would be."""
+        line = Text(0, 0, _printable(text), parse_math=False, **how)
+        line.set_figure(self.figure)
+        with _no_fuss_over_glyphs():
+            return float(line.get_window_extent(self.renderer).width) / DPI
+
+    def text(self, x: float, text: str, color: str = "ink", **how: Any) -> None:
+        """Write a line where the page is, or at another height."""
+        look: dict[str, Any] = {"va": "top", "color": self.look[color], "parse_math": False}
+        how = look | {"y": self.y} | how
+        self.axes.text(x, s=_printable(text), **how)
+
+    def lines(self, text: str, length: int, color: str = "ink", **how: Any) -> None:
+        """Write text that may take several lines."""
+        text = _printable(text)
+        for line in textwrap.wrap(text, length, max_lines=MOST_LINES, placeholder=" …"):
+            self.text(MARGIN, line, color, **how)
+            self.y += LINE * how["size"] / SMALL
+
+    def x_of(self, seconds: float) -> float:
+        """Return where a moment lies on the time axis."""
+        return self.left + (self.right - self.left) * seconds / self.seconds
+
+    def legend(self, lanes: Sequence[Lived]) -> None:
+        """Name the states: all four, and the fifth if it is there."""
+        unread = any(lane.shares[:, UNREAD].any() for _, lane in lanes)
+        x = MARGIN
+        for state, words in WORDS.items():
+            if state != "unread" or unread:
+                self.fill(state, np.array([[x, x + 0.2, self.y, self.y + 0.14]]), "legend")
+                self.text(x + 0.26, words, y=self.y + 0.068, va="center", size=SMALL)
+                x += 0.26 + self.width(words, size=SMALL) + 0.2
+        self.y += 0.3
+
+    def panel(
+        self, recording: Recording, shown: Sequence[Lived], labelled: bool = True
+    ) -> tuple[Floats, float]:
+        """Draw lanes over their time axis; return the tops of those of threads, and the height."""
+        height, gap = (0.32, 0.04) if len(shown) <= FEW else (0.18, 0.02)
+        top = round(self.y * DPI) / DPI
+        tops = top + height + 3 * gap + (height + gap) * np.arange(len(shown))
+        beside: dict[str, Any] = {"x": self.right + 0.1, "va": "center", "size": SMALL}
+        self.text(MARGIN, "the GIL", y=top + height / 2, va="center", weight="bold")
+        self.text(text="waited", color="dim", y=top + height / 2, **beside)
+        self.cells(_with_sharp_edges(self.shares_of_gil(recording)), np.array([top]), height, "gil")
+        for (thread, _), each in zip(shown, tops, strict=True):
+            self.text(MARGIN, _name(thread), y=each + height / 2, va="center")
+            self.text(text=_waited(thread), y=each + height / 2, **beside)
+        if shown:
+            rows = [lane.between(0.0, self.seconds, self.columns) for _, lane in shown]
+            self.cells(_with_sharp_edges(np.stack(rows)), tops, height, "threads")
+        self.y = top + height + 3 * gap + (height + gap) * len(shown)
+        self.ticks(top - gap, labelled)
+        return tops, height
+
+    def shares_of_gil(self, recording: Recording) -> Floats:
+        """Return for which share of a column somebody held the GIL; the rest as blocked."""
+        shares = np.zeros((1, self.columns, len(STATES)))
+        for lane in recording.timeline.lanes:
+            shares[0, :, HELD] += lane.between(0.0, self.seconds, self.columns)[:, HELD]
+        ends = np.linspace(0.0, self.seconds, self.columns + 1)
+        recorded = np.diff(np.minimum(ends, recording.seconds)) * self.columns / self.seconds
+        shares[0, :, HELD] = np.minimum(shares[0, :, HELD], recorded)
+        shares[0, :, BLOCKED] = recorded - shares[0, :, HELD]
+        return shares
+
+    def cells(self, rows: Floats, tops: Floats, height: float, what: str) -> None:
+        """Draw the shares of lanes by column and state, in as few rectangles as there can be."""
+        borders = np.zeros((*rows.shape[:2], len(WORDS) + 1))
+        borders[:, :, 1:] = np.rint(np.cumsum(rows[:, :, LAYERS], axis=2) * LEVELS) / LEVELS
+        begins = np.any(np.diff(borders, axis=1, prepend=np.nan) != 0, axis=2)
+        lane, begin = np.nonzero(begins)
+        end = np.append(begin[1:], 0)
+        end[end == 0] = self.columns  # the next begins another lane
+        left, right = self.left + begin / DPI, self.left + end / DPI
+        bottom = tops[lane] + height
+        for layer, state in enumerate(WORDS):
+            low, high = borders[lane, begin, layer], borders[lane, begin, layer + 1]
+            boxes = np.stack([left, right, bottom - height * high, bottom - height * low], axis=1)
+            if (there := high > low).any():
+                self.fill(state, boxes[there], what)
+        self.mixed |= bool((np.count_nonzero(np.diff(borders, axis=2), axis=2) > 1).any())
+
+    def fill(self, state: str, boxes: Floats, what: str) -> None:
+        """Draw rectangles in the colour of a state: left, right, top and bottom of each."""
+        corners = boxes[:, [[0, 2], [1, 2], [1, 3], [0, 3], [0, 2]]].reshape(-1, 2)
+        codes = [Path.MOVETO, *3 * [Path.LINETO], Path.CLOSEPOLY] * len(boxes)
+        patch = PathPatch(Path(corners, codes), facecolor=self.look[state], linewidth=0)
+        patch.set(antialiased=False, snap=True)
+        patch.set_gid(f"lane-{len(self.axes.patches)}-{what}-{state}")
+        if state == "unread":
+            patch.set(hatch=6 * "/", edgecolor=self.look["dim"])
+        self.axes.add_artist(patch)  # add_patch would look for the limits of all curves
+        self.rectangles += len(boxes)
+
+    def ticks(self, top: float, labelled: bool) -> None:
+        """Draw the time axis, from a height down to where the page is."""
+        unit, name = next((unit, name) for least, unit, name in UNITS if self.seconds >= least)
+        most = self.seconds / unit
+        ticks = np.asarray(MaxNLocator(9, steps=[1, 2, 5, 10]).tick_values(0, most))
+        below = self.y + 0.03
+        for tick in ticks[(ticks >= 0) & (ticks <= most)]:
+            x = self.x_of(tick * unit)
+            self.axes.plot([x, x], [top, below], color=self.look["line"], linewidth=0.7, zorder=0)
+            if labelled:
+                self.text(x, f"{tick:g}", "dim", y=below + 0.03, ha="center", size=SMALL)
+        self.y = below + 0.05
+        if labelled:
+            middle = (self.left + self.right) / 2
+            self.text(middle, name, "dim", y=below + 0.19, ha="center", size=SMALL)
+            self.y = below + 0.42
+
+    def marks(
+        self, stalls: Sequence[Stall], shown: Sequence[Lived], tops: Floats, height: float
+    ) -> None:
+        """Give numbers to the longest stalls that there is room for, and explain them below."""
+        taken: list[tuple[float, float]] = []
+        for stall in stalls:
+            if len(taken) == MOST_MARKS:
+                return
+            lane = _lane_of(stall, shown)
+            if lane is None:
+                continue
+            x, y = self.x_of(stall.start + stall.seconds / 2), tops[lane] + height / 2
+            if any(abs(x - left) < MARK and abs(y - top) < MARK for left, top in taken):
+                continue
+            taken.append((x, y))
+            self.mark(x, y, len(taken))
+            self.mark(MARGIN + MARK / 2, self.y + LINE / 2, len(taken))
+            self.text(MARGIN + 1.5 * MARK, _said(stall), y=self.y + LINE / 2, va="center")
+            self.y += 1.2 * LINE
+
+    def mark(self, x: float, y: float, number: int) -> None:
+        """Draw a number in a circle."""
+        look = {"facecolor": self.look["paper"], "edgecolor": self.look["ink"], "linewidth": 0.8}
+        circle = {"boxstyle": "circle,pad=0.18"} | look
+        self.text(x, str(number), y=y, ha="center", va="center", size=6.5, bbox=circle)
