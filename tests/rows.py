@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from gilfree.demo.bytecode import OnThreads
 from gilfree.demo.counter import Count
-from gilfree.demo.kernels import Compared
+from gilfree.demo.kernels import NAMES, Compared, Recorded
 from gilfree.demo.libraries import LookedAt
 from gilfree.demo.processes import Start, Work
 from gilfree.demo.timing import Medians
 from gilfree.demo.waiting import Answers
 from gilfree.demo.without_gil import Switched
+from gilfree.gil.facts import Facts, Slices, ThreadTimes
 from gilfree.gil.report import GilReport
 from gilfree.measure.compare import Comparison, Timing
+from gilfree.recording.recording import Recording
+from gilfree.recording.timeline import SLICE, STATES, WHOLE
 
 
 def figures(seconds, speedup, **others):
@@ -61,7 +66,7 @@ def processes(*works):
     return [start(), *(work(medians(0.1, speedup), sent) for sent, speedup in works)]
 
 
-def kernel(held, released, limit, workers=2, seconds=0.1, held_share=1.0):
+def kernel(held, released, limit, workers=2, seconds=0.1, held_share=1.0, recorded=""):
     ways = {"bytecode": 1.0, "held": held, "released": released, "executor": 0.1, "limit": limit}
     timings = [
         Timing(mode=mode, workers=n, **figures(seconds, speedup if n > 1 else 1.0))
@@ -69,7 +74,34 @@ def kernel(held, released, limit, workers=2, seconds=0.1, held_share=1.0):
         for n in range(1, workers + 1)
     ]
     comparison = Comparison("mandelbrot", 3, {"cpus": 2}, tuple(timings))
-    return Compared(comparison=comparison, held_share=held_share, released_share=0.004)
+    shares = {"held_share": held_share, "released_share": 0.004}
+    return Compared(comparison=comparison, recorded=recorded, **shares)
+
+
+def recording_of(threads):
+    """Make a recording of threads by name, each with its states and for how many seconds each."""
+    found, times = [], []
+    for number, (name, slices) in enumerate(threads):
+        sums, start = dict.fromkeys(STATES, 0.0), 0.0
+        for state, length in slices:
+            share = tuple(WHOLE * (state == each) for each in STATES)
+            found.append((round(start * 1e9), round(length * 1e9), number, share))
+            start += length
+            sums[state] += length
+        sums.pop("unread")
+        longest = {"longest_hold": 0.0, "longest_wait": 0.0, "acquired": 1}
+        times.append(ThreadTimes(name=name, native_id=number, seconds=start, **sums, **longest))
+    slices = Slices(np.array(found, SLICE).tobytes(), 0, tuple(range(len(threads))), 0.0)
+    seconds = max(each.seconds for each in times)
+    return Recording(Facts(seconds, tuple(times), (), slices=slices))
+
+
+def recording_of_a_kernel():
+    """Return one whose threads take turns with the GIL, and run at once without it."""
+    turns = [("held", 0.3), ("waiting", 0.3)]
+    held = recording_of(list(zip(NAMES, (turns, turns[::-1]), strict=True)))
+    released = recording_of([(name, [("running", 0.3)]) for name in NAMES])
+    return Recorded("mandelbrot", held, released)
 
 
 def library(name, held, speedup=1.9, limit=1.95):

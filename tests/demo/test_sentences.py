@@ -108,6 +108,12 @@ TWO, ONE, FREE = Machine(2, gil=True), Machine(1, gil=True), Machine(2, gil=Fals
         (kernels, [rows.kernel(1.0, 0.8, 1.9)], TWO, "can be: the machine was busy"),
         (
             kernels,
+            [rows.kernel(1.0, 1.9, 1.9), rows.kernel(1.0, 1.9, 1.9, recorded="it needs Linux")],
+            TWO,
+            "There is no picture of who has the GIL when: it needs Linux.",
+        ),
+        (
+            kernels,
             [rows.kernel(1.0, 1.0, 1.9, seconds=1e-4)],
             TWO,
             "A call of 100 µs is too little work",

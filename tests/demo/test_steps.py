@@ -136,6 +136,23 @@ def test_a_kernel_runs_in_every_way(setup):
         assert row.released_share < 0.5 < row.held_share
 
 
+def test_a_kernel_is_recorded_on_two_threads_or_it_is_said_why_not(run_script):
+    said = run_script(
+        """
+        from gilfree.demo.kernels import NAMES, Recorded, _recorded
+
+        found = _recorded("mandelbrot", ((200, 300),), 0.004)
+        if isinstance(found, Recorded):
+            for recording in found.held, found.released:
+                assert {*NAMES} <= {thread.name for thread in recording.threads}
+            found = "recorded"
+        print(found)
+        """
+    )
+    known = "recorded", "recording needs", "recording knows", "inconclusive", "nothing can be"
+    assert said.startswith(known)
+
+
 @needs.sampler
 def test_libraries_that_are_there_are_looked_at(setup, monkeypatch):
     monkeypatch.setattr(libraries, "CALLS", {"stdlib": "time.sleep"})

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import xml.etree.ElementTree as ET
 
 import numpy as np
 import pytest
+from rows import recording_of
 
-from gilfree.gil.facts import Facts, Holder, Slices, Stall, ThreadTimes
+from gilfree.gil.facts import Facts, Holder, Stall
 from gilfree.recording.recording import Recording
-from gilfree.recording.timeline import SLICE, STATES, WHOLE
+from gilfree.recording.timeline import STATES
 
 lanes = pytest.importorskip("gilfree.recording.lanes", reason="matplotlib is not installed")
 pytestmark = pytest.mark.thread_unsafe(reason="matplotlib's settings are those of the process")
@@ -19,26 +21,10 @@ HELD, WAITING, RUNNING, BLOCKED, UNREAD = STATES
 HOLDER = Holder("worker", 0.3, "/srv/app.py", 41, "parse", in_c=True)
 
 
-def recording(threads, seconds, stalls=(), grain=0.0):
-    """Make one by hand: a name and (state, seconds) for each thread, that waiting longest first."""
-    found, times = [], []
-    for number, (name, slices) in enumerate(threads):
-        sums, start = dict.fromkeys(STATES, 0.0), 0.0
-        for state, length in slices:
-            share = [WHOLE * (state == each) for each in STATES]
-            found.append((round(start * 1e9), round(length * 1e9), number, share))
-            start += length
-            sums[state] += length
-        figures = {state: sums[state] for state in (HELD, WAITING, RUNNING, BLOCKED)}
-        figures |= {"longest_hold": 0.0, "longest_wait": 0.0, "acquired": 1}
-        times.append(ThreadTimes(name=name, native_id=100 + number, seconds=start, **figures))
-    slices = Slices(
-        np.array([(*each[:3], tuple(each[3])) for each in found], SLICE).tobytes(),
-        0,
-        tuple(range(len(threads))),
-        grain,
-    )
-    return Recording(Facts(seconds, tuple(times), tuple(stalls), slices=slices))
+def recording(threads, stalls=(), grain=0.0):
+    facts = recording_of(threads).facts
+    slices = facts.slices._replace(grain=grain)
+    return Recording(dataclasses.replace(facts, stalls=tuple(stalls), slices=slices))
 
 
 def boxes(figure, what, state):
@@ -73,7 +59,7 @@ def two():
 
 
 def test_lanes_are_drawn_where_they_belong():
-    figure = lanes.draw(recording(two(), 1.0))
+    figure = lanes.draw(recording(two()))
     left, length = axis_of(figure)
     pixel = 1.01 / lanes.DPI / length
     for state, name, begin, end in [
@@ -95,7 +81,7 @@ def test_lanes_are_drawn_where_they_belong():
 
 def test_what_is_finer_than_a_pixel_shares_the_height():
     turns = [(HELD, 0.001), (WAITING, 0.003)] * 2500
-    figure = lanes.draw(recording([("worker", turns)], 10.0, grain=0.0005))
+    figure = lanes.draw(recording([("worker", turns)], grain=0.0005))
     for state, share in (HELD, 0.25), (WAITING, 0.75):
         left, right, top, bottom = boxes(figure, "threads", state).T
         area = ((right - left) * (bottom - top)).sum()
@@ -103,12 +89,12 @@ def test_what_is_finer_than_a_pixel_shares_the_height():
     said = " ".join(texts(figure))
     assert "shares the height of its lane" in said
     assert "Slices of a thread that together took less than 500 µs were joined." in said
-    assert "shares the height" not in " ".join(texts(lanes.draw(recording(two(), 1.0))))
+    assert "shares the height" not in " ".join(texts(lanes.draw(recording(two()))))
 
 
 def test_forty_threads_are_drawn_and_more_are_named():
     threads = [(f"worker-{number}", [(BLOCKED, 1.0)]) for number in range(43)]
-    figure = lanes.draw(recording(threads, 1.0))
+    figure = lanes.draw(recording(threads))
     assert [text for text in texts(figure) if text.startswith("worker-")] == [
         f"worker-{number}" for number in range(40)
     ]
@@ -128,13 +114,13 @@ def an_hour(count=40, seed=1):
 
 
 def test_an_hour_is_drawn_in_minutes_and_its_svg_is_bounded():
-    hour = recording([*an_hour()], 3600.0)
+    hour = recording([*an_hour()])
     figure = lanes.draw(hour)
     assert {"minutes", "0", "10", "60"} <= {*texts(figure)}
     svg = lanes.picture(hour, "svg")
     assert len(svg) < 1e6
     assert ET.fromstring(svg).tag.endswith("svg")
-    calm = lanes.picture(recording([*an_hour(count=1)], 3600.0), "svg")
+    calm = lanes.picture(recording([*an_hour(count=1)]), "svg")
     assert len(calm) < 1e6
     assert b"<image" in svg
     assert b"<image" not in calm  # drawn as long as that is no more than so much
@@ -151,7 +137,7 @@ def test_an_hour_is_drawn_in_minutes_and_its_svg_is_bounded():
     ],
 )
 def test_the_axis_has_units_that_fit(seconds, unit):
-    figure = lanes.draw(recording([("worker", [(HELD, seconds)])], seconds))
+    figure = lanes.draw(recording([("worker", [(HELD, seconds)])]))
     ticks = [float(text) for text in texts(figure) if re.fullmatch(r"[\d.]+", text)]
     assert unit in texts(figure)
     assert 3 <= len(ticks) <= 10
@@ -165,7 +151,7 @@ def test_hostile_names_are_text_and_no_more():
     threads = [(name, [(WAITING, 0.5), (HELD, 0.5)]) for name in HOSTILE]
     holder = Holder("$\\frac", 0.3, "/srv/$a$.py", 1, "f\x07" * 200, in_c=True)
     stalls = [Stall(name, 0.1, 0.3, (holder,)) for name in HOSTILE]
-    made = recording(threads, 1.0, stalls)
+    made = recording(threads, stalls)
     svg = lanes.picture(made, "svg")
     words = [node.text or "" for node in ET.fromstring(svg).iter() if node.text]
     assert "$x^2$" in words
@@ -180,7 +166,7 @@ def test_the_longest_stalls_are_marked_without_overlap():
         Stall("MainThread", 0.1 + 0.01 * number, 0.2 - number / 1000, (HOLDER,))
         for number in range(20)
     ]
-    figure = lanes.draw(recording(two(), 1.0, stalls))
+    figure = lanes.draw(recording(two(), stalls))
     said = [text for text in texts(figure) if "waited while" in text]
     assert said[0] == "200 ms: MainThread waited while worker was in parse (app.py:41)"
     marks = [t for t in figure.axes[0].texts if t.get_bbox_patch() is not None]
@@ -194,7 +180,7 @@ def test_the_longest_stalls_are_marked_without_overlap():
 
 def test_a_stall_is_marked_on_the_lane_that_waited():
     pool = [("pool", [(WAITING, 0.5), (HELD, 0.5)]), ("pool", [(HELD, 0.5), (WAITING, 0.5)])]
-    figure = lanes.draw(recording(pool, 1.0, [Stall("pool", 0.6, 0.3, ())]))
+    figure = lanes.draw(recording(pool, [Stall("pool", 0.6, 0.3, ())]))
     second = [t.get_position()[1] for t in figure.axes[0].texts if t.get_text() == "pool"][1]
     mark = next(t for t in figure.axes[0].texts if t.get_bbox_patch() is not None)
     assert mark.get_position()[1] == second
@@ -211,7 +197,7 @@ def test_states_differ_in_lightness_too():
 
 
 def test_what_the_system_did_not_tell_is_hatched():
-    figure = lanes.draw(recording([("worker", [(UNREAD, 1.0)])], 1.0))
+    figure = lanes.draw(recording([("worker", [(UNREAD, 1.0)])]))
     assert "the system does not tell" in texts(figure)
     hatched = [patch for patch in figure.axes[0].patches if patch.get_hatch()]
     assert len(hatched) == 2  # the lane, and its entry of the legend
@@ -223,13 +209,13 @@ def test_nothing_can_be_drawn_as_well(facts):
 
 
 def test_the_style_of_a_program_changes_nothing():
-    plain = lanes.picture(recording(two(), 1.0), "svg")
+    plain = lanes.picture(recording(two()), "svg")
     with lanes.mpl.style.context(["dark_background", {"text.usetex": True, "font.size": 30}]):
-        assert lanes.picture(recording(two(), 1.0), "svg") == plain
+        assert lanes.picture(recording(two()), "svg") == plain
 
 
 def test_two_recordings_share_a_time_axis():
-    long, short = recording(two(), 1.0), recording([("worker", [(RUNNING, 0.5)])], 0.5)
+    long, short = recording(two()), recording([("worker", [(RUNNING, 0.5)])])
     shown = [lanes.Shown("held $1$", long, ("worker",)), lanes.Shown("freed", short, ("worker",))]
     for dark in False, True:
         svg = lanes.beside(shown, "svg", dark)

@@ -8,7 +8,7 @@ import re
 from html.parser import HTMLParser
 
 import pytest
-from rows import kernel, library
+from rows import kernel, library, recording_of_a_kernel
 
 from gilfree.demo import kernels, libraries, without_gil
 from gilfree.demo.step import Result
@@ -101,6 +101,21 @@ def test_the_page_is_whole_and_needs_nothing_from_elsewhere():
     assert "<th>processes</th>" in text
     assert "pro-" not in text  # divided for the terminal alone
     assert "1.90±" in text
+
+
+def test_the_lanes_are_in_the_page_for_light_and_for_dark():
+    recorded = recording_of_a_kernel()
+    drawn = [plot.lanes(recorded, dark) for dark in (False, True)]
+    assert drawn[0] != drawn[1]
+    assert drawn == [plot.lanes(recorded, dark) for dark in (False, True)]
+    results = [Result(kernels.STEP, [kernel(1.0, 1.9, 2.0)], "so")]
+    text = page("A title", [], results, None, drawn)
+    dark, light = (base64.b64encode(each).decode() for each in reversed(drawn))
+    source, image = re.search("<picture>(<source .*?>)(<img .*?>)</picture>", text).groups()
+    assert dark in source
+    assert "(prefers-color-scheme: dark)" in source
+    assert light in image
+    assert "<picture>" not in page("A title", [], results, None)
 
 
 def test_a_table_that_is_too_wide_scrolls_in_its_box():

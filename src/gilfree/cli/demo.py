@@ -22,6 +22,7 @@ from gilfree.cli.arguments import UsageError, examples, few_workers, statuses
 from gilfree.cli.extras import progress, scaling, terminal
 from gilfree.demo import STEPS, waiting
 from gilfree.demo.kernels import STEP as KERNELS
+from gilfree.demo.kernels import Recorded, recorded_of
 from gilfree.demo.setup import Setup
 from gilfree.demo.step import Result, Step, run_step
 
@@ -172,7 +173,13 @@ def _write_files(options: argparse.Namespace, results: Sequence[Result[Any]], qu
 
         about.append(f"{time.strftime('%Y-%m-%d')}, {cpu_model()}")
         drawn = scaling().picture(rows, "", "svg") if rows else None
-        text = page("What the GIL costs, and what releasing it buys", about, results, drawn)
+        recorded = recorded_of(rows or [])
+        lanes = (
+            [scaling().lanes(recorded, dark) for dark in (False, True)]
+            if isinstance(recorded, Recorded)
+            else []
+        )
+        text = page("What the GIL costs, and what releasing it buys", about, results, drawn, lanes)
         _write(options.html, text.encode())
 
 

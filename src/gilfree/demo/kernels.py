@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import itertools
 import statistics
+import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -27,23 +28,40 @@ from gilfree.measure.compare import (
     Timing,
     compare,
 )
+from gilfree.recording.recording import Recording, record
+from gilfree.recording.verdict import RecordingVerdict
 
 # What a kernel's rounds may take in all, so that the whole demo stays under two minutes.
 BUDGET, QUICK_BUDGET = 6.0, 0.8  # seconds
 LITTLE = 1e-3  # seconds
+LOOKED_AT = "mandelbrot"  # the kernel of the picture of who has the GIL when
+NAMES = "thread 1", "thread 2"
+LONG_ENOUGH, FEWEST_CALLS = 0.1, 4  # of a thread there: seconds of work, and calls
+TRIES, LITTLE_MISSED = 3, 0.02  # of the time that the recorder got no CPU
 DOUBT = "the machine was busy with other work, so measure again."
+
+
+@dataclasses.dataclass(frozen=True)
+class Recorded:
+    """A kernel on two threads at once: what each did when. `NAMES` are theirs."""
+
+    kernel: str
+    held: Recording
+    released: Recording
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Compared(Finding):
     """A kernel in every way, and the share of a call on one thread in which that has the GIL.
 
-    A share is None where this system can't show it.
+    A share is None where this system can't show it. One of the kernels is recorded, too, or it is
+    said why that can't be.
     """
 
     comparison: Comparison
     held_share: float | None
     released_share: float | None
+    recorded: Recorded | str = ""
 
     @property
     def counts(self) -> tuple[int, ...]:
@@ -75,7 +93,12 @@ def measure(setup: Setup, name: str, on_progress: Progress) -> list[Compared]:
         _held_share(functools.partial(kernel, *args, workers=1, nogil=nogil), within=within)
         for nogil in (False, True)
     )
-    return [Compared(comparison=comparison, held_share=held, released_share=released)]
+    recorded: Recorded | str = ""
+    if name == (LOOKED_AT if LOOKED_AT in setup.kernels else setup.kernels[0]):
+        recorded = _recorded(name, args, comparison.row("released", 1).seconds)
+    return [
+        Compared(comparison=comparison, held_share=held, released_share=released, recorded=recorded)
+    ]
 
 
 def _repeat(setup: Setup, kernel: Callable[..., Any], args: tuple[Any, ...]) -> int:
@@ -93,6 +116,58 @@ def _held_share(call: Callable[[], Any], within: float) -> float | None:
         return look_passively(call, sure=lambda _, uncertainty: uncertainty <= within).held
     except NoSamplerError:
         return None
+
+
+def _recorded(name: str, args: tuple[Any, ...], seconds: float) -> Recorded | str:
+    """Record a kernel on two threads, GIL held and released, or say why that can't be."""
+    calls = max(round(LONG_ENOUGH / max(seconds, SHORTEST_SECONDS)), FEWEST_CALLS)
+    try:
+        held, released = (_best_of_some(name, args, calls, nogil) for nogil in (False, True))
+    except RuntimeError as error:  # also if the demo itself is recorded
+        return str(error)
+    for recording in held, released:
+        if recording.verdict is RecordingVerdict.INCONCLUSIVE:
+            return recording.sentence
+    return Recorded(name, held, released)
+
+
+def _best_of_some(name: str, args: tuple[Any, ...], calls: int, nogil: bool) -> Recording:
+    """Return a recording of which little was missed: the two threads want all of two CPUs."""
+    kernel = kernels.kernel(name).function
+    best = _on_two_threads(kernel, args, calls, nogil)
+    for _ in range(TRIES - 1):
+        if best.facts.missed <= LITTLE_MISSED * best.seconds:
+            break
+        again = _on_two_threads(kernel, args, calls, nogil)
+        best = min(best, again, key=lambda each: each.facts.missed / each.seconds)
+    return best
+
+
+def _on_two_threads(
+    kernel: Callable[..., Any], args: tuple[Any, ...], calls: int, nogil: bool
+) -> Recording:
+    both_are_there = threading.Event()
+
+    def work() -> None:
+        both_are_there.wait()
+        for _ in range(calls):
+            kernel(*args, workers=1, nogil=nogil)
+
+    threads = [threading.Thread(target=work, name=each) for each in NAMES]
+    with record() as recording:
+        try:
+            for thread in threads:
+                thread.start()
+        finally:
+            both_are_there.set()
+        for thread in threads:
+            thread.join()
+    return recording
+
+
+def recorded_of(rows: Sequence[Compared]) -> Recorded | str:
+    """Return the recording among the rows, or why there is none, or nothing."""
+    return next((row.recorded for row in rows if row.recorded), "")
 
 
 def columns(rows: Sequence[Compared]) -> list[Column]:
@@ -132,7 +207,12 @@ def sentence(rows: Sequence[Compared], machine: Machine) -> str:
     else:
         said = _on_many(rows, many, machine)
     above = any(_above_limit(row.comparison, n) for row in rows for n in row.counts)
-    return f"{said} {ABOVE}" if above else said
+    if above:
+        said = f"{said} {ABOVE}"
+    why_not = recorded_of(rows)
+    if isinstance(why_not, str) and why_not:
+        return f"{said} There is no picture of who has the GIL when: {why_not}."
+    return said
 
 
 def _on_many(rows: Sequence[Compared], many: int, machine: Machine) -> str:

@@ -62,7 +62,7 @@ STYLE: dict[Any, Any] = {
 SMALL, LARGE = 8, 10  # points
 
 DPI = 150
-WIDTH, MARGIN = 9.0, 0.2  # inches, as all lengths of the page
+WIDE, NARROW, MARGIN = 9.0, 7.2, 0.2  # inches, as all lengths of the page
 LINE = 0.175
 WAITED = 0.62  # the column at the right
 MARK = 0.19  # the room that the number of a stall takes
@@ -129,13 +129,16 @@ def beside(recordings: Sequence[Shown], form: str, dark: bool = False) -> bytes:
     with _style():
         lanes = [each for shown in recordings for each in shown.lanes]
         seconds = max(shown.recording.seconds for shown in recordings)
-        page = _Page(DARK if dark else LIGHT, lanes, seconds)
+        page = _Page(NARROW, DARK if dark else LIGHT, lanes, seconds)
         page.legend(lanes)
         for shown in recordings:
             page.y += 0.08
             page.text(MARGIN, shown.title, weight="bold", size=LARGE)
             page.y += 0.25
             page.panel(shown.recording, shown.lanes, labelled=shown is recordings[-1])
+        for shown in recordings:
+            for note in _not_seen(shown.recording, f", {shown.title}"):
+                page.lines(note, NOTE_LENGTH * 3 // 4, "dim", size=SMALL)
         return _saved(page.finished(), form)
 
 
@@ -143,7 +146,7 @@ def draw(recording: Recording) -> Figure:
     """Return the figure of a recording."""
     lanes = _lanes_of(recording)
     shown = lanes[:MOST_LANES]
-    page = _Page(LIGHT, shown, recording.seconds)
+    page = _Page(WIDE, LIGHT, shown, recording.seconds)
     page.lines(recording.sentence, TITLE_LENGTH, weight="bold", size=LARGE)
     page.y += 0.1
     page.legend(shown)
@@ -174,8 +177,13 @@ def _notes(recording: Recording, page: _Page, left_out: int) -> Iterator[str]:
         yield f"Slices of a thread that together took less than {grain} were joined."
     if left_out:
         yield f"Left out: {counted(left_out, 'thread')} that waited no longer."
+    yield from _not_seen(recording)
+
+
+def _not_seen(recording: Recording, of: str = "") -> Iterator[str]:
     if recording.facts.missed:
-        yield f"Not seen: {readable_time(recording.facts.missed)} in gaps between two looks."
+        missed, whole = map(readable_time, (recording.facts.missed, recording.seconds))
+        yield f"Not seen{of}: {missed} of {whole}, in gaps between two looks."
 
 
 def _printable(text: str) -> str:
@@ -249,10 +257,12 @@ def _with_sharp_edges(rows: Floats) -> Floats:
 class _Page:
     """A figure that is written from top to bottom, in inches; `y` is how far it is."""
 
-    def __init__(self, look: dict[str, str], lanes: Sequence[Lived], seconds: float) -> None:
-        self.look = look
+    def __init__(
+        self, across: float, look: dict[str, str], lanes: Sequence[Lived], seconds: float
+    ) -> None:
+        self.across, self.look = across, look
         self.seconds = seconds or 1.0
-        self.figure = Figure(figsize=(WIDTH, 1), dpi=DPI, facecolor=look["paper"])
+        self.figure = Figure(figsize=(across, 1), dpi=DPI, facecolor=look["paper"])
         canvas: Any = FigureCanvasAgg(self.figure)
         self.renderer = canvas.get_renderer()
         self.axes = self.figure.add_axes((0, 0, 1, 1))
@@ -260,7 +270,7 @@ class _Page:
         self.y = MARGIN
         names = ["the GIL", *(_name(thread) for thread, _ in lanes)]
         widest = max(self.width(name, weight="bold") for name in names)
-        self.right = WIDTH - MARGIN - WAITED
+        self.right = across - MARGIN - WAITED
         self.columns = round((self.right - MARGIN - widest - 0.1) * DPI)
         self.left = self.right - self.columns / DPI
         self.rectangles, self.mixed = 0, False
@@ -268,8 +278,8 @@ class _Page:
     def finished(self) -> Figure:
         """Return the figure, as high as what was written."""
         height = self.y + MARGIN / 2
-        self.figure.set_size_inches(WIDTH, height)
-        self.axes.set(xlim=(0, WIDTH), ylim=(height, 0))
+        self.figure.set_size_inches(self.across, height)
+        self.axes.set(xlim=(0, self.across), ylim=(height, 0))
         for patch in self.axes.patches:
             patch.set_rasterized(self.rectangles > MOST_RECTANGLES)
         return self.figure

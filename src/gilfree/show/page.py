@@ -35,7 +35,8 @@ th:first-child, td:first-child { text-align: left; position: sticky; left: 0;
   background: var(--back) }
 th:last-child, td:last-child { padding-right: 0 }
 .sentence { margin: .7rem 0 }
-img { width: 100%; background: #fff; margin-top: 1rem; border-radius: 4px }
+img { display: block; width: 100%; background: #fff; margin-top: 1rem; border-radius: 4px }
+picture img { background: none; border-radius: 0 }
 @media print {
   :root { --ink: #000; --dim: #444; --line: #999; --back: #fff }
   body { padding: 0; max-width: none; font-size: 10pt }
@@ -46,7 +47,11 @@ img { width: 100%; background: #fff; margin-top: 1rem; border-radius: 4px }
 
 
 def page(
-    title: str, about: Sequence[str], results: Sequence[Result[Any]], picture: bytes | None
+    title: str,
+    about: Sequence[str],
+    results: Sequence[Result[Any]],
+    picture: bytes | None,
+    lanes: Sequence[bytes] = (),
 ) -> str:
     """Return the page as HTML.
 
@@ -59,9 +64,12 @@ def page(
         What came out of each step.
     picture : bytes, optional
         Of the step that compares kernels, as SVG.
+    lanes : sequence of bytes
+        Who had the GIL when in that step, as SVG for a light page, and for a dark one.
     """
+    drawn = (_scaling(picture) if picture else "") + (_lanes(*lanes) if lanes else "")
     sections = "".join(
-        _section(result, picture if result.step is kernels.STEP else None) for result in results
+        _section(result, drawn if result.step is kernels.STEP else "") for result in results
     )
     machine = "".join(f"<p>{_html(line)}</p>\n" for line in about)
     return (
@@ -72,7 +80,7 @@ def page(
     )
 
 
-def _section(result: Result[Any], picture: bytes | None) -> str:
+def _section(result: Result[Any], pictures: str) -> str:
     parts = [f"<h2>{_html(result.step.heading)}</h2>"]
     if result.rows:
         columns = result.step.columns(result.rows)
@@ -85,11 +93,26 @@ def _section(result: Result[Any], picture: bytes | None) -> str:
         if result.step.note:
             parts.append(f'<p class="note">{_html(result.step.note)}</p>')
     parts.append(f'<p class="sentence">{_html(result.sentence)}</p>')
-    if picture:
-        code = base64.b64encode(picture).decode()
-        alt = "Speedup over workers, one panel for each kernel, and the share that holds the GIL"
-        parts.append(f'<img alt="{alt}" src="data:image/svg+xml;base64,{code}">')
+    if pictures:
+        parts.append(pictures)
     return "<section>\n" + "\n".join(parts) + "\n</section>\n"
+
+
+def _scaling(picture: bytes) -> str:
+    alt = "Speedup over workers, one panel for each kernel, and the share that holds the GIL"
+    return f'<img alt="{alt}" src="{_data(picture)}">'
+
+
+def _lanes(light: bytes, dark: bytes) -> str:
+    alt = "Who has the GIL when: a lane for each of two threads, GIL held and below it GIL released"
+    return (
+        f'<picture><source media="(prefers-color-scheme: dark)" srcset="{_data(dark)}">'
+        f'<img alt="{alt}" src="{_data(light)}"></picture>'
+    )
+
+
+def _data(picture: bytes) -> str:
+    return f"data:image/svg+xml;base64,{base64.b64encode(picture).decode()}"
 
 
 def _line(tag: str, texts: Sequence[str]) -> str:

@@ -1,4 +1,4 @@
-"""The picture of the demo: how each way to run a kernel scales, and for how long it has the GIL.
+"""The pictures of the demo: how each way to run a kernel scales, and who has the GIL when.
 
 Drawn for the width of a README. Lines differ in colour (of the palette by Okabe and Ito, which
 colour-blind eyes tell apart), in dashes and in marks, so it can be read in black and white.
@@ -16,8 +16,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from gilfree._words import share
-from gilfree.demo.kernels import Compared
+from gilfree.demo.kernels import NAMES, Compared, Recorded
 from gilfree.measure.compare import Comparison, Mode
+from gilfree.recording.lanes import Shown, beside
 
 LOOKS: dict[Mode, dict[str, Any]] = {
     "limit": {"label": "the machine's limit", "color": "0.55", "linestyle": "-", "linewidth": 5},
@@ -99,6 +100,14 @@ def _shares(panel: Axes, row: Compared) -> None:
     panel.tick_params(length=0, labelsize=8)
     panel.set_xlabel("share of a call that has the GIL", fontsize=8, labelpad=1)
     panel.spines[:].set_visible(False)
+
+
+def lanes(recorded: Recorded, dark: bool) -> bytes:
+    """Return as SVG who had the GIL when, as it was held, and below that as it was released."""
+    titles = f"{recorded.kernel} on two threads, GIL held", "the same, GIL released"
+    recordings = recorded.held, recorded.released
+    shown = [Shown(*each, NAMES) for each in zip(titles, recordings, strict=True)]
+    return beside(shown, "svg", dark)
 
 
 def form_of(path: str | os.PathLike[str]) -> str:

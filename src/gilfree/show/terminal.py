@@ -14,8 +14,22 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
+from gilfree._words import readable_time
+from gilfree.demo import kernels
+from gilfree.demo.kernels import NAMES, Recorded
 from gilfree.demo.step import Result
 from gilfree.demo.table import Column, lines
+from gilfree.recording.timeline import STATES
+
+COLUMNS = 60  # of time, in a lane of text
+# The states by what they look like there, and what that is called.
+LOOKS = {
+    "held": ("█", "#d55e00", "has the GIL"),
+    "waiting": ("·", "bold", "waits for it"),
+    "running": ("▒", "#56b4e9", "runs without it"),
+    "blocked": (" ", "", "blocked"),
+    "unread": ("?", "dim", "not told"),
+}
 
 # ---------------------------------------------------------------- the demo
 
@@ -31,7 +45,37 @@ def step(result: Result[Any], width: int) -> Group:
         parts += [_table(result.step.columns(result.rows)), Text()]
         if result.step.note:
             parts += [wrapped(result.step.note, "dim"), Text()]
+        recorded = kernels.recorded_of(result.rows) if result.step is kernels.STEP else ""
+        if isinstance(recorded, Recorded):
+            parts += [lanes(recorded), Text()]
     return Group(*parts, wrapped(result.sentence))
+
+
+def lanes(recorded: Recorded) -> Text:
+    """Return a lane of text for each thread of a kernel, as GIL held, and as GIL released."""
+    seconds = max(recorded.held.seconds, recorded.released.seconds)
+    heading = f"{recorded.kernel} on two threads, {readable_time(seconds / COLUMNS)} a column:\n"
+    text = Text(heading, no_wrap=True)
+    for how, recording in ("held", recorded.held), ("released", recorded.released):
+        lived = list(zip(recording.threads, recording.timeline.lanes, strict=True))
+        for name in NAMES:
+            lane = next((lane for thread, lane in lived if thread.name == name), None)
+            text.append(f"{how if name == NAMES[0] else '':10}{name}  ")
+            if lane is not None:
+                _append_lane(text, lane.between(0.0, seconds, COLUMNS))
+            text.append("\n")
+    text.append(" " * 20)
+    for state in "held", "waiting", "running":
+        sign, style, words = LOOKS[state]
+        text.append(sign, style).append(f" {words}   ", "dim")
+    return text
+
+
+def _append_lane(text: Text, shares: Any) -> None:
+    """Append what a thread did most, column by column; nothing where it did not live."""
+    for row in shares:
+        state = STATES[row.argmax()] if row.sum() > 1 / 2 else "blocked"
+        text.append(*LOOKS[state][:2])
 
 
 def _table(columns: Sequence[Column]) -> Table:
