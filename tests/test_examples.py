@@ -33,6 +33,9 @@ SHOWN = {
         r"here, on one worker +\d+ ms +(3\.\d+)\n +Dask, a task a chunk +\d+ ms +\1\n",
         "Dask, a task a worker",
     ],
+    "09_lanes.py": (
+        ["GIL held: ", "GIL released: "] if not needs.why_no_recorder() else ["nothing to see: "]
+    ),
     "10_uvicorn_stalls.py": [
         r"sorted\ngilfree\[\d+\]: MainThread \(\d+\) has waited for the GIL for ",
         r"  held +asyncio_0 \(\d+\) for .*, in one C call",
