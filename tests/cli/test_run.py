@@ -93,7 +93,8 @@ def test_the_limits_for_ci_and_the_file(tmp_path):
     path = tmp_path / "found.json"
     done = run("-o", path, "--max-stall", "100ms", "--max-wait", "10%", "-c", HOLDS)
     assert done.returncode == 1
-    assert "MainThread waited for the GIL for" in done.stderr
+    # A machine that gives the recorder no CPU has it say so.
+    assert done.stderr.startswith(("MainThread waited for the GIL for", "inconclusive: "))
     assert "more than the 100 ms of --max-stall" in done.stderr
     assert "more than the 10% of --max-wait" in done.stderr
     found = json.loads(path.read_text())

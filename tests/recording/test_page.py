@@ -259,7 +259,7 @@ def test_the_script_draws_and_zooms(tmp_path):
     assert told["errors"] == []
     assert told["drawn"] == 2
     assert told["gil"] == ["#d55e00"]
-    assert told["thread"] == ["#0072b2", "#d55e00", "#dcdcdc", "#f0e442"]
+    assert told["thread"] == ["#56b4e9", "#d55e00", "#ebebeb", "#f0e442"]
     assert told["holder"].startswith("worker 0 has the GIL\nfrom 0.000 s for 250 ms")
     assert told["stall"].startswith("worker 0 ")
     assert told["inside"]

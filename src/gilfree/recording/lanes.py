@@ -47,10 +47,10 @@ WORDS = {
 }
 LAYERS = [STATES.index(state) for state in WORDS]
 WAITING, UNREAD, BLOCKED = map(STATES.index, ("waiting", "unread", "blocked"))
-LIGHT = {"held": "#d55e00", "waiting": "#1a1a1a", "running": "#56b4e9", "unread": "#c4c4c4"}
+LIGHT = {"held": "#d55e00", "waiting": "#f0e442", "running": "#56b4e9", "unread": "#c4c4c4"}
 LIGHT |= {"blocked": "#ebebeb", "paper": "white", "ink": "#1a1a1a", "dim": "#5f5f5f"}
 LIGHT |= {"line": "#d0d0d0"}
-DARK = {"held": "#d55e00", "waiting": "#e0e0e0", "running": "#56b4e9", "unread": "#5c5c5c"}
+DARK = {"held": "#d55e00", "waiting": "#f0e442", "running": "#56b4e9", "unread": "#5c5c5c"}
 DARK |= {"blocked": "#2c2f34", "paper": "#16181b", "ink": "#e6e6e6", "dim": "#a5a5a5"}
 DARK |= {"line": "#484848"}
 STYLE: dict[Any, Any] = {
