@@ -17,6 +17,8 @@ enum { GILFREE_INTERPRETERS = 64, GILFREE_LINKS = 16384, GILFREE_LINK_BYTES = 51
 struct gilfree_interpreter {
     uintptr_t address, next, threads, gil;
     unsigned long switches;  /* of its GIL, as that counts them */
+    int has_gil;             /* not 0: a free-threaded one has none, or one for a while */
+    uintptr_t stopper;       /* the thread state that stops its threads, or 0 */
     int first, links;  /* of the chain */
 };
 
@@ -32,6 +34,7 @@ struct gilfree_chain {
     const struct gilfree_memory *memory;
     uintptr_t head;
     uintptr_t current;  /* on 3.11: the thread state that has the GIL */
+    uintptr_t stopper;  /* the thread state that stops the threads of all interpreters, or 0 */
     struct gilfree_interpreter interpreter[GILFREE_INTERPRETERS];
     int interpreters;
     struct gilfree_link *link;
@@ -43,7 +46,7 @@ struct gilfree_chain {
 static int gilfree_make_room(struct gilfree_chain *chain)
 {
     int room = chain->room ? 2 * chain->room : 64;
-    size_t pieces = (size_t) room + 4 * GILFREE_INTERPRETERS + 2;
+    size_t pieces = (size_t) room + 6 * GILFREE_INTERPRETERS + 3;
     void *link, *to, *from;
     if (chain->links < chain->room)
         return 1;
@@ -77,6 +80,8 @@ static int gilfree_reread(struct gilfree_chain *chain)
     gilfree_piece(chain, &n, layout->interpreters, &chain->head, pointer);
     if (layout->current)
         gilfree_piece(chain, &n, layout->current, &chain->current, pointer);
+    if (layout->stopper)
+        gilfree_piece(chain, &n, layout->stopper, &chain->stopper, pointer);
     for (i = 0; i < chain->interpreters; i++) {
         struct gilfree_interpreter *one = &chain->interpreter[i];
         gilfree_piece(chain, &n, one->address + (uintptr_t) layout->interpreter_next, &one->next,
@@ -86,6 +91,12 @@ static int gilfree_reread(struct gilfree_chain *chain)
         if (one->gil)
             gilfree_piece(chain, &n, one->gil + (uintptr_t) layout->gil_switches, &one->switches,
                           sizeof(one->switches));
+        if (one->gil && layout->gil_enabled >= 0)
+            gilfree_piece(chain, &n, one->gil + (uintptr_t) layout->gil_enabled, &one->has_gil,
+                          sizeof(one->has_gil));
+        if (layout->interpreter_stopper >= 0)
+            gilfree_piece(chain, &n, one->address + (uintptr_t) layout->interpreter_stopper,
+                          &one->stopper, pointer);
         if (layout->shared_gil)
             one->gil = layout->shared_gil;
         else
@@ -161,6 +172,8 @@ static int gilfree_walk(struct gilfree_chain *chain)
         one->address = next;
         one->gil = 0;
         one->switches = 0;
+        one->has_gil = layout->gil_enabled < 0;
+        one->stopper = 0;
         chain->interpreters++;
         if (!gilfree_walk_threads(chain, one))
             return 0;
@@ -182,10 +195,19 @@ static int gilfree_read_chain(struct gilfree_chain *chain)
     return chain->interpreters && gilfree_reread(chain) && gilfree_is_whole(chain);
 }
 
-/* Tell what a thread state says of the GIL: held, waiting, or GILFREE_UNKNOWN. */
+/* Tell what a thread state says of the GIL: held, waiting, or GILFREE_UNKNOWN. In a free-threaded
+   Python it says instead whether it is attached, and 3.15 also whether it wants to be. */
 static int gilfree_said(const struct gilfree_chain *chain, const struct gilfree_link *link)
 {
     const struct gilfree_layout *layout = chain->layout;
+    if (layout->thread_state >= 0) {
+        int state = gilfree_int(link->bytes, layout->thread_state);
+        if (state == layout->attached)
+            return GILFREE_HELD;
+        return state == layout->wants_suspended || state == layout->wants_detached
+                   ? GILFREE_WAITING
+                   : GILFREE_UNKNOWN;
+    }
     if (layout->current ? link->address == chain->current
                         : (uint32_t) gilfree_int(link->bytes, layout->thread_has_gil)
                               & layout->has_gil_mask)

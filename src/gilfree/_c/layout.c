@@ -10,12 +10,16 @@
 #include "layout.h"
 #include "thread_state.h"
 
-#if defined(__linux__) && GILFREE_KNOWS_PYTHON && !defined(Py_GIL_DISABLED)
+#if defined(__linux__) && GILFREE_KNOWS_PYTHON
 
 #include "internal/pycore_frame.h"
 #include "internal/pycore_gil.h"
 #include "internal/pycore_interp.h"
 #include "internal/pycore_runtime.h"
+#ifdef Py_GIL_DISABLED
+    #include "internal/pycore_pystate.h"
+    #include "internal/pycore_semaphore.h"
+#endif
 
 #define FIELD(structure, field) ((int) offsetof(structure, field))
 
@@ -34,7 +38,9 @@ static void find_gil(struct gilfree_layout *layout)
 static void find_who_has_gil(struct gilfree_layout *layout)
 {
     layout->thread_has_gil = layout->thread_wants_gil = -1;
-#if GILFREE_PYTHON >= 0x030E0000
+#ifdef Py_GIL_DISABLED
+    return;
+#elif GILFREE_PYTHON >= 0x030E0000
     layout->thread_has_gil = FIELD(PyThreadState, holds_gil);
     layout->has_gil_mask = ~(uint32_t) 0;
 #elif GILFREE_PYTHON >= 0x030C0000
@@ -45,8 +51,35 @@ static void find_who_has_gil(struct gilfree_layout *layout)
     memcpy(&layout->has_gil_mask, &probe._status, sizeof(layout->has_gil_mask));
     layout->thread_has_gil = FIELD(PyThreadState, _status);
 #endif
-#if GILFREE_PYTHON >= 0x030F0000
+#if GILFREE_PYTHON >= 0x030F0000 && !defined(Py_GIL_DISABLED)
     layout->thread_wants_gil = FIELD(PyThreadState, gil_requested);
+#endif
+}
+
+/* Where a thread state says that it is attached, and who stops the world. */
+static void find_who_is_attached(struct gilfree_layout *layout)
+{
+    layout->gil_enabled = layout->thread_state = layout->parked_on = -1;
+    layout->wants_suspended = layout->wants_detached = layout->interpreter_stopper = -1;
+#ifdef Py_GIL_DISABLED
+    layout->gil_enabled = FIELD(struct _gil_runtime_state, enabled);
+    layout->thread_state = FIELD(PyThreadState, state);
+    layout->attached = _Py_THREAD_ATTACHED;
+    layout->suspended = _Py_THREAD_SUSPENDED;
+    #ifdef _Py_THREAD_SUSPENDED_WAITING  /* 3.15 */
+    layout->wants_suspended = _Py_THREAD_SUSPENDED_WAITING;
+    layout->wants_detached = _Py_THREAD_DETACHED_WAITING;
+    #endif
+    #ifdef _Py_USE_SEMAPHORES
+    /* Python/parking_lot.c, struct wait_entry: the address that it waits for, then the semaphore. */
+    layout->parked_on = (int) sizeof(uintptr_t);
+    #endif
+    /* The table of offsets has nothing of these. So the headers have to be those of this very Python. */
+    if (_PyRuntime.debug_offsets.interpreter_state.size == sizeof(PyInterpreterState)
+        && _PyRuntime.debug_offsets.runtime_state.size == sizeof(_PyRuntimeState)) {
+        layout->interpreter_stopper = FIELD(PyInterpreterState, stoptheworld.requester);
+        layout->stopper = (uintptr_t) &_PyRuntime.stoptheworld.requester;
+    }
 #endif
 }
 
@@ -85,8 +118,14 @@ static int find_the_rest(struct gilfree_layout *layout)
 static int find_the_rest(struct gilfree_layout *layout)
 {
     const _Py_DebugOffsets *at = &_PyRuntime.debug_offsets;
+#ifdef Py_GIL_DISABLED
+    const int free_threaded = 1;
+#else
+    const int free_threaded = 0;
+#endif
     if (memcmp(at->cookie, _Py_Debug_Cookie, sizeof(at->cookie)) != 0
-        || (at->version ^ PY_VERSION_HEX) >> 16 != 0 || at->free_threaded)
+        || (at->version ^ PY_VERSION_HEX) >> 16 != 0
+        || (int) at->free_threaded != free_threaded)
         return -1;
     layout->interpreters = (uintptr_t) &_PyRuntime + at->runtime_state.interpreters_head;
     layout->interpreter_next = (int) at->interpreter_state.next;
@@ -120,11 +159,13 @@ int gilfree_find_layout(struct gilfree_layout *layout)
     memset(layout, 0, sizeof(*layout));
     find_gil(layout);
     find_who_has_gil(layout);
+    find_who_is_attached(layout);
     if (find_the_rest(layout))
         return -1;
     size = larger(layout->thread_next, layout->thread_interpreter);
     size = larger(size, layout->thread_native_id);
     size = larger(size, larger(layout->thread_has_gil, layout->thread_wants_gil));
+    size = larger(size, layout->thread_state);
     layout->thread_size = larger(size, layout->thread_frame) + 8;
     size = larger(layout->frame_code, layout->frame_previous);
     layout->frame_size = larger(size, larger(layout->frame_instruction, layout->frame_owner)) + 8;

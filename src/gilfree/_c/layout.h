@@ -23,6 +23,15 @@ struct gilfree_layout {
     int thread_has_gil;           /* an int; not 0 after `has_gil_mask`: it has the GIL. Or -1 */
     uint32_t has_gil_mask;
     int thread_wants_gil;         /* an int; or -1 where the version does not say */
+    /* Of a free-threaded build; -1 on others, and where the version has no such state. */
+    int gil_enabled;              /* in a GIL's structure an int: 0 as long as there is none */
+    int thread_state;             /* an int instead of `thread_has_gil`, and these are its values: */
+    int attached;
+    int suspended;                /* the world is stopped: the thread may not attach */
+    int wants_suspended, wants_detached;  /* the same, but it wants to; it no longer is, but will */
+    int parked_on;                /* so far in front of what a parked thread sleeps on is its reason */
+    int interpreter_stopper;      /* points to the thread state that stops this interpreter */
+    uintptr_t stopper;            /* address of the pointer to the one that stops all; or 0 */
     int frame_behind;             /* where thread_frame points to, the frame is here; or -1 */
     int frame_size;
     int frame_code, frame_previous, frame_instruction, frame_owner;

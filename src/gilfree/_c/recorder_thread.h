@@ -54,6 +54,15 @@ static void gilfree_forget_gils(struct gilfree_recorder *r)
             r->gil[i] = r->gil[--r->gils];
 }
 
+/* Tell whether a thread has the GIL, as far as is known by now. Without a GIL, those that wait do so
+   for who stops the world; or for who is still attached then: it has to come to a safe point first. */
+static int gilfree_is_holder(const struct gilfree_thread *thread, const struct gilfree_gil *gil)
+{
+    if (thread->has_gil)
+        return thread->now == GILFREE_HELD;
+    return thread->stops ? gil->now.thread == NULL : thread->now == GILFREE_HELD;
+}
+
 /* Find who has each GIL, and, if somebody waits for it, where. */
 static void gilfree_find_holders(struct gilfree_recorder *r, int64_t time)
 {
@@ -62,7 +71,7 @@ static void gilfree_find_holders(struct gilfree_recorder *r, int64_t time)
         r->gil[i].before = r->gil[i].now;
         r->gil[i].now = (struct gilfree_look) {
             .code = GILFREE_UNKNOWN, .line = GILFREE_UNKNOWN, .stack = GILFREE_UNKNOWN};
-        r->gil[i].threads = r->gil[i].waiters = 0;
+        r->gil[i].threads = r->gil[i].waiters = r->gil[i].stopped = 0;
     }
     for (i = 0; i < r->all.lives; i++) {
         struct gilfree_thread *thread = r->all.live[i];
@@ -71,8 +80,11 @@ static void gilfree_find_holders(struct gilfree_recorder *r, int64_t time)
             continue;
         gil->threads++;
         gil->waiters += thread->now == GILFREE_WAITING || thread->state == GILFREE_WAITING;
-        if (thread->now == GILFREE_HELD) {
-            if (gil->switches != thread->switches || !gil->switched)
+        gil->stopped |= thread->has_gil || thread->stops;
+        if (gilfree_is_holder(thread, gil)) {
+            if (!gil->switched
+                || (thread->has_gil ? gil->switches != thread->switches
+                                    : gil->before.thread != thread))
                 gil->switched = thread->last + (time - thread->last) / 2;
             gil->switches = thread->switches;
             gil->now.thread = thread;
@@ -82,9 +94,12 @@ static void gilfree_find_holders(struct gilfree_recorder *r, int64_t time)
         }
     }
     gilfree_forget_gils(r);
-    for (i = 0; i < r->gils; i++)
+    for (i = 0; i < r->gils; i++) {
+        if (!r->gil[i].stopped)
+            r->gil[i].now.thread = NULL;
         if (r->gil[i].waiters && r->gil[i].now.thread != NULL)
             gilfree_find_place(r, &r->gil[i]);
+    }
 }
 
 /* The threads of all recorders, which record nothing of each other: their numbers; or STARTS for one
@@ -147,6 +162,25 @@ static void gilfree_forget(struct gilfree_recorder *r, int place, int64_t time)
     gilfree_end_thread(&r->all, place, time);
 }
 
+/* Take down whether somebody stops the world: of the time since the last look, half belongs to what
+   was then. */
+static void gilfree_note_stop(struct gilfree_recorder *r, int64_t time)
+{
+    int64_t middle = r->last + (time - r->last) / 2;
+    int i, stops = r->chain.stopper != 0;
+    for (i = 0; i < r->chain.interpreters; i++)
+        stops |= r->chain.interpreter[i].stopper != 0;
+    if (stops && !r->stops)
+        r->stops_since = r->last ? middle : time;
+    if (r->stops && (!stops || r->stop)) {
+        int64_t ns = (stops ? time : middle) - r->stops_since;
+        r->stopped += ns;
+        if (ns > r->longest_stop)
+            r->longest_stop = ns;
+    }
+    r->stops = stops;
+}
+
 /* Look at all threads once. */
 static void gilfree_look(struct gilfree_recorder *r)
 {
@@ -164,13 +198,16 @@ static void gilfree_look(struct gilfree_recorder *r)
     r->now = time;
     if (r->looks == 1)
         r->begin = time;
+    gilfree_note_stop(r, time);
     gilfree_read_states(r, time);
     if (time >= r->next_tasks)
         gilfree_find_tasks(r);
     for (i = 0; i < r->all.lives; i++) {
         struct gilfree_thread *thread = r->all.live[i];
-        if (thread->look != r->looks)
+        if (thread->look != r->looks) {
             thread->now = GILFREE_UNKNOWN;
+            thread->stops = 0;
+        }
         if (thread->now == GILFREE_UNKNOWN && !gilfree_find_state(r, thread)) {
             gilfree_forget(r, i--, thread->last + (time - thread->last) / 2);
             continue;

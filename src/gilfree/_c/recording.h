@@ -15,7 +15,8 @@
 #include "stacks.h"
 #include "tasks.h"
 
-/* The last one: what the system would not tell. */
+/* Without a GIL, who is attached counts as held, and who is suspended as waiting: recorder.py gives
+   them their names. The last one: what the system would not tell. */
 enum {
     GILFREE_HELD,
     GILFREE_WAITING,
@@ -79,6 +80,8 @@ struct gilfree_thread {
     int again;                    /* it waits, as it did; but it had the GIL in between */
     unsigned long switches;
     uintptr_t gil, frame;
+    int has_gil, stops;           /* there is a GIL for it; without: it stops the world */
+    uintptr_t suspended;          /* where its thread state says that it may not attach, or 0 */
     struct gilfree_stall stall;   /* under way while it waits */
     int64_t told;                 /* when the stall began that was reported last, or 0 */
     int told_first;               /* it was this thread whose wait led to the report */
@@ -97,6 +100,7 @@ struct gilfree_look {
 struct gilfree_gil {
     uintptr_t address;
     int threads, waiters;
+    int stopped;             /* without a GIL: somebody stops the world */
     unsigned long switches;
     int64_t switched;        /* when another thread was first seen to have taken it */
     int64_t told;            /* which of these moments was reported last, or 0 */

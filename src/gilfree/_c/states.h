@@ -57,6 +57,9 @@ struct gilfree_recorder {
     int64_t pause;           /* before this look, as it was planned */
     int64_t begin, end, last, now;  /* times of looks: `now` of the one under way */
     int64_t looks, failed_looks, blind, largest_gap, cpu;
+    /* Without a GIL: the world is stopped, since when, and for how long in all and at most. */
+    int stops;
+    int64_t stops_since, stopped, longest_stop;
     int64_t next_tasks, wanted_until;
     int64_t look_cpu, cpu_before;  /* CPU time of a look and the sleep after it; until the last one */
     int cpus, busy, full;          /* CPUs; threads at work on them; 0 to 1024: how often on all */
@@ -121,6 +124,16 @@ static void gilfree_waits(
     thread->said_so = says_so;
 }
 
+/* Return where a thread state says that the thread may not attach, or 0. */
+static uintptr_t gilfree_may_not_attach(
+    const struct gilfree_layout *layout, const struct gilfree_link *link)
+{
+    if (layout->thread_state < 0
+        || gilfree_int(link->bytes, layout->thread_state) != layout->suspended)
+        return 0;
+    return link->address + (uintptr_t) layout->thread_state;
+}
+
 /* Take down what the thread states say. */
 static void gilfree_read_states(struct gilfree_recorder *r, int64_t time)
 {
@@ -144,13 +157,18 @@ static void gilfree_read_states(struct gilfree_recorder *r, int64_t time)
                     continue;
                 }
             }
-            if (thread->look == r->looks && thread->now != GILFREE_UNKNOWN && said == GILFREE_UNKNOWN)
+            if (thread->look == r->looks && said == GILFREE_UNKNOWN
+                && (thread->now != GILFREE_UNKNOWN || thread->suspended))
                 continue;  /* of its thread states, the one that says something counts */
             thread->look = r->looks;
             thread->now = said;
             thread->gil = one->gil;
             thread->frame = gilfree_pointer(link->bytes, layout->thread_frame);
-            thread->switches = one->switches;
+            thread->has_gil = one->has_gil;
+            /* Without a GIL nobody counts: that it was at work between two looks has to do. */
+            thread->switches = one->has_gil ? one->switches : (unsigned long) r->looks;
+            thread->stops = link->address == one->stopper || link->address == r->chain.stopper;
+            thread->suspended = gilfree_may_not_attach(layout, link);
             if (said == GILFREE_WAITING)
                 gilfree_waits(r, thread, 1);
             else if (said == GILFREE_HELD)
@@ -182,11 +200,26 @@ static void gilfree_doubt(struct gilfree_thread *thread)
     thread->now = GILFREE_WAITING;
 }
 
+/* Tell whether a thread sleeps because the world is stopped. Who stops it sets all thread states to
+   "suspended", also those of threads that compute or sleep in C and want nothing of Python: for these
+   that changes nothing. Who does want to attach, or was stopped amid bytecode, sleeps until its thread
+   state changes: CPython's parking lot then has the address of that on its stack. */
+static int gilfree_is_parked(
+    const struct gilfree_recorder *r, const struct gilfree_thread *thread, uintptr_t futex)
+{
+    uintptr_t address;
+    return futex && thread->suspended && r->layout.parked_on >= 0
+           && gilfree_read(&r->memory, futex - (uintptr_t) r->layout.parked_on, &address,
+                           sizeof(address))
+           && address == thread->suspended;
+}
+
 /* Tell whether a thread that has a thread state waits for the GIL, though it may seem to do otherwise.
 
    - It does if it sleeps on the condition or the lock within the GIL's own structure.
    - Who had the GIL a look ago and seems to run has let go of it in C and computes; or it was asked
      for the GIL, and lost its CPU to the thread that asked before it could wait. Its CPU time tells.
+     Without a GIL, only who is suspended may be on its way to sleep.
    - Who let go of the GIL while it was asked for sleeps until somebody has taken it, and then goes on
      without it, or waits to have it back. What it does next tells.
    - Who was woken to take the GIL waits for it until there is a CPU to do so.
@@ -197,7 +230,8 @@ static void gilfree_does_it_wait(
     uintptr_t offset = futex - thread->gil;
     int64_t cpu;
     thread->again = 0;
-    if (futex && offset < (uintptr_t) r->layout.gil_after_drop) {
+    if ((futex && offset < (uintptr_t) r->layout.gil_after_drop)
+        || gilfree_is_parked(r, thread, futex)) {
         gilfree_waits(r, thread, 0);
         return;
     }
@@ -211,7 +245,8 @@ static void gilfree_does_it_wait(
         gilfree_doubt(thread);
         thread->waited_cpu = cpu;
         thread->said_so = 0;
-    } else if (thread->now == GILFREE_RUNNING && thread->state == GILFREE_HELD && cpu >= 0) {
+    } else if (thread->now == GILFREE_RUNNING && thread->state == GILFREE_HELD && cpu >= 0
+               && (thread->has_gil || thread->suspended)) {
         gilfree_doubt(thread);
         thread->waited_cpu = cpu;
         thread->said_so = 0;

@@ -33,7 +33,7 @@ cdef extern from "recorder_thread.h":
     const int GILFREE_UNREAD
 
     struct gilfree_layout:
-        int thread_wants_gil
+        int thread_wants_gil, wants_suspended, interpreter_stopper
     struct gilfree_memory:
         int process
     struct gilfree_code:
@@ -90,7 +90,7 @@ cdef extern from "recorder_thread.h":
         gilfree_memory memory
         gilfree_chain chain
         gilfree_recording all
-        int64_t begin, end, looks, failed_looks, blind, largest_gap, cpu
+        int64_t begin, end, looks, failed_looks, blind, largest_gap, cpu, stopped, longest_stop
         unsigned long long random
     int gilfree_find_layout(gilfree_layout *layout)
     int gilfree_make_recording(gilfree_recording *recording, int keeps, int callers)
@@ -140,7 +140,7 @@ cdef class Recorder:
     ):
         cdef const char *missing
         if not KNOWS_PYTHON:
-            raise RuntimeError(f"the recorder knows CPython {KNOWN_PYTHONS} with a GIL, on Linux")
+            raise RuntimeError(f"the recorder knows CPython {KNOWN_PYTHONS}, on Linux")
         if not 1e-5 <= interval <= 1e-2:
             raise ValueError(f"interval must be from 1e-5 to 1e-2 seconds, not {interval}")
         self.recorder = <gilfree_recorder *> calloc(1, sizeof(gilfree_recorder))
@@ -193,6 +193,7 @@ cdef class Recorder:
     def facts(self):
         """Return figures of the recording as a whole, by name; times in seconds."""
         cdef gilfree_recorder *r = self.recorder
+        cdef bint tells = r.layout.interpreter_stopper >= 0
         return {
             "begin": r.begin / 1e9,
             "seconds": (r.end - r.begin) / 1e9,
@@ -203,21 +204,26 @@ cdef class Recorder:
             "unlisted_threads": r.all.unlisted,
             "grain": r.all.grain / 1e9,
             "cpu": r.cpu / 1e9,
+            "stopped": r.stopped / 1e9 if tells else None,
+            "longest_stop": r.longest_stop / 1e9 if tells else None,
         }
 
     def threads(self):
         """Return a dict for each thread, in the order in which they were seen first.
 
-        None stands for what the system did not tell all the time.
+        None stands for what the system did not tell all the time. Without a GIL, "held" is for how
+        long the thread was attached, "waiting" for how long it was suspended.
         """
         cdef int i
         cdef gilfree_thread *one
         cdef bint waiting, rest
+        cdef gilfree_layout *layout = &self.recorder.layout
+        cdef bint says_so = layout.thread_wants_gil >= 0 or layout.wants_suspended >= 0
         found = []
         for i in range(self.recorder.all.threads):
             one = self.recorder.all.thread[i]
             rest = not one.ns[GILFREE_UNREAD]
-            waiting = rest or self.recorder.layout.thread_wants_gil >= 0
+            waiting = rest or says_so
             found.append({
                 "native_id": one.task,
                 "system_name": one.name.decode("utf-8", "replace"),

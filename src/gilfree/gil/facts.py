@@ -18,30 +18,55 @@ class ThreadTimes:
         Its number in the system.
     seconds : float
         For how long it lived within the recording: the sum of the next four.
-    held : float
-        It had the GIL.
+    held : float or None
+        It had the GIL. None on a Python without: see `attached`.
     waiting : float or None
-        It wanted the GIL. None, as the next two, if the system did not tell all the time.
+        It wanted the GIL. None on a Python without: see `suspended`; and None, as the next two, if
+        the system did not tell all the time.
     running : float or None
         It ran C code without the GIL, on a CPU or in wait of one.
     blocked : float or None
         It slept: in a lock, in I/O.
-    longest_hold, longest_wait : float
+    longest_hold, longest_wait : float or None
         For how long it had the GIL, or waited for it, at a stretch.
     acquired : int
-        How often it acquired the GIL, at least: what is over between two looks is not seen.
+        How often it acquired the GIL, or attached, at least: what is over between two looks is not
+        seen.
+    attached : float or None
+        Without a GIL, instead of `held`: it had its thread state, and so ran Python, or C code that
+        may touch Python's objects; any number of threads may at once. None with a GIL.
+    suspended : float or None
+        Without a GIL, instead of `waiting`: it was stopped amid Python, or wanted to attach, and had
+        to sleep since the world was stopped, for the garbage collector for one. (A thread that ran
+        or slept in C meanwhile and wanted nothing of Python was not kept from anything.)
+    longest_attached, longest_suspended : float or None
+        The same at a stretch.
     """
 
     name: str | None
     native_id: int
     seconds: float
-    held: float
+    held: float | None
     waiting: float | None
     running: float | None
     blocked: float | None
-    longest_hold: float
+    longest_hold: float | None
     longest_wait: float | None
     acquired: int
+    attached: float | None = None
+    suspended: float | None = None
+    longest_attached: float | None = None
+    longest_suspended: float | None = None
+
+    @property
+    def stalled(self) -> float | None:
+        """For how long it wanted to run Python and could not: it was waiting, or suspended."""
+        return self.suspended if self.waiting is None else self.waiting
+
+    @property
+    def longest_stall(self) -> float | None:
+        """The same at a stretch."""
+        return self.longest_suspended if self.longest_wait is None else self.longest_wait
 
 
 class Caller(NamedTuple):
@@ -56,12 +81,14 @@ class Caller(NamedTuple):
 class Holder:
     """Who had the GIL during a part of a stall, and where.
 
+    Without a GIL: who stopped the world; or, until it had stopped, who was still attached.
+
     Attributes
     ----------
     thread : str or None
         Name of the thread.
     seconds : float
-        For how long it had the GIL there, within the stall.
+        For how long it had the GIL there, or was attached, within the stall.
     file, function : str or None
         Where it was in Python; None where that could not be read.
     line : int or None
@@ -88,7 +115,7 @@ class Holder:
 
 @dataclasses.dataclass(frozen=True)
 class Stall:
-    """A stretch of a millisecond or more in which a thread waited for the GIL.
+    """A stretch of a millisecond or more in which a thread waited for the GIL, or was suspended.
 
     Attributes
     ----------
@@ -161,6 +188,16 @@ class Facts:
         When the recording began, in seconds since 1970.
     callers : bool
         Whether somebody asked for them.
+    gil : bool
+        Whether this Python had a GIL when the recording began. Without, threads were attached or
+        suspended instead of holding it or waiting for it.
+    gil_came : bool
+        It was switched on meanwhile, by the import of a module that is not fit to run without. From
+        then on, who was attached held it, and who was suspended waited for it.
+    stopped, longest_stop : float or None
+        Seconds in which a thread stopped the world, or was about to, and the longest of it at a
+        stretch; None with a GIL, and where Python's insides are not those of its headers. What is
+        over between two looks is not seen.
     """
 
     seconds: float
@@ -176,3 +213,7 @@ class Facts:
     process: int = 0
     started: float = 0.0
     callers: bool = False
+    gil: bool = True
+    gil_came: bool = False
+    stopped: float | None = None
+    longest_stop: float | None = None

@@ -1,4 +1,7 @@
-"""Record a whole program: who has the GIL, who waits for it, and where in Python the others are."""
+"""Record a whole program: who has the GIL, who waits for it, and where in Python the others are.
+
+Without a GIL: who is attached, who is suspended, and who stopped the world meanwhile.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,14 @@ from gilfree.gil.facts import Caller, Facts, Holder, Slices, Stall, ThreadTimes
 from gilfree.gil.sampler import NoSamplerError
 from gilfree.gil.thread_names import Names
 
+# What the recorder's figures of a thread are called on a Python without a GIL.
+WITHOUT_GIL = {
+    "held": "attached",
+    "waiting": "suspended",
+    "longest_hold": "longest_attached",
+    "longest_wait": "longest_suspended",
+}
+
 
 def recorder() -> Any:
     """Return the module of the recorder, or say why there is none."""
@@ -25,9 +36,6 @@ def recorder() -> Any:
         raise NoSamplerError(msg) from None
     if module.KNOWS_PYTHON:
         return module
-    if not gil_enabled():
-        msg = "recording needs a GIL to look at, and this Python has none"
-        raise NoSamplerError(msg)
     msg = (
         f"recording knows the insides of CPython {module.KNOWN_PYTHONS}, and this is "
         f"{platform.python_version()}: all of gilfree works here but what needs them"
@@ -53,6 +61,7 @@ class Session:
     def __init__(self, *, callers: bool = False) -> None:
         self._module = recorder()
         self._callers = callers
+        self._gil = gil_enabled()
         self._names: Names | None = None
         self._recorder: Any = None
 
@@ -82,7 +91,7 @@ class Session:
         # There is none in a forked child, which nobody recorded.
         if not there_is_one:
             return Facts(0.0, (), (), callers=self._callers)
-        return facts_of(self._recorder, names, callers=self._callers)
+        return facts_of(self._recorder, names, gil=self._gil, callers=self._callers)
 
     @classmethod
     def forget(cls) -> None:
@@ -97,10 +106,12 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=Session.forget)
 
 
-def facts_of(recorder: Any, names: dict[int, list[str]], *, callers: bool) -> Facts:
+def facts_of(
+    recorder: Any, names: dict[int, list[str]], *, gil: bool, callers: bool
+) -> Facts:
     """Return what the recorder has found, with the names of the threads."""
-    threads, unseen = _threads(recorder.threads(), names)
-    order = sorted(range(len(threads)), key=lambda number: -(threads[number].waiting or 0.0))
+    threads, unseen = _threads(recorder.threads(), names, gil)
+    order = sorted(range(len(threads)), key=lambda number: -(threads[number].stalled or 0.0))
     index = {number: place for place, number in enumerate(order)}
     stalls = [
         Stall(threads[one].name, start, seconds, _holders(threads, index, holders), index[one])
@@ -108,7 +119,9 @@ def facts_of(recorder: Any, names: dict[int, list[str]], *, callers: bool) -> Fa
     ]
     figures = recorder.facts()
     found, begin = recorder.slices()
-    kept = ("seconds", "looks", "missed", "largest_gap", "dropped_stalls", "unlisted_threads")
+    kept = ["seconds", "looks", "missed", "largest_gap", "dropped_stalls", "unlisted_threads"]
+    if not gil:
+        kept += ["stopped", "longest_stop"]
     return Facts(
         threads=tuple(threads[number] for number in order),
         stalls=tuple(sorted(stalls, key=lambda stall: -stall.seconds)),
@@ -117,12 +130,14 @@ def facts_of(recorder: Any, names: dict[int, list[str]], *, callers: bool) -> Fa
         process=os.getpid(),
         started=time.time() - time.monotonic() + figures["begin"],
         callers=callers,
+        gil=gil,
+        gil_came=gil_enabled() and not gil,
         **{name: figures[name] for name in kept},
     )
 
 
 def _threads(
-    found: list[dict[str, Any]], names: dict[int, list[str]]
+    found: list[dict[str, Any]], names: dict[int, list[str]], gil: bool
 ) -> tuple[list[ThreadTimes], int]:
     """Give each thread its name; return how many names are left over, too."""
     # Who has not been named has the name of the thread that started it, in the end of the process.
@@ -134,6 +149,9 @@ def _threads(
         given = each.pop("system_name")
         name: str | None = None if given in {"", *inherited} else given
         name = known.pop(0) if known else name
+        if not gil:
+            for old, new in WITHOUT_GIL.items():
+                each[new], each[old] = each[old], None
         threads.append(ThreadTimes(name=name, **each))
     return threads, sum(map(len, left.values()))
 
