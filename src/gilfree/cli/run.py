@@ -23,7 +23,7 @@ from gilfree.recording.recording import Recording, record
 
 STATUSES = """
 exit status: that of the program; else
-    1  a thread waited for longer than --max-stall or --max-wait
+    1  a thread waited, or was suspended, for longer than --max-stall or --max-wait
     2  an argument is wrong, or nothing can be recorded here
 """
 
@@ -35,7 +35,8 @@ def add_to(commands: Any) -> None:
         help="run a program: which threads hold the GIL, which wait for it, and for whom?",
         usage="gilfree run [options] (SCRIPT | -m MODULE | -c CODE) [ARGUMENT ...]",
         description="Run a program as python does, and report to stderr which threads held the "
-        "GIL, which waited for it, for how long, and at which line the others were meanwhile.",
+        "GIL, which waited for it, for how long, and at which line the others were meanwhile; "
+        "without a GIL, which were attached, and which were suspended while the world was stopped.",
         epilog=examples(
             "gilfree run app.py --port 8000", "gilfree run --max-stall 100ms -m pytest tests"
         )
@@ -65,13 +66,14 @@ def add_to(commands: Any) -> None:
         "--max-stall",
         type=duration,
         metavar="TIME",
-        help="exit with 1 if a thread waited for longer at a stretch, as 100ms",
+        help="exit with 1 if a thread waited, or was suspended, for longer at a stretch, as 100ms",
     )
     parser.add_argument(
         "--max-wait",
         type=percentage,
         metavar="SHARE",
-        help="exit with 1 if a thread waited for more than this share of the time, as 10%%",
+        help="exit with 1 if a thread waited, or was suspended, for more than this share of the "
+        "time, as 10%%",
     )
     rest = argparse.REMAINDER
     parser.add_argument("-m", dest="module", nargs=rest, help="run a module")
@@ -132,17 +134,18 @@ def run(options: argparse.Namespace) -> int:
 
 def beyond(recording: Recording, max_stall: float | None, max_wait: float | None) -> Iterator[str]:
     """Say which limits were passed, and by what."""
-    worst = max((thread.longest_wait or 0.0 for thread in recording.threads), default=0.0)
+    worst = max((thread.longest_stall or 0.0 for thread in recording.threads), default=0.0)
     if max_stall is not None and worst > max_stall:
         yield (
             f"the longest stall took {readable_time(worst)}, more than the "
             f"{readable_time(max_stall)} of --max-stall"
         )
-    waited = max((thread.waiting or 0.0 for thread in recording.threads), default=0.0)
+    waited = max((thread.stalled or 0.0 for thread in recording.threads), default=0.0)
     share = waited / recording.seconds if waited else 0.0
     if max_wait is not None and share > max_wait:
+        what = "waited" if recording.facts.gil else "was suspended"
         yield (
-            f"a thread waited for {exact_share(share)} of the time, more than the "
+            f"a thread {what} for {exact_share(share)} of the time, more than the "
             f"{exact_share(max_wait)} of --max-wait"
         )
 

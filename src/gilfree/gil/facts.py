@@ -36,9 +36,9 @@ class ThreadTimes:
         Without a GIL, instead of `held`: it had its thread state, and so ran Python, or C code that
         may touch Python's objects; any number of threads may at once. None with a GIL.
     suspended : float or None
-        Without a GIL, instead of `waiting`: it was stopped amid Python, or wanted to attach, and had
-        to sleep since the world was stopped, for the garbage collector for one. (A thread that ran
-        or slept in C meanwhile and wanted nothing of Python was not kept from anything.)
+        Without a GIL, instead of `waiting`: it was stopped amid Python, or wanted to attach, and
+        had to sleep since the world was stopped, for the garbage collector for one. (A thread that
+        ran or slept in C meanwhile and wanted nothing of Python is not meant.)
     longest_attached, longest_suspended : float or None
         The same at a stretch.
     """

@@ -29,14 +29,16 @@ UNSURE = 1 / 4  # of the recording: with more of it unseen, no verdict
 class Recording:
     """What `record` has found out: who had the GIL, who waited for it, and for whom.
 
+    Without a GIL: who was attached, who was suspended, and who stopped the world meanwhile.
+
     It is there once the ``with`` block is over.
 
     Attributes
     ----------
     threads : tuple of ThreadTimes
-        All threads of the process, those that waited longest first.
+        All threads of the process, those that waited, or were suspended, longest first.
     stalls : tuple of Stall
-        The stretches in which a thread waited, longest first.
+        The stretches in which a thread waited, or was suspended, longest first.
     seconds : float
         How long the recording took.
     verdict : RecordingVerdict
@@ -87,8 +89,10 @@ class Recording:
         if facts.missed > UNSURE * facts.seconds:
             return RecordingVerdict.INCONCLUSIVE
         waiter = facts.threads[0]
-        if waiter.waiting is None:
+        if waiter.stalled is None:
             return RecordingVerdict.INCONCLUSIVE
+        if waiter.waiting is None:
+            return RecordingVerdict.NO_GIL
         if waiter.waiting <= LITTLE * waiter.seconds:
             return RecordingVerdict.NO_WAIT
         in_c = self._blamed_on_c()
@@ -114,14 +118,21 @@ class Recording:
         if verdict is RecordingVerdict.NOTHING:
             return f"{verdict.text} in this process"
         waiter = facts.threads[0]
-        if waiter.waiting is None:
-            return f"{verdict.text}: the system does not tell here which threads wait for the GIL"
+        if waiter.stalled is None:
+            what = "wait for the GIL" if facts.gil else "are suspended"
+            return f"{verdict.text}: the system does not tell here which threads {what}"
         if verdict is RecordingVerdict.INCONCLUSIVE:
             return (
                 f"{verdict.text}: the recorder got no CPU for {readable_time(facts.missed)} of "
                 f"{readable_time(facts.seconds)}"
             )
         name = name_of(waiter)
+        if waiter.waiting is None:
+            if not waiter.stalled:
+                return f"{verdict.text}, and no thread was seen to be suspended"
+            text = f"{verdict.text}: {name} was suspended for {readable_time(waiter.stalled)} of "
+            text += f"{readable_time(waiter.seconds)}, while the world was stopped"
+            return text + self._meanwhile(waiter, waiter.stalled)
         if verdict is RecordingVerdict.NO_WAIT:
             if not waiter.waiting:
                 return "no thread was seen to wait for the GIL"
@@ -132,7 +143,7 @@ class Recording:
         return text + self._meanwhile(waiter, waiter.waiting)
 
     def _meanwhile(self, waiter: ThreadTimes, waiting: float) -> str:
-        """Say where others had the GIL while a thread waited for so long."""
+        """Say where others had the GIL, or stopped the world, while a thread waited for so long."""
         places: dict[Holder, float] = defaultdict(float)
         for stall in self.stalls:
             for holder in stall.holders if stall.waiter == waiter.name else ():
@@ -144,14 +155,23 @@ class Recording:
         how = "for the most part" if seconds > MOST * waiting else "most often"
         who = place.thread or "a thread without a name"
         where = place_of(place)
-        return f", {how} while {who} was in {where}" if where else f", {how} while {who} had it"
+        if where:
+            return f", {how} while {who} was in {where}"
+        return f", {how} while {who} {'had it' if self.facts.gil else 'was attached'}"
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the recording for JSON; what is not known is None."""
+        """Return the recording for JSON; what is not known is None.
+
+        Threads have all keys on every Python. On one with a GIL, "attached", "suspended" and the
+        longest of these are None, and so are "stopped" and "longest_stop" of the whole: for how
+        long the world was stopped. On one without a GIL "held", "waiting" and their longest are.
+        """
         return {
             "seconds": self.seconds,
             "verdict": self.verdict.value,
             "sentence": self.sentence,
+            "stopped": self.facts.stopped,
+            "longest_stop": self.facts.longest_stop,
             "threads": [dataclasses.asdict(thread) for thread in self.threads],
             "stalls": [
                 {**_figures(stall), "holders": [*map(self._holder, stall.holders)]}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os.path
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from gilfree._words import counted, readable_time
 from gilfree.gil.facts import Caller, Facts, Holder, Stall, ThreadTimes
@@ -12,8 +12,16 @@ from gilfree.gil.facts import Caller, Facts, Holder, Stall, ThreadTimes
 WIDTH = 80
 MOST_THREADS, MOST_STALLS, MOST_HOLDERS = 20, 5, 3  # that are listed
 INDENT = " " * 12
-COLUMNS = ("waiting", "held", "running", "blocked")
 NAME_WIDTH = 24
+# What the states of a thread are called, in the order of `timeline.STATES`, on a Python with a GIL
+# and on one without. The times of a thread have the first four of these names, too.
+WITH_GIL = "held", "waiting", "running", "blocked", "unread"
+WITHOUT_GIL = "attached", "suspended", "running", "blocked", "unread"
+
+
+def states_of(facts: Facts) -> tuple[str, ...]:
+    """Return what the states of a thread are called on the Python that was recorded."""
+    return WITH_GIL if facts.gil else WITHOUT_GIL
 
 
 def name_of(thread: ThreadTimes) -> str:
@@ -33,29 +41,44 @@ def report(sentence: str, facts: Facts) -> str:
     """Return the whole of it."""
     lines = textwrap.wrap(sentence, WIDTH, subsequent_indent="  ")
     if facts.threads:
-        lines += ["", *_table(facts.threads)]
+        lines += ["", *_table(facts)]
+    if facts.stopped:
+        text = f"the world was stopped, or about to be, for {readable_time(facts.stopped)} in all"
+        lines += ["", f"{text}, {readable_time(facts.longest_stop or 0.0)} at a stretch"]
     if facts.stalls:
         lines += ["", f"the longest of {counted(len(facts.stalls), 'stall')}:"]
         for stall in facts.stalls[:MOST_STALLS]:
-            lines += _stall(stall)
+            lines += _stall(stall, gil=facts.gil)
     if missing := "; ".join(unseen(facts)):
         lines += ["", *textwrap.wrap(f"not seen: {missing}", WIDTH, subsequent_indent="  ")]
     return "\n".join(lines)
 
 
-def _table(threads: Sequence[ThreadTimes]) -> Iterator[str]:
-    heads = "".join(f"{head:>9}" for head in (*COLUMNS, "longest", "longest"))
-    yield f"{'':{NAME_WIDTH}}{heads}".rstrip()
-    heads = "".join(f"{head:>9}" for head in ("", "", "", "", "wait", "hold"))
-    yield f"{'thread':{NAME_WIDTH}}{heads}".rstrip()
+def _table(facts: Facts) -> Iterator[str]:
+    threads = facts.threads
+    had, wanted, *rest, _ = states_of(facts)
+    columns = wanted, had, *rest
+    # "suspended" is wider than the other columns, and has a space before it all the same.
+    widths = [max(9, len(column) + 1) for column in columns] + [9, 9]
+    both = ("longest_wait", "longest_hold")
+    under = "wait", "hold"
+    if not facts.gil:
+        both, under = ("longest_suspended", "longest_attached"), (f"{wanted[:4]}.", f"{had[:6]}.")
+    yield _row("", (*columns, "longest", "longest"), widths).rstrip()
+    yield _row("thread", ("", "", "", "", *under), widths).rstrip()
     for thread in threads[:MOST_THREADS]:
-        times = [getattr(thread, column) for column in COLUMNS]
-        times += [thread.longest_wait, thread.longest_hold]
+        times = [getattr(thread, column) for column in (*columns, *both)]
         name = textwrap.shorten(name_of(thread), NAME_WIDTH - 1, placeholder="…")
-        cells = "".join(f"{cell(time):>9}" for time in times)
-        yield f"{name:{NAME_WIDTH}}{cells}"
+        yield _row(name, map(cell, times), widths)
     if len(threads) > MOST_THREADS:
-        yield f"and {counted(len(threads) - MOST_THREADS, 'thread')} that waited no longer"
+        what = "waited" if facts.gil else "was suspended"
+        yield f"and {counted(len(threads) - MOST_THREADS, 'thread')} that {what} no longer"
+
+
+def _row(name: str, cells: Iterable[str], widths: Sequence[int]) -> str:
+    return f"{name:{NAME_WIDTH}}" + "".join(
+        f"{text:>{width}}" for text, width in zip(cells, widths, strict=True)
+    )
 
 
 def cell(time: float | None) -> str:
@@ -65,13 +88,14 @@ def cell(time: float | None) -> str:
     return readable_time(time) if time else "–"
 
 
-def _stall(stall: Stall) -> Iterator[str]:
+def _stall(stall: Stall, *, gil: bool) -> Iterator[str]:
     waiter = stall.waiter or "a thread without a name"
     shown = stall.holders[:MOST_HOLDERS]
-    parts = [holder_text(holder) for holder in shown]
+    parts = [holder_text(holder, gil=gil) for holder in shown]
     if len(stall.holders) > MOST_HOLDERS:
         parts.append(f"{len(stall.holders) - MOST_HOLDERS} more")
-    meanwhile = "; ".join(parts) or "not known who had the GIL"
+    nobody = "not known who had the GIL" if gil else "not known who stopped the world"
+    meanwhile = "; ".join(parts) or nobody
     text = f"{readable_time(stall.seconds):>9}  {waiter}, at {stall.start:.3f} s: {meanwhile}"
     yield from textwrap.wrap(text, WIDTH, subsequent_indent=INDENT)
     for holder in shown:
@@ -81,13 +105,14 @@ def _stall(stall: Stall) -> Iterator[str]:
             yield f"{INDENT}  by {place_of(caller) or 'what could not be read'}"
 
 
-def holder_text(holder: Holder) -> str:
-    """Say who had the GIL for how long, and where."""
+def holder_text(holder: Holder, *, gil: bool) -> str:
+    """Say who had the GIL, or was attached, for how long, and where."""
     how = {True: ", in one C call", False: ", in bytecode", None: ""}[holder.in_c]
+    did = "had it" if gil else "was attached"
     place = place_of(holder)
     where = f" in {place}" if place else ", where is not known"
     who = holder.thread or "a thread without a name"
-    return f"{who} had it for {readable_time(holder.seconds)}{where}{how}"
+    return f"{who} {did} for {readable_time(holder.seconds)}{where}{how}"
 
 
 def unseen(facts: Facts) -> Iterator[str]:
@@ -99,6 +124,8 @@ def unseen(facts: Facts) -> Iterator[str]:
         yield f"{readable_time(facts.missed)} in gaps of up to {gap} between two looks"
     if facts.unseen_threads:
         yield f"{counted(facts.unseen_threads, 'thread')} that came and went between two looks"
+    if facts.gil_came:
+        yield "when a module switched the GIL on: attached is held since, suspended is waiting"
     if facts.unlisted_threads:
         yield f"{counted(facts.unlisted_threads, 'thread')} beyond those that are told apart"
     if facts.dropped_stalls:

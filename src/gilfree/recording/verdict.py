@@ -7,7 +7,7 @@ from typing import Self
 
 
 class RecordingVerdict(enum.Enum):
-    """Whether threads waited for the GIL, and for what.
+    """Whether threads waited for the GIL, and for what; `NO_GIL` where there is none.
 
     The value is a code that stays the same from release to release.
 
@@ -31,4 +31,5 @@ class RecordingVerdict(enum.Enum):
     NO_WAIT = "no_wait", "hardly anybody waited for the GIL"
     WAITED = "waited", "threads waited for the GIL"
     WAITED_FOR_C = "waited_for_c", "threads waited for C code that holds the GIL"
+    NO_GIL = "no_gil", "this Python has no GIL"
     WAITED_FOR_BYTECODE = "waited_for_bytecode", "threads waited for each other's bytecode"
