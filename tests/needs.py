@@ -11,6 +11,7 @@ from gilfree.gil.sampler import sampler as find_sampler
 
 posix = pytest.mark.skipif(os.name != "posix", reason="needs POSIX: its signals, files and shell")
 fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+no_gil = pytest.mark.skipif(gil_enabled(), reason="this Python has a GIL")
 gil = pytest.mark.skipif(not gil_enabled(), reason="this Python has no GIL to hold")
 
 

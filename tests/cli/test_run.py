@@ -89,6 +89,7 @@ def test_a_program_that_fails_shows_its_own_traceback():
     assert (done.returncode, done.stderr.splitlines()[0]) == (1, "no luck")
 
 
+@needs.gil
 def test_the_limits_for_ci_and_the_file(tmp_path):
     path = tmp_path / "found.json"
     done = run("-o", path, "--max-stall", "100ms", "--max-wait", "10%", "-c", HOLDS)
@@ -101,6 +102,17 @@ def test_the_limits_for_ci_and_the_file(tmp_path):
     assert found["stalls"][0]["waiter"] == "MainThread"
     assert found["stalls"][0]["holders"][0]["thread"] == "worker"
     assert run("--max-stall", "20s", "--max-wait", "1", "-c", HOLDS).returncode == 0
+
+
+@needs.no_gil
+def test_the_limits_hold_for_who_is_suspended():
+    collects = HOLDS.replace("time.sleep(0.01)", "time.sleep(0.01); import gc")
+    collects += "; threading.Thread(target=gc.collect).start(); sum(range(10**7))"
+    done = run("--max-stall", "100ms", "--max-wait", "10%", "-c", collects)
+    assert done.returncode == 1
+    assert "this Python has no GIL: MainThread was suspended for" in done.stderr
+    assert "more than the 100 ms of --max-stall" in done.stderr
+    assert "a thread was suspended for" in done.stderr
 
 
 @pytest.mark.parametrize(

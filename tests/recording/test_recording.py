@@ -15,9 +15,25 @@ STATES = ("held", "waiting", "running", "blocked")
 
 def times(name, waiting, seconds=10.0, **others):
     figures = dict.fromkeys(STATES, 0.0) | {"longest_hold": 0.0, "longest_wait": 0.0}
-    blocked = seconds - waiting
+    blocked = seconds - (waiting or 0.0)
     figures |= {"name": name, "native_id": 7, "seconds": seconds, "waiting": waiting}
     return ThreadTimes(**(figures | {"blocked": blocked, "acquired": 1} | others))
+
+
+def times_without_gil(name, suspended):
+    """Return the times of a thread as a Python without a GIL has them."""
+    none = dict.fromkeys(["held", "longest_hold", "longest_wait"])
+    figures = {
+        "attached": 10.0 - (suspended or 0.0),
+        "longest_attached": 1.0,
+        "longest_suspended": 0.5,
+    }
+    return times(name, None, blocked=0.0, suspended=suspended, **figures, **none)
+
+
+def without_gil(suspended, *stalls, **others):
+    threads = (times_without_gil("MainThread", suspended),)
+    return Facts(10.0, threads, stalls, gil=False, **others)
 
 
 HOLDER = Holder("worker", 2.0, "/srv/app.py", 41, "parse", in_c=True)
@@ -63,6 +79,22 @@ HOLDER = Holder("worker", 2.0, "/srv/app.py", 41, "parse", in_c=True)
             "thread 7 waited for the GIL for 5 s of 10 s, most often while a thread without a name "
             "had it",
         ),
+        (
+            without_gil(0.0),
+            "no_gil",
+            "this Python has no GIL, and no thread was seen to be suspended",
+        ),
+        (
+            without_gil(3.0, Stall("MainThread", 1.0, 2.0, (HOLDER,))),
+            "no_gil",
+            "this Python has no GIL: MainThread was suspended for 3 s of 10 s, while the world was "
+            "stopped, for the most part while worker was in parse (app.py:41)",
+        ),
+        (
+            without_gil(None),
+            "inconclusive",
+            "inconclusive: the system does not tell here which threads are suspended",
+        ),
     ],
 )
 def test_the_verdict_and_its_sentence(facts, verdict, sentence):
@@ -78,3 +110,19 @@ def test_what_was_not_seen_is_said():
     assert "not seen: 500 ms in gaps of up to 200 ms between two looks; 1 thread that" in text
     assert "2 stalls" in text
     assert "not seen" not in str(Recording(dataclasses.replace(facts, missed=0.0)))
+
+
+def test_without_a_gil_the_report_has_other_words():
+    facts = without_gil(3.0, Stall("MainThread", 1.0, 2.0, ()), stopped=3.5, longest_stop=2.0)
+    recording = Recording(facts)
+    text = str(recording)
+    assert "suspended attached  running  blocked" in text
+    assert "the world was stopped, or about to be, for 3.5 s in all, 2 s at a stretch" in text
+    assert "MainThread, at 1.000 s: not known who stopped the world" in text
+    for word in "held", "wait", "had it", "not seen":
+        assert word not in text
+    saved = recording.to_dict()
+    assert (saved["stopped"], saved["longest_stop"]) == (3.5, 2.0)
+    assert saved["threads"][0]["suspended"] == 3.0
+    assert saved["threads"][0]["held"] is saved["threads"][0]["waiting"] is None
+    assert "switched the GIL on" in str(Recording(dataclasses.replace(facts, gil_came=True)))

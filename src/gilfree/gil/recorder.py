@@ -76,13 +76,18 @@ class Session:
             self._recorder.start()
             Session.under_way = self
         # The thread in C must not outlive the interpreter, if nobody ends the recording.
-        atexit.register(self._recorder.stop)
+        atexit.register(self._abandon)
+
+    def _abandon(self) -> None:
+        """Stop it for good: what it found is lost, and `finish` has nothing left to do."""
+        self._recorder.stop()
+        self._recorder = None
 
     def finish(self) -> Facts | None:
         """Stop it; return what it has found, or None if it never started."""
         if self._recorder is None:
             return None
-        atexit.unregister(self._recorder.stop)
+        atexit.unregister(self._abandon)
         there_is_one = self._recorder.stop()
         with Session._lock:
             if Session.under_way is self:
