@@ -12,8 +12,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from gilfree import __version__
-from gilfree.recording.text import place_of
-from gilfree.recording.timeline import STATES
+from gilfree.recording.text import WITH_GIL, WITHOUT_GIL, place_of, states_of
 from gilfree.recording.traces import (
     MIXED,
     MOST_HOLDERS,
@@ -36,11 +35,14 @@ INTERVAL = 1  # phase of a marker that has a start and an end
 CATEGORIES = {"Other": "grey", "GIL": "green", "CPU": "purple"}
 GIL, CPU = 1, 2
 
-# The names of markers, each with its category. Of all but the last two there is CPython's twin.
+# The names of markers, each with its category. Of those of a Python with a GIL, all but the last
+# two have CPython's twin.
 MARKERS = {
     "Has GIL": GIL,
     "No GIL": GIL,
     "Waiting for GIL": GIL,
+    "Attached": GIL,
+    "Suspended": GIL,
     "On CPU": CPU,
     "Off CPU": CPU,
     "Mixed": GIL,
@@ -50,6 +52,8 @@ NAMES = tuple(MARKERS)
 MARKER_OF = {
     "held": "Has GIL",
     "waiting": "Waiting for GIL",
+    "attached": "Attached",
+    "suspended": "Suspended",
     "running": "On CPU",
     "blocked": "Off CPU",
     MIXED: "Mixed",
@@ -144,7 +148,10 @@ class _Profile:
     def _visible(self) -> list[int]:
         """Return the threads to be shown first: those that waited longest, or had the GIL."""
         threads = self.recording.threads
-        busy = [-(thread.held + (thread.waiting or 0.0)) for thread in threads]
+        had = (thread.held or thread.attached or 0.0 for thread in threads)
+        busy = [
+            -(some + (thread.stalled or 0.0)) for some, thread in zip(had, threads, strict=True)
+        ]
         return sorted(sorted(range(len(threads)), key=busy.__getitem__)[:MOST_VISIBLE])
 
     def threads(self) -> Iterator[dict[str, Any]]:
@@ -183,8 +190,11 @@ class _Profile:
         """Yield a marker for each slice of a thread, and one for each time without the GIL."""
         without = None  # since when
         end = 0
-        for start, end, state, shares in slices_of(self.lanes[index]):
-            if state in {"waiting", "running", "blocked"}:
+        names = states_of(self.recording.facts)
+        for start, end, state, shares in slices_of(self.lanes[index], names):
+            if not self.recording.facts.gil:
+                pass  # it is always without
+            elif state in {"waiting", "running", "blocked"}:
                 without = start if without is None else without
             elif without is not None:
                 yield self._marker(index, without, start, "No GIL")
@@ -227,7 +237,7 @@ def _type(name: str) -> str:
 def _schemas() -> Iterator[dict[str, Any]]:
     """Yield how each kind of marker is shown."""
     for name in NAMES:
-        fields = dict.fromkeys(STATES, "percentage") if name == "Mixed" else {}
+        fields = dict.fromkeys(WITH_GIL + WITHOUT_GIL[:2], "percentage") if name == "Mixed" else {}
         fields = STALL_FIELDS if name == "Stall" else fields
         label = "{marker.data.thread}: {marker.data.function}, line {marker.data.line}"
         label = label if name == "Stall" else "{marker.name}"

@@ -3,8 +3,6 @@
   "use strict";
   const STATES = ["held", "waiting", "running", "blocked", "unread"];
   const N = STATES.length, [HELD] = STATES.keys();
-  const WORDS = ["has the GIL", "waits for the GIL", "runs without the GIL", "is blocked",
-    "did what the system does not tell"];
   const MARK = 3;      // height of the mark of a stall, and how far off the pointer finds it
   const CLOSEST = 2e-5;  // seconds from edge to edge; the recorder does not look more often
 
@@ -74,7 +72,7 @@
     root.dataset.drawn = "";
     const source = root.querySelector("script[type='application/json']");
     if (!source) return;
-    const data = JSON.parse(source.textContent);
+    const data = JSON.parse(source.textContent), { words } = data;
     const lanes = data.lanes.map((lane) => new Lane(lane, data.tick));
     const stalls = data.stalls.map(([lane, begin, seconds, many, ...holders]) => ({
       lane, begin, seconds, end: begin + seconds, many,
@@ -223,7 +221,7 @@
     const percent = (share) => `${share < 0.01 ? "<1" : Math.round(share * 100)}%`;
     function holder({ who, had, place, inC }) {
       const how = inC === null ? "" : inC ? ", in one C call" : ", in bytecode";
-      return `${who} had it for ${readable(had)}${place ? ` in ${place}` : ""}${how}`;
+      return `${who} ${words.had} for ${readable(had)}${place ? ` in ${place}` : ""}${how}`;
     }
     function describe(number, time, stallsToo = true) {
       const pixel = (view.end - view.begin) / box().width, lane = lanes[number];
@@ -232,16 +230,16 @@
       if (stall) {
         const lines = stall.holders.map(holder);
         if (stall.many > lines.length) lines.push(`and ${stall.many - lines.length} more`);
-        return [`${lane.name} waited for the GIL for ${readable(stall.seconds)}`,
-          `from ${moment(stall.begin)}`, ...(lines.length ? lines : ["not known who had it"])];
+        return [`${lane.name} ${words.waited} for ${readable(stall.seconds)}`,
+          `from ${moment(stall.begin)}`, ...(lines.length ? lines : [words.unknown])];
       }
       const begin = Math.max(time - pixel / 2, 0), end = begin + pixel;
       if (number === 0) {
-        if (!lane.within(begin, end)[HELD]) return ["nobody had the GIL", `at ${moment(time)}`];
+        if (!lane.within(begin, end)[HELD]) return [words.nobody, `at ${moment(time)}`];
         const shares = lanes.map((one, i) => (i ? one.within(begin, end)[HELD] : 0));
         const most = Math.max(...shares);
         if (most) return describe(shares.indexOf(most), time, false);
-        return ["a thread that is not drawn had the GIL", `at ${moment(time)}`];
+        return [words.other, `at ${moment(time)}`];
       }
       const i = lane.index(time), state = i < 0 ? -1 : lane.state(i);
       if (i < 0 || time > lane.edges[i + 1])
@@ -249,8 +247,8 @@
       const narrow = lane.edges[i + 1] - lane.edges[i] < pixel;
       const [from, to] = narrow ? [begin, end] : [lane.edges[i], lane.edges[i + 1]];
       if (state >= 0 && !narrow)
-        return [`${lane.name} ${WORDS[state]}`, `from ${moment(from)} for ${readable(to - from)}`];
-      const shares = [...lane.within(from, to)].map((share, k) => [share, WORDS[k]]);
+        return [`${lane.name} ${words.states[state]}`, `from ${moment(from)} for ${readable(to - from)}`];
+      const shares = [...lane.within(from, to)].map((share, k) => [share, words.states[k]]);
       return [lane.name, `from ${moment(from)} for ${readable(to - from)}, several in turn:`,
         ...shares.filter(([share]) => share > 1e-6)
           .map(([share, what]) => `${percent(share)} ${what}`)];

@@ -19,9 +19,10 @@ import numpy as np
 from gilfree._words import counted, readable_time
 from gilfree.gil.facts import Facts, Stall, ThreadTimes
 from gilfree.recording.text import (
-    COLUMNS,
     MOST_HOLDERS,
+    NOT_KNOWN,
     cell,
+    columns_of,
     holder_text,
     name_of,
     place_of,
@@ -40,12 +41,32 @@ LEVELS = 20  # heights that it tells apart
 LONGEST_NAME = 120  # characters of what a program may name as it likes
 TICK = 1e-6  # seconds; times are whole numbers of it, or of a multiple that fits 32 bits
 WAITING = STATES.index("waiting")
-WORDS = {
-    "held": "has the GIL",
-    "waiting": "waits for the GIL",
-    "running": "runs without it",
-    "blocked": "sleeps: a lock, I/O",
-    "unread": "not told by the system",
+REST = "sleeps: a lock, I/O", "not told by the system"
+LEGEND = {
+    True: ("has the GIL", "waits for the GIL", "runs without it", *REST),
+    False: ("is attached", "is suspended", "runs detached", *REST),
+}
+# What the script says of what is under the pointer, with a GIL and without.
+ALSO = "is blocked", "did what the system does not tell"
+TIPS = {
+    True: {
+        "lane": "the GIL",
+        "states": ("has the GIL", "waits for the GIL", "runs without the GIL", *ALSO),
+        "waited": "waited for the GIL",
+        "had": "had it",
+        "unknown": "not known who had it",
+        "nobody": "nobody had the GIL",
+        "other": "a thread that is not drawn had the GIL",
+    },
+    False: {
+        "lane": "anybody attached",
+        "states": ("is attached", "is suspended", "runs detached", *ALSO),
+        "waited": "was suspended",
+        "had": "was attached",
+        "unknown": "not known who stopped the world",
+        "nobody": "nobody was attached",
+        "other": "a thread that is not drawn was attached",
+    },
 }
 ZOOMS = ("out", "−", "zoom out"), ("in", "+", "zoom in"), ("all", "reset", "show all")
 KEYS = "Arrow keys move, plus and minus zoom, 0 shows all."
@@ -75,7 +96,7 @@ def fragment(recording: Recording) -> str:
     if facts.threads and recording.timeline.lanes:
         parts += _chart(recording)
     if facts.threads:
-        parts += ['<div class="tables">', *_threads(facts.threads), *_stalls(facts), "</div>"]
+        parts += ['<div class="tables">', *_threads(facts), *_stalls(facts), "</div>"]
     if texts := "; ".join(unseen(facts)):
         parts.append(f'<p class="note">Not seen: {_html(texts)}.</p>')
     here = Path(__file__)
@@ -91,12 +112,16 @@ def fragment(recording: Recording) -> str:
 def _chart(recording: Recording) -> Iterator[str]:
     """Draw a lane for the GIL and one for each thread, and hand the slices to the script."""
     timeline, seconds = recording.timeline, recording.seconds
-    names = ["the GIL", *(_short(name_of(thread)) for thread in recording.threads[:MOST_LANES])]
+    gil = recording.facts.gil
+    names = [
+        str(TIPS[gil]["lane"]),
+        *(_short(name_of(thread)) for thread in recording.threads[:MOST_LANES]),
+    ]
     whole = [_gil(timeline.lanes), *timeline.lanes[:MOST_LANES]]
     lanes, grain = _joined(whole)
     yield '<div class="bar"><ul class="legend">'
-    seen = [state for state, some in zip(STATES, _ever(whole), strict=True) if some]
-    yield from (f'<li><i class="{state}"></i>{WORDS[state]}</li>' for state in seen)
+    seen = zip(STATES, LEGEND[gil], _ever(whole), strict=True)
+    yield from (f'<li><i class="{state}"></i>{words}</li>' for state, words, some in seen if some)
     if recording.stalls:
         yield '<li><i class="stall"></i>a stall</li>'
     yield '</ul><div class="zoom" hidden><output></output>'
@@ -127,7 +152,9 @@ def _limits(recording: Recording, dropped: int, grain: float) -> Iterator[str]:
     """Say what the picture leaves out."""
     if len(recording.threads) > MOST_LANES:
         hidden = counted(len(recording.threads) - MOST_LANES, "thread")
-        yield f"{hidden} that waited no longer: not drawn, but for when they had the GIL."
+        what = "waited" if recording.facts.gil else "were suspended"
+        when = "had the GIL" if recording.facts.gil else "were attached"
+        yield f"{hidden} that {what} no longer: not drawn, but for when they {when}."
     longest = max(grain if dropped else 0.0, recording.timeline.grain)
     if longest:
         how_many = f" ({dropped:,} on this page)" if dropped else ""
@@ -226,6 +253,7 @@ def _data(recording: Recording, names: Sequence[str], lanes: Sequence[Lane]) -> 
     ]
     data = {
         "seconds": recording.seconds,
+        "words": TIPS[recording.facts.gil],
         "tick": tick,
         "lanes": [[name, *_encoded(lane, tick)] for name, lane in zip(names, lanes, strict=True)],
         "drawn": len(recording.threads) <= MOST_LANES,
@@ -267,20 +295,23 @@ class _Waiters:
         return best
 
 
-def _threads(threads: Sequence[ThreadTimes]) -> Iterator[str]:
+def _threads(facts: Facts) -> Iterator[str]:
+    threads, columns = facts.threads, columns_of(facts)
     yield '<section><h2>Threads</h2><div class="wide" tabindex="0"><table>'
     yield "<thead><tr><th>thread</th>"
-    heads = [*COLUMNS, "longest wait", "longest hold"]
-    yield "".join(f"<th>{head}</th>" for head in heads) + "</tr></thead><tbody>"
+    yield (
+        "".join(f"<th>{column.replace('_', ' ')}</th>" for column in columns)
+        + "</tr></thead><tbody>"
+    )
     for thread in threads[:MOST_LANES]:
-        times = [getattr(thread, column) for column in COLUMNS]
-        times += [thread.longest_wait, thread.longest_hold]
+        times = (getattr(thread, column) for column in columns)
         cells = "".join(f"<td>{cell(time)}</td>" for time in times)
         yield f"<tr><th>{_html(_short(name_of(thread)))}</th>{cells}</tr>"
     yield "</tbody></table></div>"
     if len(threads) > MOST_LANES:
         more = counted(len(threads) - MOST_LANES, "thread")
-        yield f'<p class="note">And {more} that waited no longer.</p>'
+        what = "waited" if facts.gil else "were suspended"
+        yield f'<p class="note">And {more} that {what} no longer.</p>'
     yield "</section>"
 
 
@@ -297,10 +328,11 @@ def _stalls(facts: Facts) -> Iterator[str]:
         yield f"{readable_time(stall.seconds)}</button></td>"
         yield f"<td>{_moment(stall.start, facts.seconds)}</td>"
         yield f"<td>{_html(_short(stall.waiter or 'a thread without a name'))}</td>"
-        texts = [_html(_short(holder_text(one))) for one in stall.holders[:MOST_HOLDERS]]
+        shown = stall.holders[:MOST_HOLDERS]
+        texts = [_html(_short(holder_text(one, gil=facts.gil))) for one in shown]
         if len(stall.holders) > MOST_HOLDERS:
             texts.append(f"{len(stall.holders) - MOST_HOLDERS} more")
-        yield f"<td>{'<br>'.join(texts) or 'not known who had the GIL'}</td></tr>"
+        yield f"<td>{'<br>'.join(texts) or NOT_KNOWN[facts.gil]}</td></tr>"
     yield "</tbody></table></div>"
     if len(stalls) > MOST_LISTED:
         more = counted(len(stalls) - MOST_LISTED, "stall")

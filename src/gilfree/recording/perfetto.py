@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gilfree import __version__
+from gilfree.recording.text import WITH_GIL, states_of
 from gilfree.recording.timeline import HELD, WAITING, Lane
 from gilfree.recording.traces import (
     BEYOND_THREADS,
@@ -71,7 +72,8 @@ class _Trace:
         yield from self._names()
         for index, lane in enumerate(self.lanes):
             yield from self._slices(index, lane, notes)
-        yield from self._gil()
+        if self.recording.facts.gil:
+            yield from self._gil()
         yield from self._counter()
         yield from arrows
 
@@ -86,8 +88,9 @@ class _Trace:
         yield about("process_name", self.pid, name="Python")
         if labels:
             yield about("process_labels", self.pid, labels=f"joined: {labels}")
-        yield about("thread_name", GIL_TRACK, name="GIL")
-        yield about("thread_sort_index", GIL_TRACK, sort_index=-1)
+        if self.recording.facts.gil:
+            yield about("thread_name", GIL_TRACK, name="GIL")
+            yield about("thread_sort_index", GIL_TRACK, sort_index=-1)
         for index, (name, tid) in enumerate(zip(self.names, self.numbers, strict=True)):
             yield about("thread_name", tid, name=name)
             yield about("thread_sort_index", tid, sort_index=index)
@@ -95,8 +98,8 @@ class _Trace:
     def _slices(
         self, index: int, lane: Lane, notes: dict[tuple[int, int], Event]
     ) -> Iterator[Event]:
-        tid = self.numbers[index]
-        for start, end, state, shares in slices_of(lane):
+        tid, names = self.numbers[index], states_of(self.recording.facts)
+        for start, end, state, shares in slices_of(lane, names):
             args = {**shares, **notes.get((index, start), {})}
             others = {"args": args} if args else {}
             yield self._event("X", tid, start, dur=end - start, name=state, **others)
@@ -124,7 +127,7 @@ class _Trace:
         """Return in order: a time, whether a slice with the GIL begins, whose, and if all of it."""
         changes = []
         for index, lane in enumerate(self.lanes):
-            for start, end, state, shares in slices_of(lane):
+            for start, end, state, shares in slices_of(lane, WITH_GIL):
                 if state == "held" or "held" in shares:
                     changes.append((start, True, index, not shares))
                     changes.append((end, False, index, not shares))
@@ -139,8 +142,9 @@ class _Trace:
         at, where = np.unique(np.concatenate(times), return_inverse=True)
         waiting = np.cumsum(np.bincount(where, np.concatenate(steps), len(at))).round(3)
         changes = np.flatnonzero(np.diff(waiting, prepend=-1.0))
+        what = "waiting for the GIL" if self.recording.facts.gil else "suspended"
         for time, count in zip(at[changes].tolist(), waiting[changes].tolist(), strict=True):
-            args = {"waiting for the GIL": int(count) if count == int(count) else count}
+            args = {what: int(count) if count == int(count) else count}
             yield self._event("C", self.pid, time, name="threads", args=args)
 
     def _stalls(self) -> tuple[list[Event], dict[tuple[int, int], Event]]:

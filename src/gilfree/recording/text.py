@@ -18,10 +18,20 @@ NAME_WIDTH = 24
 WITH_GIL = "held", "waiting", "running", "blocked", "unread"
 WITHOUT_GIL = "attached", "suspended", "running", "blocked", "unread"
 
+# Of a stall, who had the GIL; without one: who stopped the world.
+NOT_KNOWN = {True: "not known who had the GIL", False: "not known who stopped the world"}
+
 
 def states_of(facts: Facts) -> tuple[str, ...]:
     """Return what the states of a thread are called on the Python that was recorded."""
     return WITH_GIL if facts.gil else WITHOUT_GIL
+
+
+def columns_of(facts: Facts) -> tuple[str, ...]:
+    """Return the times of a thread that a table shows, as its attributes are called."""
+    had, wanted, *rest, _ = states_of(facts)
+    longest = ("wait", "hold") if facts.gil else (wanted, had)
+    return wanted, had, *rest, *(f"longest_{what}" for what in longest)
 
 
 def name_of(thread: ThreadTimes) -> str:
@@ -55,19 +65,14 @@ def report(sentence: str, facts: Facts) -> str:
 
 
 def _table(facts: Facts) -> Iterator[str]:
-    threads = facts.threads
-    had, wanted, *rest, _ = states_of(facts)
-    columns = wanted, had, *rest
+    threads, names = facts.threads, columns_of(facts)
+    under = ("wait", "hold") if facts.gil else ("susp.", "attach.")
     # "suspended" is wider than the other columns, and has a space before it all the same.
-    widths = [max(9, len(column) + 1) for column in columns] + [9, 9]
-    both = ("longest_wait", "longest_hold")
-    under = "wait", "hold"
-    if not facts.gil:
-        both, under = ("longest_suspended", "longest_attached"), (f"{wanted[:4]}.", f"{had[:6]}.")
-    yield _row("", (*columns, "longest", "longest"), widths).rstrip()
+    widths = [max(9, len(name) + 1) for name in names[:4]] + [9, 9]
+    yield _row("", (*names[:4], "longest", "longest"), widths).rstrip()
     yield _row("thread", ("", "", "", "", *under), widths).rstrip()
     for thread in threads[:MOST_THREADS]:
-        times = [getattr(thread, column) for column in (*columns, *both)]
+        times = [getattr(thread, column) for column in names]
         name = textwrap.shorten(name_of(thread), NAME_WIDTH - 1, placeholder="…")
         yield _row(name, map(cell, times), widths)
     if len(threads) > MOST_THREADS:
@@ -94,8 +99,7 @@ def _stall(stall: Stall, *, gil: bool) -> Iterator[str]:
     parts = [holder_text(holder, gil=gil) for holder in shown]
     if len(stall.holders) > MOST_HOLDERS:
         parts.append(f"{len(stall.holders) - MOST_HOLDERS} more")
-    nobody = "not known who had the GIL" if gil else "not known who stopped the world"
-    meanwhile = "; ".join(parts) or nobody
+    meanwhile = "; ".join(parts) or NOT_KNOWN[gil]
     text = f"{readable_time(stall.seconds):>9}  {waiter}, at {stall.start:.3f} s: {meanwhile}"
     yield from textwrap.wrap(text, WIDTH, subsequent_indent=INDENT)
     for holder in shown:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from gilfree._words import readable_time
 from gilfree.gil.facts import Facts, Holder
 from gilfree.recording.text import name_of
-from gilfree.recording.timeline import STATES, Lane
+from gilfree.recording.timeline import Lane
 
 if TYPE_CHECKING:
     from gilfree.recording.recording import Recording
@@ -47,17 +47,17 @@ def edges_of(lane: Lane) -> Micros:
     return np.rint(lane.edges * 1e6).astype(np.int64)
 
 
-def slices_of(lane: Lane) -> Iterator[Slice]:
-    """Yield the slices of a thread, but for those of no length."""
+def slices_of(lane: Lane, names: tuple[str, ...]) -> Iterator[Slice]:
+    """Yield the slices of a thread, but for those of no length; `text.states_of` has the names."""
     edges, shares = edges_of(lane).tolist(), lane.shares.round(3)
     states = shares.argmax(axis=1).tolist()
     for start, end, state, mix in zip(edges[:-1], edges[1:], states, shares.tolist(), strict=True):
         if start == end:
             continue
         if mix[state] == 1:
-            yield Slice(start, end, STATES[state], {})
+            yield Slice(start, end, names[state], {})
         else:
-            named = zip(STATES, mix, strict=True)
+            named = zip(names, mix, strict=True)
             yield Slice(start, end, MIXED, {name: share for name, share in named if share})
 
 
