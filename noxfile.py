@@ -41,6 +41,7 @@ TOUCHES_CPYTHON = [
         "gil/test_sampler",
         "gil/test_probe",
         "gil/test_recorder",
+        "gil/test_recorder_free_threaded",
         "gil/test_stall_reports",
         "gil/test_thread_names",
         "kernels/test_kernels",

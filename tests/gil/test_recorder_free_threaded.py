@@ -32,7 +32,8 @@ def undisturbed(program):
     for _ in range(8):
         with gilfree.record() as recording:
             truth = program()
-        if (gap := recording.facts.largest_gap) < GAP:
+        gap, missed = recording.facts.largest_gap, recording.facts.missed
+        if gap < GAP and missed < recording.seconds / 10:
             return recording, {thread.name: thread for thread in recording.threads}, truth
     pytest.skip(f"this machine is busy: gaps of up to {gap * 1e3:.0f} ms between two looks")
 
@@ -142,9 +143,11 @@ def test_who_is_suspended_and_for_whom():
     allowed = NEAR + 2 * recording.facts.largest_gap
     assert took > 0.2  # the world can't stop before the sleep is over
     for name in "in_bytecode", "wants_to_attach":
-        assert found[name].longest_suspended == pytest.approx(took, abs=allowed), found[name]
-    assert recording.facts.longest_stop == pytest.approx(took, abs=allowed)
-    for name in "holder", "collector", "in_c", "blocked":
+        assert found[name].suspended == pytest.approx(took, abs=allowed), found[name]
+        assert found[name].longest_suspended > took / 2  # the collector may stop the world again
+    assert recording.facts.stopped == pytest.approx(took, abs=allowed)
+    assert took / 2 < recording.facts.longest_stop <= recording.facts.stopped
+    for name in "collector", "in_c", "blocked":
         assert found[name].suspended < allowed, found[name]
     assert found["in_c"].running == pytest.approx(0.6, abs=allowed)
     assert found["blocked"].blocked == pytest.approx(0.6, abs=allowed)

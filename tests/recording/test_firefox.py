@@ -176,6 +176,7 @@ def test_a_long_recording_is_joined_until_it_has_few_slices(monkeypatch):
 
 
 @needs.recorder
+@needs.gil
 @pytest.mark.thread_unsafe(reason="records the process, of which there is one")
 @pytest.mark.parametrize("make", [planted.hog_victim_cruncher, planted.many_waiters])
 def test_a_recording_of_a_program_whose_truth_is_known(make, tmp_path):

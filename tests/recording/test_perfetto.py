@@ -195,6 +195,7 @@ def test_threads_without_number_do_not_share_a_track():
 
 
 @needs.recorder
+@needs.gil
 @pytest.mark.thread_unsafe(reason="records the process, of which there is one")
 @pytest.mark.parametrize("make", [planted.hog_victim_cruncher, planted.many_waiters])
 def test_a_recording_of_a_program_whose_truth_is_known(make, tmp_path):
