@@ -199,6 +199,24 @@ def test_a_collection_of_many_objects_has_its_line(run_script):
     assert output == "spinner MainThread <module> 12\n"
 
 
+def test_a_report_of_a_stopped_world(run_script):
+    output = run_script("""
+        import sys, tempfile, gilfree
+        sys.path.append(f"{sys.path[1]}/gil")
+        import test_recorder_free_threaded as programs
+        with tempfile.TemporaryFile() as file:
+            gilfree.report_stalls(0.1, file)
+            programs.stopped_world()
+            gilfree.report_stalls(None)
+            file.seek(0)
+            print(file.read().decode())
+    """)
+    assert " has been suspended for 1" in output
+    assert "  attached holder (" in output
+    assert " in stopped_world.<locals>.holder\n" in output
+    assert "GIL" not in output
+
+
 def test_threads_that_come_and_go_while_the_world_is_stopped_again_and_again(run_script):
     run_script("""
         import gc, threading, gilfree

@@ -16,6 +16,7 @@ import gilfree
 
 pytestmark = [
     needs.recorder,
+    needs.gil,
     pytest.mark.thread_unsafe(reason="looks at the process, of which there is one"),
 ]
 

@@ -108,10 +108,11 @@ static void gilfree_put_holder(
     const struct gilfree_look *now = &gil->now;
     int i;
     if (now->thread == NULL) {
-        gilfree_put(text, "  held     by nobody, as far as is known\n");
+        gilfree_put(text, waiter->has_gil ? "  held     by nobody, as far as is known\n"
+                                          : "  not known who stops the world\n");
         return;
     }
-    gilfree_put(text, "  held     ");
+    gilfree_put(text, waiter->has_gil ? "  held     " : "  attached ");
     gilfree_put_thread(text, r, now->thread);
     gilfree_put(text, " for ");
     gilfree_put_time(text, time - (now->since > gil->switched ? now->since : gil->switched));
@@ -130,7 +131,10 @@ static void gilfree_put_others(
     struct gilfree_text *text, const struct gilfree_recorder *r, const struct gilfree_thread *holder,
     int64_t time)
 {
-    static const char *const word[] = {"held", "waiting", "running", "blocked", "unknown"};
+    static const char *const word[][GILFREE_STATES] = {
+        {"attached", "suspended", "running", "blocked", "unknown"},
+        {"held", "waiting", "running", "blocked", "unknown"},
+    };
     static const int order[] = {GILFREE_WAITING, GILFREE_RUNNING, GILFREE_BLOCKED, GILFREE_UNREAD,
                                 GILFREE_HELD};
     int i, j, left = 0;
@@ -143,7 +147,7 @@ static void gilfree_put_others(
                 left++;
                 continue;
             }
-            gilfree_put(text, "  %-8s ", word[order[i]]);
+            gilfree_put(text, "  %-8s ", word[thread->has_gil != 0][order[i]]);
             gilfree_put_thread(text, r, thread);
             gilfree_put(text, " for ");
             gilfree_put_time(text, time - thread->since);
@@ -202,7 +206,7 @@ static void gilfree_report_one(
     struct gilfree_text text = {0};
     gilfree_put(&text, "gilfree[%d]: ", (int) r->memory.process);
     gilfree_put_thread(&text, r, waiter);
-    gilfree_put(&text, " has waited for the GIL for ");
+    gilfree_put(&text, waiter->has_gil ? " has waited for the GIL for " : " has been suspended for ");
     gilfree_put_time(&text, time - waiter->since);
     gilfree_put_lost(&text, r);
     gilfree_put_holder(&text, r, gil, waiter, time);
@@ -215,7 +219,8 @@ static void gilfree_report_end(struct gilfree_recorder *r, const struct gilfree_
     struct gilfree_text text = {0};
     gilfree_put(&text, "gilfree[%d]: ", (int) r->memory.process);
     gilfree_put_thread(&text, r, waiter);
-    gilfree_put(&text, " waits no longer, after ");
+    gilfree_put(&text, waiter->has_gil ? " waits no longer, after "
+                                       : " is no longer suspended, after ");
     gilfree_put_time(&text, waiter->since - waiter->told);
     gilfree_put_lost(&text, r);
     gilfree_write_report(r, &text);

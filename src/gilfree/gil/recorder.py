@@ -111,9 +111,7 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=Session.forget)
 
 
-def facts_of(
-    recorder: Any, names: dict[int, list[str]], *, gil: bool, callers: bool
-) -> Facts:
+def facts_of(recorder: Any, names: dict[int, list[str]], *, gil: bool, callers: bool) -> Facts:
     """Return what the recorder has found, with the names of the threads."""
     threads, unseen = _threads(recorder.threads(), names, gil)
     order = sorted(range(len(threads)), key=lambda number: -(threads[number].stalled or 0.0))
