@@ -22,7 +22,7 @@ def recorded(how, nogil):
             thread.start()
         for thread in threads:
             thread.join()
-    waited = recording.threads[0].waiting or 0  # of the one that waited longest
+    waited = recording.threads[0].stalled or 0  # of the one that waited longest
     print(f"{how}: {recording.seconds * 1e3:.0f} ms, in {waited * 1e3:.0f} of them a thread waits")
     return how, recording, NAMES
 

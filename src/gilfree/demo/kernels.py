@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from gilfree import kernels
+from gilfree._system import gil_enabled
 from gilfree._words import readable_time, share
 from gilfree.demo.phrases import ABOVE, BUSY, ONE_CPU, SOME, is_above
 from gilfree.demo.setup import Setup
@@ -120,6 +121,8 @@ def _held_share(call: Callable[[], Any], within: float) -> float | None:
 
 def _recorded(name: str, args: tuple[Any, ...], seconds: float) -> Recorded | str:
     """Record a kernel on two threads, GIL held and released, or say why that can't be."""
+    if not gil_enabled():
+        return "this Python has no GIL to hold"
     calls = max(round(LONG_ENOUGH / max(seconds, SHORTEST_SECONDS)), FEWEST_CALLS)
     try:
         held, released = (_best_of_some(name, args, calls, nogil) for nogil in (False, True))

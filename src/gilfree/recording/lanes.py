@@ -1,7 +1,7 @@
 """A recording as a picture: a lane for the GIL, and below it one for each thread.
 
-What waits is drawn in ink, what has the GIL in vermilion and what runs without it in sky blue, of
-the palette by Okabe and Ito, which colour-blind eyes tell apart; printed in grey they differ by
+What waits is drawn in yellow, what has the GIL in vermilion and what runs without it in sky blue,
+of the palette by Okabe and Ito, which colour-blind eyes tell apart; printed in grey they differ by
 lightness. A lane is cut into columns as narrow as a pixel. Where a thread did several things within
 one of them, they share its height: so an hour can be drawn as well as a tenth of a second.
 """
@@ -37,15 +37,16 @@ if TYPE_CHECKING:
 Floats = npt.NDArray[np.floating[Any]]
 Lived = tuple[ThreadTimes, Lane]  # a thread, and what it did when
 
-# How states lie upon each other where they share a column, from below; and how the legend puts it.
+# How states lie upon each other where they share a column, from below; and how the legend puts it,
+# with a GIL and without.
+ORDER = "held", "waiting", "running", "unread", "blocked"
+LAYERS = [STATES.index(state) for state in ORDER]
+UNTOLD, BLOCKS = "the system does not tell", "blocked: in a lock, in I/O"
 WORDS = {
-    "held": "held: has the GIL",
-    "waiting": "waiting for it",
-    "running": "running without it",
-    "unread": "the system does not tell",
-    "blocked": "blocked: in a lock, in I/O; of the GIL: free",
+    True: ("held: has the GIL", "waiting for it", "running without it", UNTOLD, BLOCKS),
+    False: ("attached: runs Python", "suspended", "running detached", UNTOLD, BLOCKS),
 }
-LAYERS = [STATES.index(state) for state in WORDS]
+FIRST_LANE = {True: "the GIL", False: "anybody"}
 WAITING, UNREAD, BLOCKED = map(STATES.index, ("waiting", "unread", "blocked"))
 LIGHT = {"held": "#d55e00", "waiting": "#f0e442", "running": "#56b4e9", "unread": "#c4c4c4"}
 LIGHT |= {"blocked": "#ebebeb", "paper": "white", "ink": "#1a1a1a", "dim": "#5f5f5f"}
@@ -130,7 +131,7 @@ def beside(recordings: Sequence[Shown], form: str, dark: bool = False) -> bytes:
         lanes = [each for shown in recordings for each in shown.lanes]
         seconds = max(shown.recording.seconds for shown in recordings)
         page = _Page(NARROW, DARK if dark else LIGHT, lanes, seconds)
-        page.legend(lanes)
+        page.legend(lanes, recordings[0].recording.facts.gil)
         for shown in recordings:
             page.y += 0.08
             page.text(MARGIN, shown.title, weight="bold", size=LARGE)
@@ -149,7 +150,7 @@ def draw(recording: Recording) -> Figure:
     page = _Page(WIDE, LIGHT, shown, recording.seconds)
     page.lines(recording.sentence, TITLE_LENGTH, weight="bold", size=LARGE)
     page.y += 0.1
-    page.legend(shown)
+    page.legend(shown, recording.facts.gil)
     tops, height = page.panel(recording, shown)
     page.marks(recording.stalls, shown, tops, height)
     page.y += LINE / 2
@@ -217,7 +218,7 @@ def _name(thread: ThreadTimes) -> str:
 
 
 def _waited(thread: ThreadTimes) -> str:
-    return "?" if thread.waiting is None else exact_share(thread.waiting / (thread.seconds or 1.0))
+    return "?" if thread.stalled is None else exact_share(thread.stalled / (thread.seconds or 1.0))
 
 
 def _lane_of(stall: Stall, shown: Sequence[Lived]) -> int | None:
@@ -268,7 +269,7 @@ class _Page:
         self.axes = self.figure.add_axes((0, 0, 1, 1))
         self.axes.set_axis_off()
         self.y = MARGIN
-        names = ["the GIL", *(_name(thread) for thread, _ in lanes)]
+        names = [*FIRST_LANE.values(), *(_name(thread) for thread, _ in lanes)]
         widest = max(self.width(name, weight="bold") for name in names)
         self.right = across - MARGIN - WAITED
         self.columns = round((self.right - MARGIN - widest - 0.1) * DPI)
@@ -308,11 +309,11 @@ class _Page:
         """Return where a moment lies on the time axis."""
         return self.left + (self.right - self.left) * seconds / self.seconds
 
-    def legend(self, lanes: Sequence[Lived]) -> None:
+    def legend(self, lanes: Sequence[Lived], gil: bool) -> None:
         """Name the states: all four, and the fifth if it is there."""
         unread = any(lane.shares[:, UNREAD].any() for _, lane in lanes)
         x = MARGIN
-        for state, words in WORDS.items():
+        for state, words in zip(ORDER, WORDS[gil], strict=True):
             if state != "unread" or unread:
                 self.fill(state, np.array([[x, x + 0.2, self.y, self.y + 0.14]]), "legend")
                 self.text(x + 0.26, words, y=self.y + 0.068, va="center", size=SMALL)
@@ -327,8 +328,9 @@ class _Page:
         top = round(self.y * DPI) / DPI
         tops = top + height + 3 * gap + (height + gap) * np.arange(len(shown))
         beside: dict[str, Any] = {"x": self.right + 0.1, "va": "center", "size": SMALL}
-        self.text(MARGIN, "the GIL", y=top + height / 2, va="center", weight="bold")
-        self.text(text="waited", color="dim", y=top + height / 2, **beside)
+        gil = recording.facts.gil
+        self.text(MARGIN, FIRST_LANE[gil], y=top + height / 2, va="center", weight="bold")
+        self.text(text="waited" if gil else "suspended", color="dim", y=top + height / 2, **beside)
         self.cells(_with_sharp_edges(self.shares_of_gil(recording)), np.array([top]), height, "gil")
         for (thread, _), each in zip(shown, tops, strict=True):
             self.text(MARGIN, _name(thread), y=each + height / 2, va="center")
@@ -353,7 +355,7 @@ class _Page:
 
     def cells(self, rows: Floats, tops: Floats, height: float, what: str) -> None:
         """Draw the shares of lanes by column and state, in as few rectangles as there can be."""
-        borders = np.zeros((*rows.shape[:2], len(WORDS) + 1))
+        borders = np.zeros((*rows.shape[:2], len(ORDER) + 1))
         borders[:, :, 1:] = np.rint(np.cumsum(rows[:, :, LAYERS], axis=2) * LEVELS) / LEVELS
         begins = np.any(np.diff(borders, axis=1, prepend=np.nan) != 0, axis=2)
         lane, begin = np.nonzero(begins)
@@ -361,7 +363,7 @@ class _Page:
         end[end == 0] = self.columns  # the next begins another lane
         left, right = self.left + begin / DPI, self.left + end / DPI
         bottom = tops[lane] + height
-        for layer, state in enumerate(WORDS):
+        for layer, state in enumerate(ORDER):
             low, high = borders[lane, begin, layer], borders[lane, begin, layer + 1]
             boxes = np.stack([left, right, bottom - height * high, bottom - height * low], axis=1)
             if (there := high > low).any():
