@@ -42,6 +42,7 @@ TOUCHES_CPYTHON = [
         "gil/test_probe",
         "gil/test_recorder",
         "gil/test_recorder_free_threaded",
+        "gil/test_recorder_safety",
         "gil/test_stall_reports",
         "gil/test_thread_names",
         "kernels/test_kernels",
@@ -181,10 +182,12 @@ def properties(session):
 
 @nox.session
 def faults(session):
-    """Run the tests of what goes wrong outside, with a thousand exits amid calls: ten minutes."""
+    """Run the tests of what goes wrong outside, with a thousand exits each: fifteen minutes."""
     install(session, "[test]")
+    session.install("gevent")
     # -rP shows how late Ctrl-C was.
-    arguments = [*SLOW_TOO, "tests/test_faults.py", "-rP", *session.posargs]
+    paths = "tests/test_faults.py", "tests/gil/test_recorder_safety.py"
+    arguments = [*SLOW_TOO, *paths, "-rP", *session.posargs]
     run_tests(session, *arguments, env={"GILFREE_EXITS": "1000"})
 
 
@@ -211,8 +214,12 @@ COMPILED = [
     "tests/test_macros.py",
     "tests/kernels/test_kernels.py",
     "tests/gil/test_sampler.py",
+    "tests/gil/test_recorder.py",
+    "tests/gil/test_recorder_safety.py",
     "-k",
-    "not hundredth and not longest_hold and not fifth_of_a_second",  # which measure times
+    "not hundredth and not longest_hold and not fifth_of_a_second"  # which measure times
+    " and not near_the_truth and not every_stall and not 5_ms"
+    " and not so_many_threads and not forty_threads and not exit_amid",  # which take long
 ]
 
 

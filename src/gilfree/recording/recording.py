@@ -231,7 +231,9 @@ def record(*, callers: bool = False) -> Iterator[Recording]:
     """Record all threads of this process for as long as the ``with`` block takes.
 
     A thread in C looks at them several thousand times a second. It never takes the GIL, so it waits
-    for nobody and nobody waits for it.
+    for nobody and nobody waits for it. Times are those of threads of the system: all greenlets of a
+    thread, as gevent makes them, are in its times. A forked child is not recorded, and may record
+    itself.
 
     Parameters
     ----------

@@ -1,0 +1,430 @@
+"""A recording amid all that a program may do, and on systems that forbid or tell little.
+
+Each in a process of its own, with a timeout. GILFREE_EXITS says how often one ends amid a
+recording; ``nox -s faults`` asks for a thousand.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import needs
+import pytest
+
+pytestmark = [
+    needs.recorder,
+    pytest.mark.thread_unsafe(reason="runs in a process of its own, and has a deadline"),
+]
+
+SANITIZED = "libasan" in os.environ.get("LD_PRELOAD", "")
+EXITS = int(os.environ.get("GILFREE_EXITS", "20"))
+TESTS = Path(__file__).parents[1]
+READY = "print('ready', flush=True); import time; time.sleep(60)"
+
+
+def start(*arguments, **how):
+    return subprocess.Popen(
+        [*map(str, arguments)],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(TESTS), *sys.path])},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        **how,
+    )
+
+
+def finish(process):
+    """Return what it printed to stdout and to stderr; kill it if it hangs."""
+    with process:
+        try:
+            return process.communicate(timeout=60)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            raise
+
+
+def run(*arguments, **how):
+    process = start(sys.executable, "-m", "gilfree", "run", *arguments, **how)
+    out, error = finish(process)
+    assert process.returncode == 0, error
+    return out, error
+
+
+# ---------------------------------------------------------------- many threads
+
+
+# ---------------------------------------------------------------- exits
+
+
+EXIT = """
+import ctypes, os, random, signal, sys, threading, time, gilfree
+
+def in_bytecode():
+    while True:
+        sum(range(99))
+
+def in_c():
+    while True:
+        time.sleep(0.001)
+
+def starting():
+    while True:
+        one = threading.Thread(target=in_c, daemon=True, name="one of many")
+        try:
+            one.start()
+        except RuntimeError:  # an exiting Python has no more threads to give
+            return
+        time.sleep(0.002)
+
+ending, begun, pause = sys.argv[1], sys.argv[2], float(sys.argv[3])
+for target in in_bytecode, in_c, starting:
+    threading.Thread(target=target, daemon=True).start()
+recorder = gilfree.record()
+if begun == "left":
+    recorder.__enter__()
+    time.sleep(pause)
+    exec(ending)
+else:
+    with recorder:
+        time.sleep(pause)
+        exec(ending)
+"""
+ENDINGS = {  # and the status that each leads to
+    "pass": 0,
+    "sys.exit(3)": 3,
+    "os._exit(4)": 4,
+    "1 / 0": 1,
+    "os.kill(os.getpid(), signal.SIGKILL)": -signal.SIGKILL,
+    "os.kill(os.getpid(), signal.SIGTERM); time.sleep(9)": -signal.SIGTERM,
+    "os.kill(os.getpid(), signal.SIGINT); time.sleep(9)": -signal.SIGINT,
+    "os.execv('/bin/sh', ['sh', '-c', 'exit 5'])": 5,
+    "print('kill', flush=True); time.sleep(9)": -signal.SIGKILL,  # which the parent does
+}
+
+
+@pytest.mark.slow
+def test_an_exit_amid_a_recording_is_what_it_would_be_without(tmp_path):
+    script = tmp_path / "exit.py"
+    script.write_text(EXIT)
+
+    def end(number):
+        ending = list(ENDINGS)[number % len(ENDINGS)]
+        begun = random.choice(["left", "with"])
+        process = start(sys.executable, script, ending, begun, random.random() * 0.03)
+        if "print" in ending:
+            process.stdout.readline()
+            process.kill()
+        out, error = finish(process)
+        quiet = error == "" or ending == "1 / 0" or "SIGINT" in ending
+        return ending, begun, process.returncode == ENDINGS[ending] and quiet, out, error
+
+    with ThreadPoolExecutor(2) as pool:
+        failed = [run for run in pool.map(end, range(EXITS)) if not run[2]]
+    assert not failed, f"{len(failed)} of {EXITS}: {failed[:3]}"
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_killed_program_is_gone_at_once_and_leaves_no_file(tmp_path, number):
+    command = "-m", "gilfree", "run", "-o", tmp_path / "found.json", "-c", READY
+    process = start(sys.executable, *command)
+    assert process.stdout.readline() == "ready\n"
+    process.send_signal(number)
+    assert process.wait(timeout=30) == -number
+    finish(process)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_exec_amid_a_recording_goes_through():
+    code = "import os, sys; os.execv(sys.executable, [sys.executable, '-c', 'print(1)'])"
+    assert run("-c", code) == ("1\n", "")
+
+
+# ---------------------------------------------------------------- forks
+
+
+def test_who_is_refused_a_second_recording_leaves_the_first_as_it_is(run_script):
+    run_script(
+        """
+        import threading, time, gilfree
+        refusals = []
+        def second():
+            try:
+                with gilfree.record():
+                    raise SystemExit("two at once?")
+            except RuntimeError as error:
+                refusals.append(str(error))
+        with gilfree.record() as recording:
+            begin = time.monotonic()
+            threads = [threading.Thread(target=second) for _ in range(20)]
+            threads.append(threading.Thread(target=time.sleep, args=[0.05], name="late"))
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            seconds = time.monotonic() - begin
+        assert refusals == ["a recording of this process is under way already"] * 20, refusals
+        late = {thread.name: thread for thread in recording.threads}["late"]
+        assert 0.04 < late.seconds < recording.seconds
+        assert recording.seconds >= seconds - 0.02
+        """
+    )
+
+
+# ---------------------------------------------------------------- greenlets, interpreters
+
+
+@pytest.mark.skipif(importlib.util.find_spec("gevent") is None, reason="gevent is not installed")
+@pytest.mark.parametrize("patch", ["from gevent import monkey; monkey.patch_all()", ""])
+def test_greenlets_are_in_the_times_of_their_thread(run_script, patch):
+    run_script(
+        f"""
+        {patch or "pass"}
+        import time, gevent, gilfree
+        def work():
+            end = time.monotonic() + 0.05
+            while time.monotonic() < end:
+                sum(range(999))
+            gevent.sleep(0.02)
+        with gilfree.record() as recording:
+            gevent.joinall([gevent.spawn(work) for _ in range(6)])
+        main = {{thread.name: thread for thread in recording.threads}}["MainThread"]
+        assert main.held + main.waiting > 0.2, recording
+        assert main.seconds > 0.3, recording
+        str(recording)
+        """
+    )
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="one GIL for all interpreters until 3.12")
+def test_who_has_another_gil_is_not_blamed(run_script):
+    run_script(
+        """
+        import threading, time, gilfree, interpreters, planted
+        create, rest = interpreters.create, interpreters._interpreters
+        code = "import time; end = time.monotonic() + 0.6\\nwhile time.monotonic() < end: pass"
+        ready, go_on = threading.Event(), threading.Event()
+
+        def use():
+            # Up to Python 3.12, what runs in it counts for the thread that has made it.
+            other = create(True)
+            ready.set()
+            go_on.wait()
+            rest.run_string(other, code)
+            rest.destroy(other)
+
+        apart = threading.Thread(target=use, name="apart")
+        apart.start()
+        ready.wait()
+        with gilfree.record() as recording:
+            go_on.set()
+            planted.hog_victim_cruncher(0.5).run()
+            apart.join()
+        blamed = {}
+        for stall in recording.stalls:
+            for holder in stall.holders:
+                blamed[holder.thread] = blamed.get(holder.thread, 0) + holder.seconds
+        assert blamed["hog"] > 10 * blamed.get("apart", 0), blamed
+        found = {thread.name: thread for thread in recording.threads}
+        assert found["apart"].held > 0.2, recording
+        """
+    )
+
+
+# ---------------------------------------------------------------- a system that tells less
+
+
+def in_own_mounts(*options, commands):
+    """Run a shell with mounts of its own."""
+    if shutil.which("unshare") is None:
+        pytest.skip("there is no unshare here")
+    process = start("unshare", "-rm", *options, "sh", "-c", " && ".join(["echo begun", *commands]))
+    out, error = finish(process)
+    if "begun" not in out or "mount:" in error:
+        pytest.skip(f"this system lets nobody have mounts of their own: {error.strip()}")
+    return process.returncode, out.removeprefix("begun\n"), error
+
+
+RECORD = (
+    "import time, gilfree\nwith gilfree.record() as r: time.sleep(0.05)\nprint(r.threads[0].name)"
+)
+
+
+@pytest.mark.skipif(SANITIZED, reason="a sanitizer needs /proc itself")
+def test_without_proc_it_is_one_sentence():
+    program = f"exec {sys.executable} -m gilfree run -c 'print(1)'"
+    status, out, error = in_own_mounts(commands=["mount -t tmpfs none /proc", program])
+    assert (status, out) == (2, ""), error
+    assert error == (
+        "gilfree: nothing can be recorded: /proc/self/task/*/syscall can't be read here\n"
+    )
+
+
+def test_a_proc_that_hides_other_processes_is_enough(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(RECORD)
+    commands = ["mount -o remount,hidepid=2,subset=pid /proc", f"exec {sys.executable} {script}"]
+    result = in_own_mounts("-pf", "--mount-proc", commands=commands)
+    assert result == (0, "MainThread\n", "")
+
+
+def test_a_proc_that_goes_away_amid_a_recording(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import subprocess, threading, time, gilfree\n"
+        "with gilfree.record() as recording:\n"
+        "    subprocess.run(['mount', '-t', 'tmpfs', 'none', '/proc'], check=True)\n"
+        "    threads = [threading.Thread(target=time.sleep, args=[0.05]) for _ in range(9)]\n"
+        "    for thread in threads: thread.start()\n"
+        "    for thread in threads: thread.join()\n"
+        "facts = recording.facts\n"
+        "print(len(facts.threads) + facts.unseen_threads >= 10)\n"
+        "print({thread.name: thread for thread in facts.threads}['MainThread'].blocked > 0.03)\n"
+    )
+    result = in_own_mounts(commands=[f"exec {sys.executable} {script}"])
+    assert result == (0, "True\nTrue\n", "")
+
+
+# What belongs to root cannot be read by others: the files of a process that may not be traced.
+UNTRACED = """
+import ctypes, os, sys, threading, time, gilfree
+from gilfree.gil.sampler import NoSamplerError
+prctl = ctypes.CDLL(None).prctl
+with gilfree.record() as recording:  # so that all is imported
+    time.sleep(0.01)
+str(recording)
+if os.getuid() == 0:
+    os.setuid(65534)
+    prctl(4, 1, 0, 0, 0)  # PR_SET_DUMPABLE: setuid has had it 0
+"""
+
+
+def test_a_process_that_may_not_be_traced_says_so(run_script):
+    run_script(
+        UNTRACED
+        + """
+prctl(4, 0, 0, 0, 0)
+try:
+    with gilfree.record():
+        pass
+except NoSamplerError as error:
+    assert str(error) == (
+        "nothing can be recorded: /proc/self/task/*/syscall can't be read here"
+    ), error
+else:
+    raise SystemExit("it could be read?")
+"""
+    )
+
+
+def test_what_can_no_longer_be_read_is_not_known_and_not_blocked(run_script):
+    run_script(
+        UNTRACED
+        + """
+with gilfree.record() as recording:
+    time.sleep(0.02)
+    prctl(4, 0, 0, 0, 0)
+    thread = threading.Thread(target=time.sleep, args=[0.1], name="late")
+    thread.start()
+    thread.join()
+late = {each.name: each for each in recording.threads}["late"]
+assert late.seconds > 0.08, late
+assert late.running is None and late.blocked is None, late
+line = next(line for line in str(recording).splitlines() if line.startswith("late"))
+assert "?" in line, line
+assert "which is marked with ?" in str(recording)
+"""
+    )
+
+
+# Allow all system calls but one, by its number, which returns EPERM.
+FORBID = """
+import ctypes, platform, struct, sys
+def forbid(**numbers):
+    steps = [
+        (0x20, 0, 0, 0),
+        (0x15, 0, 1, numbers[platform.machine()]),
+        (0x06, 0, 0, 0x00050001),
+        (0x06, 0, 0, 0x7FFF0000),
+    ]
+    code = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *step) for step in steps))
+    program = struct.pack("HxxxxxxP", len(steps), ctypes.addressof(code))
+    prctl = ctypes.CDLL(None, use_errno=True).prctl
+    prctl.argtypes = [ctypes.c_int, ctypes.c_ulong, ctypes.c_char_p, *[ctypes.c_ulong] * 2]
+    if prctl(38, 1, None, 0, 0) or prctl(22, 2, program, 0, 0):
+        print("no seccomp here")
+        sys.exit()
+"""
+
+
+def run_forbidding(run_script, source):
+    if run_script(FORBID + source) == "no seccomp here\n":
+        pytest.skip("this system lets nobody filter system calls")
+
+
+def test_where_neither_way_to_read_memory_is_allowed_it_is_one_sentence(run_script):
+    run_forbidding(
+        run_script,
+        UNTRACED
+        + """
+forbid(x86_64=310, aarch64=270)  # process_vm_readv
+prctl(4, 0, 0, 0, 0)
+try:
+    with gilfree.record():
+        pass
+except NoSamplerError as error:
+    assert "both process_vm_readv and /proc/self/mem are forbidden here" in str(error), error
+else:
+    raise SystemExit("it could be read?")
+""",
+    )
+
+
+def test_a_program_that_closes_its_files_amid_a_recording_is_recorded_on(run_script):
+    run_script("""
+        import os, threading, time, gilfree
+        with gilfree.record() as recording:
+            os.closerange(0, 4096)
+            thread = threading.Thread(target=time.sleep, args=[0.1], name="late")
+            thread.start()
+            thread.join()
+        late = {each.name: each for each in recording.threads}["late"]
+        if not late.blocked > 0.05:
+            os._exit(1)
+    """)
+
+
+# ---------------------------------------------------------------- memory that is read
+
+
+def test_names_in_any_script(run_script):
+    names = "ascii", "größe", "функция", "函数", "𝕏𝕐"
+    assert not any(name.isascii() for name in names[1:])
+    output = run_script(f"""
+        import ctypes, threading, time, types, gilfree
+        def hold():
+            ctypes.PyDLL(None).usleep(20000)
+        with gilfree.record() as recording:
+            for name in {names!r}:
+                code = hold.__code__.replace(co_qualname=name, co_filename=name + ".py")
+                function = types.FunctionType(code, globals())
+                thread = threading.Thread(target=function, name=name)
+                thread.start()
+                time.sleep(0.005)
+                thread.join()
+        holders = [holder for stall in recording.stalls for holder in stall.holders]
+        for name in {names!r}:
+            assert any(
+                (each.thread, each.function, each.file) == (name, name, name + ".py")
+                for each in holders
+            ), (name, holders)
+    """)
+    assert output == ""
