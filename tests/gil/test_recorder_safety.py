@@ -7,6 +7,7 @@ recording; ``nox -s faults`` asks for a thousand.
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import random
 import shutil
@@ -149,6 +150,29 @@ def test_an_exec_amid_a_recording_goes_through():
 
 
 # ---------------------------------------------------------------- forks
+
+
+@needs.fork
+def test_a_forked_child_of_run_leaves_the_report_to_its_parent(tmp_path):
+    # It ends after its parent: its exit must not undo the parent's report.
+    code = (
+        "import os, sys, time, gilfree, warnings; warnings.simplefilter('ignore')\n"
+        "if not os.fork():\n"
+        "    time.sleep(0.5)\n"
+        "    with gilfree.record() as own:\n"
+        "        time.sleep(0.05)\n"
+        "    own.save('own.json')\n"
+        "    sys.exit(7)\n"
+    )
+    _, error = run("-o", "found.json", "-c", code, cwd=tmp_path)  # until the child's end, too
+    assert error.count("longest") == 2, error  # one table
+    assert "nothing" not in error
+    threads = {
+        name: [each["name"] for each in json.loads((tmp_path / name).read_text())["threads"]]
+        for name in ("found.json", "own.json")
+    }
+    assert "MainThread" in threads["found.json"]
+    assert "MainThread" in threads["own.json"]
 
 
 def test_who_is_refused_a_second_recording_leaves_the_first_as_it_is(run_script):

@@ -116,10 +116,13 @@ def run(options: argparse.Namespace) -> int:
             raise UsageError(msg) from error
         if format_of(path) in PICTURES:
             need_matplotlib()
+    process = os.getpid()
     with record(callers=options.callers) as recording:
         if options.stall is not None:
             report_stalls(options.stall)
         status = status_of(options, program)
+    if os.getpid() != process:  # a child that the program has forked: its parent reports
+        return status
     if options.stall is not None:
         report_stalls(None)
     with contextlib.suppress(BrokenPipeError):
