@@ -63,6 +63,45 @@ def run(*arguments, **how):
 # ---------------------------------------------------------------- many threads
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("count", "at_once", "seconds"),
+    [
+        (10_000, 50, 0.0),
+        (17_000, 500, 0.03),
+    ],  # most come and go unseen; more than there is room for
+)
+def test_each_of_so_many_threads_is_listed_or_counted(run_script, count, at_once, seconds):
+    run_script(
+        f"""
+        import threading, time, gilfree
+        threading.stack_size(2**18)
+        with gilfree.record() as recording:
+            for _ in range({count // at_once}):
+                go_on = threading.Event()
+                threads = [threading.Thread(target=go_on.wait) for _ in range({at_once})]
+                for thread in threads:
+                    thread.start()
+                time.sleep({seconds})
+                go_on.set()
+                for thread in threads:
+                    thread.join()
+            others = [threading.Thread(target=time.sleep, args=[0.2]) for _ in range(3)]
+            for thread in others:
+                thread.start()
+            for thread in others:
+                thread.join()
+            time.sleep(0.05)
+        facts = recording.facts
+        counted = len(facts.threads), facts.unseen_threads, facts.unlisted_threads
+        assert sum(counted) == 1 + {count} + 3, counted
+        assert (facts.unlisted_threads > 0) == ({count} > 16384), counted
+        str(recording)
+        """,
+        timeout=120,
+    )
+
+
 # ---------------------------------------------------------------- exits
 
 

@@ -129,13 +129,17 @@ static void gilfree_see_task(void *argument, int task)
         if (recorder == task || recorder == GILFREE_STARTS)
             return;
     }
-    gilfree_thread_of(r, task, r->now);
+    if (gilfree_is_full(&r->all))
+        gilfree_count_other(&r->all, task);
+    else
+        gilfree_thread_of(r, task, r->now);
 }
 
 /* Look for threads that have no thread state. */
 static void gilfree_find_tasks(struct gilfree_recorder *r)
 {
     int64_t begin = gilfree_now(), taken;
+    r->all.scan++;
     gilfree_each_task(gilfree_see_task, r);
     taken = GILFREE_TASKS_SHARE * (gilfree_now() - begin);
     r->next_tasks = r->now + (taken > GILFREE_TASKS_NS ? taken : GILFREE_TASKS_NS);

@@ -31,6 +31,7 @@ enum {
     GILFREE_STALLS = 4096,     /* the longest are kept */
     GILFREE_THREADS = 16384,   /* that are told apart; further ones are counted */
     GILFREE_BUCKETS = 1024,
+    GILFREE_OTHERS = 1 << 15,
     GILFREE_SHORT = 1000000,   /* a stall of less, in nanoseconds, is only summed up */
     GILFREE_SLICES = 1 << 19,  /* of all threads; when there are more, short ones are joined */
     GILFREE_FIRST_GRAIN = 50000,
@@ -107,6 +108,11 @@ struct gilfree_gil {
     struct gilfree_look before, now;
 };
 
+/* A thread that there was no room for. */
+struct gilfree_other {
+    int task, scan;  /* by which it was last seen */
+};
+
 struct gilfree_recording {
     int keeps;                       /* what has ended; else `thread`, `stall` and `slice` are NULL */
     struct gilfree_thread **thread;  /* all, by number */
@@ -115,6 +121,8 @@ struct gilfree_recording {
     int lives;
     struct gilfree_thread *bucket[GILFREE_BUCKETS];
     int64_t unlisted;                /* threads beyond GILFREE_THREADS */
+    struct gilfree_other *other;     /* them, by their numbers in the system */
+    int scan;                        /* of all threads, so many */
     struct gilfree_stall *stall;
     int stalls;
     int64_t shortest;                /* of a full list */
@@ -322,17 +330,21 @@ static struct gilfree_thread *gilfree_find_thread(const struct gilfree_recording
     return thread;
 }
 
+/* Tell whether there is no room for one more thread. */
+static int gilfree_is_full(const struct gilfree_recording *all)
+{
+    return (all->keeps ? all->threads : all->lives) >= GILFREE_THREADS;
+}
+
 /* Begin to record a thread; NULL if there is no more room. */
 static struct gilfree_thread *gilfree_add_thread(
     struct gilfree_recording *all, int task, int64_t since)
 {
     struct gilfree_thread *thread = NULL, **bucket = &all->bucket[(unsigned) task % GILFREE_BUCKETS];
-    if ((all->keeps ? all->threads : all->lives) < GILFREE_THREADS)
+    if (!gilfree_is_full(all))
         thread = calloc(1, sizeof(*thread));
-    if (thread == NULL) {
-        all->unlisted++;
+    if (thread == NULL)
         return NULL;
-    }
     thread->number = all->threads;
     thread->task = task;
     thread->file = -1;
@@ -347,6 +359,15 @@ static struct gilfree_thread *gilfree_add_thread(
     all->threads = all->threads == INT_MAX ? 0 : all->threads + 1;
     all->live[all->lives++] = thread;
     return thread;
+}
+
+/* Count a thread for which there was no room: once, though each scan comes upon it. */
+static void gilfree_count_other(struct gilfree_recording *all, int task)
+{
+    struct gilfree_other *other = &all->other[(unsigned) task % GILFREE_OTHERS];
+    if (other->task != task || other->scan + 1 < all->scan)
+        all->unlisted++;
+    *other = (struct gilfree_other) {task, all->scan};
 }
 
 /* Close the books on the live thread of this place in the list. */
@@ -379,6 +400,7 @@ static void gilfree_free_recording(struct gilfree_recording *all)
     free(all->stacks.stack);
     free(all->thread);
     free(all->live);
+    free(all->other);
     free(all->stall);
     free(all->slice);
     free(all->codes.code);
@@ -389,10 +411,11 @@ static int gilfree_make_recording(struct gilfree_recording *all, int keeps, int 
 {
     all->keeps = keeps;
     all->live = calloc(GILFREE_THREADS, sizeof(*all->live));
+    all->other = calloc(GILFREE_OTHERS, sizeof(*all->other));
     all->codes.code = calloc(GILFREE_CODES, sizeof(*all->codes.code));
     if (callers)
         all->stacks.stack = calloc(GILFREE_STACKS, sizeof(*all->stacks.stack));
-    if (all->live == NULL || all->codes.code == NULL || (callers && all->stacks.stack == NULL))
+    if (!all->live || !all->other || !all->codes.code || (callers && !all->stacks.stack))
         return -1;
     if (!keeps)
         return 0;

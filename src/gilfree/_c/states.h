@@ -95,7 +95,7 @@ static struct gilfree_thread *gilfree_thread_of(struct gilfree_recorder *r, int 
 {
     struct gilfree_thread *thread = gilfree_find_thread(&r->all, task);
     int file;
-    if (thread != NULL)
+    if (thread != NULL || gilfree_is_full(&r->all))
         return thread;
     file = gilfree_open_task(task, "syscall");
     if (file < 0 && (errno == ENOENT || errno == ESRCH))

@@ -113,7 +113,7 @@ if hasattr(os, "register_at_fork"):
 
 def facts_of(recorder: Any, names: dict[int, list[str]], *, gil: bool, callers: bool) -> Facts:
     """Return what the recorder has found, with the names of the threads."""
-    threads, unseen = _threads(recorder.threads(), names, gil)
+    threads, unnamed = _threads(recorder.threads(), names, gil)
     order = sorted(range(len(threads)), key=lambda number: -(threads[number].stalled or 0.0))
     index = {number: place for place, number in enumerate(order)}
     stalls = [
@@ -121,6 +121,8 @@ def facts_of(recorder: Any, names: dict[int, list[str]], *, gil: bool, callers: 
         for one, start, seconds, holders in recorder.stalls()
     ]
     figures = recorder.facts()
+    # For some, there was no room in the list; the others came and went between two looks.
+    unseen = max(0, unnamed - figures["unlisted_threads"])
     found, begin = recorder.slices()
     kept = ["seconds", "looks", "missed", "largest_gap", "dropped_stalls", "unlisted_threads"]
     if not gil:
