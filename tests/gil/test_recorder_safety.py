@@ -214,6 +214,28 @@ def test_a_forked_child_of_run_leaves_the_report_to_its_parent(tmp_path):
     assert "MainThread" in threads["own.json"]
 
 
+@needs.fork
+def test_multiprocessing_by_fork(run_script):
+    run_script(
+        """
+        import multiprocessing, time, warnings, gilfree
+        warnings.simplefilter("ignore", DeprecationWarning)
+
+        def work(number):
+            with gilfree.record() as own:
+                time.sleep(0.02)
+            return number, [thread.name for thread in own.threads]
+
+        with gilfree.record() as recording:
+            with multiprocessing.get_context("fork").Pool(2) as pool:
+                results = pool.map(work, range(6))
+        assert [number for number, _ in results] == list(range(6))
+        assert all("MainThread" in names for _, names in results), results
+        assert "MainThread" in [thread.name for thread in recording.threads]
+        """
+    )
+
+
 def test_who_is_refused_a_second_recording_leaves_the_first_as_it_is(run_script):
     run_script(
         """

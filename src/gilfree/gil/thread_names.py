@@ -30,6 +30,9 @@ def listen(listener: Callable[[threading.Thread], object]) -> None:
         _before = _Thread._set_native_id
         _Thread._set_native_id = _hear
     _listeners.append(listener)
+    # Up to Python 3.13, a thread that has forked keeps in the child its number in the parent.
+    here: Any = threading.current_thread()
+    here._native_id = threading.get_native_id()
     for thread in threading.enumerate():
         if thread.native_id is not None:  # else it is about to start
             listener(thread)
