@@ -490,6 +490,29 @@ def test_a_program_that_closes_its_files_amid_a_recording_is_recorded_on(run_scr
 # ---------------------------------------------------------------- memory that is read
 
 
+def test_a_name_that_is_none_is_not_copied(run_script):
+    # As if the string had been freed, and its memory were used again: its length is nonsense, and
+    # four times that is 4. Nothing of Python's may look at it meanwhile.
+    run_script("""
+        import ctypes, threading, time, types, gilfree
+        def hold():
+            ctypes.PyDLL(None).usleep(60000)
+        name = "\\U0001f40d" * 3
+        code = hold.__code__.replace(co_filename=name)
+        length = ctypes.c_ssize_t.from_address(id(name) + 16)
+        assert length.value == 3
+        thread = threading.Thread(target=types.FunctionType(code, globals()), name="holder")
+        with gilfree.record() as recording:
+            length.value = 2**62 + 1
+            thread.start()
+            time.sleep(0.02)
+            thread.join()
+            length.value = 3
+        holders = [holder for stall in recording.stalls for holder in stall.holders]
+        assert {each.file for each in holders if each.function == "hold"} == {None}, holders
+    """)
+
+
 def test_names_in_any_script(run_script):
     names = "ascii", "größe", "функция", "函数", "𝕏𝕐"
     assert not any(name.isascii() for name in names[1:])

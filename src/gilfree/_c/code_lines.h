@@ -7,6 +7,7 @@
 #define GILFREE_CODE_LINES_H
 
 #include <Python.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -83,7 +84,8 @@ static char *gilfree_read_string(const struct gilfree_codes *codes, uintptr_t ad
         || (uintptr_t) Py_TYPE(&head) != codes->layout->string_type || !head.state.compact)
         return NULL;
     kind = head.state.kind;
-    if (head.length < 0 || head.length * kind > GILFREE_NAME_BYTES)
+    /* Divided, since the product of a length that is none may be small. */
+    if (kind < 1 || kind > 4 || head.length < 0 || head.length > GILFREE_NAME_BYTES / kind)
         return NULL;
     address += head.state.ascii ? sizeof(PyASCIIObject) : sizeof(PyCompactUnicodeObject);
     if (!gilfree_read(codes->memory, address, raw, (size_t) (head.length * kind)))
