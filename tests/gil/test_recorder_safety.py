@@ -473,6 +473,65 @@ else:
     )
 
 
+def test_files_of_the_program_are_left_alone_where_the_recorder_has_no_table_of_its_own(
+    run_script,
+):
+    # As before Linux 5.9. The program closes all files, and opens others by the same numbers.
+    run_forbidding(
+        run_script,
+        """
+import os, threading, time, gilfree
+forbid(x86_64=436, aarch64=436)  # close_range
+with gilfree.record() as recording:
+    stop = threading.Event()
+    others = [threading.Thread(target=stop.wait) for _ in range(20)]
+    for thread in others:
+        thread.start()
+    time.sleep(0.05)
+    os.closerange(3, 100)
+    files = [os.open(os.devnull, os.O_RDONLY) for _ in range(60)]
+    time.sleep(0.02)
+    stop.set()
+    for thread in others:
+        thread.join()
+    time.sleep(0.05)
+for file in files:
+    os.fstat(file)
+assert recording.facts.looks > 10
+assert all(thread.blocked is not None for thread in recording.threads), recording.threads
+""",
+    )
+
+
+@pytest.mark.parametrize(
+    ("before", "amid", "known"), [("limit(16)", "", True), ("", "limit(0)", False)]
+)
+def test_few_files_are_enough_and_with_none_it_is_not_known(run_script, before, amid, known):
+    run_script(
+        f"""
+        import resource, threading, time, gilfree
+
+        def limit(files):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
+
+        with gilfree.record():  # so that all is imported
+            pass
+        {before or "pass"}
+        with gilfree.record() as recording:
+            {amid or "pass"}
+            threads = [threading.Thread(target=time.sleep, args=[0.2]) for _ in range(40)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+        found = {{each.name: each for each in recording.threads}}
+        named = [found[thread.name] for thread in threads]
+        assert [each.blocked is not None for each in named] == [{known}] * 40, named
+        assert not {known} or min(each.blocked for each in named) > 0.1, named
+        """
+    )
+
+
 def test_a_program_that_closes_its_files_amid_a_recording_is_recorded_on(run_script):
     run_script("""
         import os, threading, time, gilfree

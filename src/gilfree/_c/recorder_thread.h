@@ -259,9 +259,11 @@ static int64_t gilfree_pause_for(struct gilfree_recorder *r, int64_t now)
 
 static void gilfree_set_up_files(struct gilfree_recorder *r)
 {
-    /* Where the program shares its files, it may close the one that reports go to, and use its number
-       for another one. */
-    if (!gilfree_own_files(r->output) && r->output >= 0)
+    const int own = gilfree_own_files(r->output);
+    /* Where the program shares its files, it may close one, and use its number for another one: so none
+       is kept open, and that of reports is another one. */
+    r->most_files = own ? gilfree_most_files() : 0;
+    if (!own && r->output >= 0)
         r->output = fcntl(r->output, F_DUPFD_CLOEXEC, 0);
     if (r->output >= 0)
         gilfree_open_output(r);

@@ -8,6 +8,7 @@
 #endif
 #include <sched.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 
 #include "atomic.h"
 #include "interpreters.h"
@@ -34,7 +35,7 @@ enum {
     GILFREE_ASKS_EVERY_NS = 5000000,
     GILFREE_ASKING_NS = 25000,
     GILFREE_MANY = 16,    /* threads, from which on those that sleep are looked at in less detail */
-    GILFREE_FILES = 900,  /* of /proc that are kept open; where the program shares them, fewer */
+    GILFREE_FILES = 900,  /* of /proc that are kept open, where they are no files of the program's */
     GILFREE_GILS = GILFREE_INTERPRETERS,
     /* A call stays at its instruction. Bytecode is seen at another one from look to look: so many
        times as often at the same one is no chance. */
@@ -53,7 +54,7 @@ struct gilfree_recorder {
     struct gilfree_recording all;
     struct gilfree_gil gil[GILFREE_GILS];
     int gils;
-    int files;
+    int files, most_files;
     int64_t pause;           /* before this look, as it was planned */
     int64_t begin, end, last, now;  /* times of looks: `now` of the one under way */
     int64_t looks, failed_looks, blind, largest_gap, cpu;
@@ -78,12 +79,21 @@ static struct gilfree_gil *gilfree_find_gil(struct gilfree_recorder *r, uintptr_
     return &r->gil[r->gils++];
 }
 
+/* How many files to keep open: half of what the system allows, so that others can be opened. */
+static int gilfree_most_files(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit))
+        return 0;
+    return limit.rlim_cur / 2 < GILFREE_FILES ? (int) limit.rlim_cur / 2 : GILFREE_FILES;
+}
+
 /* Keep the open file of a thread, or close it if there are too many, or no room for the thread. */
 static void gilfree_keep_file(struct gilfree_recorder *r, struct gilfree_thread *thread, int file)
 {
     if (file < 0)
         return;
-    if (thread == NULL || r->files >= GILFREE_FILES) {
+    if (thread == NULL || r->files >= r->most_files) {
         gilfree_close(file);
         return;
     }
