@@ -14,11 +14,14 @@ import shutil
 import signal
 import subprocess
 import sys
+import sysconfig
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import needs
 import pytest
+
+import gilfree
 
 pytestmark = [
     needs.recorder,
@@ -100,6 +103,32 @@ def test_each_of_so_many_threads_is_listed_or_counted(run_script, count, at_once
         """,
         timeout=120,
     )
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("cc") is None, reason="there is no C compiler")
+def test_an_hour_of_forty_threads_is_kept_in_little_memory(tmp_path):
+    folder, source = Path(gilfree.__file__).parent / "_c", Path(__file__).parent
+    headers = f"-I{folder}", f"-I{sysconfig.get_paths()['include']}"
+    program = tmp_path / "long_recording"
+    command = ["cc", "-O2", "-w", *headers, source / "long_recording.c", "-o", program, "-lm"]
+    # A sanitizer that is preloaded is not for the compiler.
+    plain = {name: value for name, value in os.environ.items() if name != "LD_PRELOAD"}
+    subprocess.run(command, check=True, env=plain)
+    done = subprocess.run([program], check=True, env=plain, capture_output=True, text=True)
+    looks, changes, slices, error, missing, stalls, kept, dropped, slowest, grain, most = map(
+        float, done.stdout.split()
+    )
+    assert looks > 1e6
+    assert changes > 5e6
+    assert 2**18 / 2 < slices <= 2**19
+    assert error < 1e-4, done.stdout
+    assert missing == 0, done.stdout
+    assert kept == 4096
+    assert kept + dropped == stalls
+    assert 0 < grain < 5
+    assert 0 < most < 100, done.stdout
+    sys.stderr.write(f"joining slices took up to {1e3 * slowest:.1f} ms; all of it {most:.0f} MiB")
 
 
 # ---------------------------------------------------------------- exits

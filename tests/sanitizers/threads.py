@@ -8,6 +8,7 @@ do not overlap, one gets it after the other. So threads begin together, and each
 from __future__ import annotations
 
 import array
+import contextlib
 import faulthandler
 import functools
 import sys
@@ -332,6 +333,44 @@ def probe() -> None:
     assert report.held is not None
 
 
+# ---------------------------------------------------------------- the recorder
+
+
+def recordings() -> None:
+    """Start and stop, while threads come and go, and one is refused a recording of its own."""
+    enough = threading.Event()
+
+    def record() -> None:
+        try:
+            for _ in range(15):
+                with gilfree.record() as recording:
+                    time.sleep(0.02)
+                assert recording.facts.looks
+                str(recording), recording.to_dict()
+        finally:
+            enough.set()
+
+    def come_and_go() -> None:
+        number = 0
+        while not enough.is_set():
+            work = threading.Thread(
+                target=_kernels.count_private_nogil, args=[20_000], name=f"work {number}"
+            )
+            work.start()
+            work.join()
+            number += 1
+
+    def be_refused() -> None:
+        while not enough.is_set():
+            with contextlib.suppress(RuntimeError), gilfree.record():
+                pass
+            time.sleep(0.001)
+
+    at_once(record, come_and_go, come_and_go, come_and_go)
+    enough.clear()
+    at_once(be_refused, be_refused, come_and_go, lambda: (time.sleep(0.5), enough.set()))
+
+
 PARTS = (
     kernels_on_shared_threads,
     kernels_called_at_once,
@@ -350,6 +389,7 @@ PARTS = (
     samplers_that_come_and_go,
     waiter,
     probe,
+    recordings,
 )
 
 
