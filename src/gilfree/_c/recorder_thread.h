@@ -69,8 +69,7 @@ static void gilfree_find_holders(struct gilfree_recorder *r, int64_t time)
     int i;
     for (i = 0; i < r->gils; i++) {
         r->gil[i].before = r->gil[i].now;
-        r->gil[i].now = (struct gilfree_look) {
-            .code = GILFREE_UNKNOWN, .line = GILFREE_UNKNOWN, .stack = GILFREE_UNKNOWN};
+        r->gil[i].now = GILFREE_NO_LOOK;
         r->gil[i].threads = r->gil[i].waiters = r->gil[i].stopped = 0;
     }
     for (i = 0; i < r->all.lives; i++) {

@@ -67,6 +67,10 @@ struct gilfree_recorder {
     uint64_t random;
 };
 
+/* A look at a GIL that nobody is known to have. */
+#define GILFREE_NO_LOOK \
+    ((struct gilfree_look) {.code = GILFREE_UNKNOWN, .line = GILFREE_UNKNOWN, .stack = GILFREE_UNKNOWN})
+
 static struct gilfree_gil *gilfree_find_gil(struct gilfree_recorder *r, uintptr_t address)
 {
     int i;
@@ -75,7 +79,7 @@ static struct gilfree_gil *gilfree_find_gil(struct gilfree_recorder *r, uintptr_
             return &r->gil[i];
     if (!address || r->gils == GILFREE_GILS)
         return NULL;
-    r->gil[r->gils] = (struct gilfree_gil) {.address = address};
+    r->gil[r->gils] = (struct gilfree_gil) {.address = address, .now = GILFREE_NO_LOOK};
     return &r->gil[r->gils++];
 }
 
