@@ -96,8 +96,11 @@ static void gilfree_find_holders(struct gilfree_recorder *r, int64_t time)
     for (i = 0; i < r->gils; i++) {
         if (!r->gil[i].stopped)
             r->gil[i].now.thread = NULL;
-        if (r->gil[i].waiters && r->gil[i].now.thread != NULL)
-            gilfree_find_place(r, &r->gil[i]);
+        if (!r->gil[i].waiters || r->gil[i].now.thread == NULL)
+            continue;
+        if (r->gil[i].before.thread == r->gil[i].now.thread && r->gil[i].switched <= r->last)
+            r->gil[i].now.asked = r->gil[i].before.asked + (time - r->last);
+        gilfree_find_place(r, &r->gil[i]);
     }
 }
 

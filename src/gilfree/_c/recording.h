@@ -36,6 +36,9 @@ enum {
     GILFREE_SLICES = 1 << 19,  /* of all threads; when there are more, short ones are joined */
     GILFREE_FIRST_GRAIN = 50000,
     GILFREE_WHOLE = 65535,
+    /* A call stays at its instruction. Bytecode is seen at another one from look to look: so many
+       times as often at the same one is no chance. */
+    GILFREE_STAYS = 3,
 };
 
 /* A stretch of a thread's life in one state; or in several in turn, each with its share. */
@@ -49,6 +52,7 @@ struct gilfree_slice {
 struct gilfree_holder {
     int thread, code, line, stack;  /* numbers; GILFREE_UNKNOWN */
     int stayed, moved;       /* of two looks at the same hold: the same instruction, another one */
+    int64_t asked;           /* for how long it kept the GIL at most while somebody wanted it */
     int64_t ns;
 };
 
@@ -96,6 +100,7 @@ struct gilfree_look {
     uintptr_t frame, instruction;
     int code, line, stack;
     int64_t since;
+    int64_t asked;           /* for how long somebody has wanted it from that thread */
 };
 
 struct gilfree_gil {
@@ -114,6 +119,7 @@ struct gilfree_other {
 };
 
 struct gilfree_recording {
+    int64_t switch_interval;         /* after which bytecode gives way */
     int keeps;                       /* what has ended; else `thread`, `stall` and `slice` are NULL */
     struct gilfree_thread **thread;  /* all, by number */
     int threads;
@@ -226,9 +232,23 @@ static struct gilfree_holder *gilfree_entry(
         if (i == GILFREE_HOLDERS)
             return NULL;
     }
-    stall->holder[i] = (struct gilfree_holder) {thread, code, line, stack, 0, 0, 0};
+    stall->holder[i] = (struct gilfree_holder) {thread, code, line, stack, 0, 0, 0, 0};
     stall->holders++;
     return &stall->holder[i];
+}
+
+/* Tell whether a holder stayed in one C call; or GILFREE_UNKNOWN. In a loop around short calls a thread
+   is seen in the call nearly always. But it gives way between two of them when it was asked for the
+   switch interval, and what ended then may have been a loop. */
+static int gilfree_in_c(const struct gilfree_recording *all, const struct gilfree_holder *entry)
+{
+    if (!entry->stayed && !entry->moved)
+        return GILFREE_UNKNOWN;
+    if (entry->stayed < GILFREE_STAYS * entry->moved)
+        return 0;
+    if (entry->asked > all->switch_interval * 4 / 5 && entry->asked < all->switch_interval * 3 / 2)
+        return GILFREE_UNKNOWN;
+    return 1;
 }
 
 /* Count time of a stall for who had the GIL then. */
@@ -243,6 +263,8 @@ static void gilfree_blame(
     if (entry == NULL)
         return;
     entry->ns += ns;
+    if (look->asked > entry->asked)
+        entry->asked = look->asked;
     if (before == NULL || before->thread != look->thread || before->since != look->since
         || !before->frame || !look->frame)
         return;

@@ -118,9 +118,9 @@ static void gilfree_put_holder(
     gilfree_put_time(text, time - (now->since > gil->switched ? now->since : gil->switched));
     for (i = 0; i < waiter->stall.holders; i++) {
         const struct gilfree_holder *entry = &waiter->stall.holder[i];
-        if (entry->thread == now->thread->number && entry->stayed + entry->moved)
-            gilfree_put(text, entry->stayed >= GILFREE_STAYS * entry->moved ? ", in one C call"
-                                                                            : ", in bytecode");
+        int in_c = gilfree_in_c(&r->all, entry);
+        if (entry->thread == now->thread->number && in_c != GILFREE_UNKNOWN)
+            gilfree_put(text, in_c ? ", in one C call" : ", in bytecode");
     }
     gilfree_put(text, ", most recent call first\n");
     gilfree_put_stack(text, r, now->thread);

@@ -37,9 +37,6 @@ enum {
     GILFREE_MANY = 16,    /* threads, from which on those that sleep are looked at in less detail */
     GILFREE_FILES = 900,  /* of /proc that are kept open, where they are no files of the program's */
     GILFREE_GILS = GILFREE_INTERPRETERS,
-    /* A call stays at its instruction. Bytecode is seen at another one from look to look: so many
-       times as often at the same one is no chance. */
-    GILFREE_STAYS = 3,
 };
 
 struct gilfree_recorder {

@@ -7,6 +7,8 @@ The work is done by a thread in C, `recorder_thread.h`: this starts and stops it
 what it has found.
 """
 
+import sys
+
 from libc.stdint cimport int64_t
 from libc.stdlib cimport calloc, free
 
@@ -25,7 +27,6 @@ cdef extern from "recorder_thread.h":
     int getpid() nogil
     const char *GILFREE_KNOWN_PYTHONS
     const int GILFREE_UNKNOWN
-    const int GILFREE_STAYS
     const int GILFREE_HELD
     const int GILFREE_WAITING
     const int GILFREE_RUNNING
@@ -74,7 +75,7 @@ cdef extern from "recorder_thread.h":
         int stalls
         gilfree_slice *slice
         int slices
-        int64_t grain
+        int64_t grain, switch_interval
         gilfree_codes codes
         gilfree_stacks stacks
     struct gilfree_chain:
@@ -97,6 +98,7 @@ cdef extern from "recorder_thread.h":
     void gilfree_free_recording(gilfree_recording *recording)
     const char *gilfree_what_is_missing(gilfree_recorder *recorder)
     int gilfree_start_recorder(gilfree_recorder *recorder, pthread_t *thread)
+    int gilfree_in_c(gilfree_recording *recording, gilfree_holder *entry)
     void gilfree_give_name(int task, const char *name, size_t size, int64_t time)
 
 cdef gilfree_layout _layout
@@ -149,6 +151,7 @@ cdef class Recorder:
         ):
             raise MemoryError
         self.recorder.made = gilfree_now()
+        self.recorder.all.switch_interval = <int64_t> (sys.getswitchinterval() * 1e9)
         self.recorder.limit = <int64_t> (limit * 1e9)
         self.recorder.output = output
         self.recorder.interval = <int64_t> (interval * 1e9)
@@ -241,8 +244,8 @@ cdef class Recorder:
     def stalls(self):
         """Return of each stall the number of the thread, its start, seconds, and the holders.
 
-        A holder is a tuple: number of the thread, seconds, whether it stayed at one instruction if
-        that is known, its place, and those of its callers if asked for. A place is a file, line
+        A holder is a tuple: number of the thread, seconds, whether it was in one C call if that is
+        known, its place, and those of its callers if asked for. A place is a file, line
         and function, each of which may be None.
         """
         cdef int i, j
@@ -265,9 +268,8 @@ cdef class Recorder:
 
     cdef tuple _holder(self, gilfree_holder *one):
         cdef gilfree_stack *stack
-        callers = in_c = None
-        if one.stayed + one.moved:
-            in_c = one.stayed >= GILFREE_STAYS * one.moved
+        cdef int known = gilfree_in_c(&self.recorder.all, one)
+        callers, in_c = None, None if known == GILFREE_UNKNOWN else bool(known)
         if one.stack != GILFREE_UNKNOWN:
             stack = &self.recorder.all.stacks.stack[one.stack]
             places = [self._place(stack.code[i], stack.line[i]) for i in range(stack.depth)]

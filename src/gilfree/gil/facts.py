@@ -94,8 +94,9 @@ class Holder:
     line : int or None
         In that file.
     in_c : bool or None
-        Whether it stayed at one instruction all the time, which is a call of C code; None if it was
-        seen there only once.
+        Whether it was in one call of C code: at the same instruction all the time, and not giving
+        way when it was asked to, as bytecode does. None if that can't be told: it was seen there
+        only once, or gave way after the switch interval, as a loop around short calls does.
     index : int or None
         Of the thread in `Recording.threads`: names may repeat.
     callers : tuple of Caller, or None
