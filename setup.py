@@ -86,7 +86,7 @@ extensions += [
     Extension("gilfree._macros", ["src/gilfree/_macros.c"], [HEADERS_FOLDER], depends=HEADERS)
 ]
 if os.name == "posix":  # the sampler is a POSIX thread
-    extensions += from_cython("gil._sampler")
+    extensions += from_cython("gil._sampler", sources=[f"{HEADERS_FOLDER}/layout.c"])
 if sys.platform == "linux":  # which tells what each thread of a process does
     extensions += from_cython("gil._recorder", sources=[f"{HEADERS_FOLDER}/layout.c"])
 

@@ -30,10 +30,11 @@ how = {
     "include_dirs": ["gilfree/_c"],
     "define_macros": [("GILFREE_TAKE_PYTHON_FOR_UNKNOWN", "1")],
 }
-extensions = [Extension("gilfree.gil._sampler", ["gilfree/gil/_sampler.pyx"], **how)]
-if sys.platform == "linux":
-    sources = ["gilfree/gil/_recorder.pyx", "gilfree/_c/layout.c"]
-    extensions.append(Extension("gilfree.gil._recorder", sources, **how))
+names = ["_sampler", "_recorder"] if sys.platform == "linux" else ["_sampler"]
+extensions = [
+    Extension(f"gilfree.gil.{name}", [f"gilfree/gil/{name}.pyx", "gilfree/_c/layout.c"], **how)
+    for name in names
+]
 setup(name="gilfree", packages=["gilfree", "gilfree.gil"], ext_modules=extensions)
 """
 TESTS = Path(__file__).parent

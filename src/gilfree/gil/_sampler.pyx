@@ -11,7 +11,7 @@ neither disturbs what it watches nor waits for it.
 from cpython.mem cimport PyMem_RawFree, PyMem_RawMalloc, PyMem_RawRealloc
 from cpython.object cimport PyObject
 from cpython.pystate cimport PyThreadState, PyThreadState_Get
-from libc.stdint cimport int64_t, uint64_t
+from libc.stdint cimport int64_t, uint64_t, uintptr_t
 from libc.string cimport memset
 
 from threading import get_ident
@@ -27,6 +27,15 @@ cdef extern from "clock.h":
     void gilfree_sleep(int64_t nanoseconds) noexcept nogil
     int64_t gilfree_spin(int64_t until) noexcept nogil
     void gilfree_wake_on_time() noexcept nogil
+
+cdef extern from "layout.h":
+    struct gilfree_layout:
+        uintptr_t shared_gil
+        int interpreter_gil, gil_switches
+    int gilfree_find_layout(gilfree_layout *layout)
+
+cdef extern from "Python.h":
+    void *PyInterpreterState_Get()
 
 cdef extern from "sampler_thread.h":
     ctypedef struct pthread_t:
@@ -51,6 +60,20 @@ cdef extern from "sampler_thread.h":
 # Whether gilfree can read the thread states of this version of Python, and of which ones it can.
 KNOWS_PYTHON = <bint> GILFREE_KNOWS_PYTHON
 KNOWN_PYTHONS = GILFREE_KNOWN_PYTHONS.decode()
+
+cdef gilfree_layout _layout
+cdef bint _counts_handovers = gilfree_find_layout(&_layout) == 0
+
+
+def handovers():
+    """Return how often a thread took the GIL after another one; None if that can't be read."""
+    cdef uintptr_t gil = _layout.shared_gil
+    if not _counts_handovers:
+        return None
+    if not gil:
+        gil = (<uintptr_t *> (<char *> PyInterpreterState_Get() + _layout.interpreter_gil))[0]
+    return (<unsigned long *> (gil + <uintptr_t> _layout.gil_switches))[0]
+
 
 cdef enum:
     # A gap between two samples of more than so many intervals, and more than so many nanoseconds,
