@@ -66,22 +66,27 @@ void spin_noting(double seconds, double times[3])
 """
 
 
-@functools.cache
-def libraries():
-    """Return the compiled library twice: called with the GIL, called without."""
+def compiled(source):
+    """Return a library of C, compiled, twice: called with the GIL, called without."""
     if shutil.which("cc") is None:
         pytest.skip("there is no C compiler")
     with tempfile.TemporaryDirectory() as folder:
-        library = str(Path(folder, "sleeps.so"))
+        library = str(Path(folder, "library.so"))
         subprocess.run(
-            ["cc", "-shared", "-fPIC", "-x", "c", "-o", library, "-"],
-            input=SOURCE,
+            ["cc", "-O1", "-shared", "-fPIC", "-pthread", "-x", "c", "-o", library, "-"],
+            input=source,
             text=True,
             check=True,
             # A sanitizer that is preloaded is not for the compiler.
             env={name: value for name, value in os.environ.items() if name != "LD_PRELOAD"},
         )
-        both = ctypes.PyDLL(library), ctypes.CDLL(library)
+        return ctypes.PyDLL(library), ctypes.CDLL(library)
+
+
+@functools.cache
+def libraries():
+    """Return the library of sleeps twice: called with the GIL, called without."""
+    both = compiled(SOURCE)
     for one in both:
         one.sleep_for.argtypes = [ctypes.c_double]
         one.sleep_for.restype = ctypes.c_double

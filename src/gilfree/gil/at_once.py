@@ -19,11 +19,16 @@ from gilfree import _kernels
 from gilfree._start_line import StartLine
 from gilfree._system import usable_cpus
 from gilfree.gil.clocking import repeat_call, times_for
+from gilfree.gil.evidence import evidence_of, recorded
+from gilfree.gil.sampler import sampler
 
 # What each thread does in a round takes at least so long, and all rounds together about so long.
 CLOCKED_SECONDS = 12e-3
 ROUNDS_SECONDS = 1.6
 ROUNDS = 3, 30  # at least, and at most
+# So long are the calls of each thread that are recorded, so often unless they are longer.
+RECORDED_SECONDS = 0.1
+RECORDINGS = 3
 # What the machine was seen to give to so many workers on so many CPUs, since this process began. A
 # virtual machine gives 1.6 in one second and 2.0 in the next; what it can give is the most.
 _LIMITS: dict[tuple[int, int], float] = {}
@@ -37,7 +42,12 @@ class Speed:
     workers: int | None = None
     speedup: float | None = None
     limit: float | None = None
-    cpu_at_once: float | None = None
+    waiting: float | None = None
+    blocked: float | None = None
+    running: float | None = None
+    no_cpu: float | None = None
+    handovers: float | None = None
+    cpu_growth: float | None = None
     only_here: str | None = None
     only_alone: str | None = None
 
@@ -48,6 +58,14 @@ class _Clocked:
 
     seconds: float
     cpu: float
+
+
+@dataclasses.dataclass(frozen=True)
+class _AtOnce(_Clocked):
+    """The same of threads: also of each by its native id; and how often the GIL changed hands."""
+
+    threads: dict[int, tuple[float, float]]
+    handovers: int | None
 
 
 def measure(call: Callable[[], Any], seconds: float, workers: int) -> Speed:
@@ -75,9 +93,13 @@ def measure(call: Callable[[], Any], seconds: float, workers: int) -> Speed:
             theirs.append(_at_once(call, times, workers))
         except _RefusedError as error:
             return _refused(call, error, _least(theirs_in_turn), workers)
-    return _speed(
+    speed = _speed(
         _least(theirs_in_turn), _least(theirs), _least(ours_in_turn), _least(ours), workers
     )
+    try:
+        return _with_evidence(speed, call, _least(theirs).seconds / times, workers)
+    except _RefusedError as error:
+        return _refused(call, error, _least(theirs_in_turn), workers)
 
 
 def measure_once(call: Callable[[], Any], alone: tuple[float, float], workers: int) -> Speed:
@@ -102,18 +124,37 @@ def measure_once(call: Callable[[], Any], alone: tuple[float, float], workers: i
     ]
     ours_in_turn, ours = (_least(side) for side in zip(*rounds, strict=True))
     try:
-        theirs = _at_once(call, 1, workers)
+        theirs, evidence = _recorded(call, 1, workers)
     except _RefusedError as error:
         return _refused(call, error, in_turn, workers)
-    return _speed(in_turn, theirs, ours_in_turn, ours, workers)
+    speed = _speed(in_turn, theirs, ours_in_turn, ours, workers)
+    return dataclasses.replace(speed, **evidence)
+
+
+def _with_evidence(speed: Speed, call: Callable[[], Any], seconds: float, workers: int) -> Speed:
+    """Add what threads do meanwhile, by recordings of calls that take so long at once.
+
+    They come after what is clocked, because a recorder takes a part of a CPU; and of several the
+    fastest counts, as there.
+    """
+    times = times_for(RECORDED_SECONDS, seconds)
+    count = min(max(1, int(RECORDINGS * RECORDED_SECONDS / (times * seconds))), RECORDINGS)
+    runs = [_recorded(call, times, workers) for _ in range(count)]
+    return dataclasses.replace(speed, **min(runs, key=lambda run: run[0].seconds)[1])
+
+
+def _recorded(call: Callable[[], Any], times: int, workers: int) -> tuple[_AtOnce, dict[str, Any]]:
+    clocked, facts = recorded(lambda: _at_once(call, times, workers))
+    handovers = None if clocked.handovers is None else clocked.handovers / (times * workers)
+    return clocked, {**vars(evidence_of(facts, clocked.threads)), "handovers": handovers}
 
 
 def _speed(
     theirs_in_turn: _Clocked, theirs: _Clocked, ours_in_turn: _Clocked, ours: _Clocked, workers: int
 ) -> Speed:
     cpu = theirs_in_turn.cpu / theirs_in_turn.seconds
-    gain, known_gain = (
-        (at_once.cpu / at_once.seconds) / (in_turn.cpu / in_turn.seconds) if in_turn.cpu else None
+    growth, known_growth = (
+        at_once.cpu / in_turn.cpu if in_turn.cpu else None
         for in_turn, at_once in ((theirs_in_turn, theirs), (ours_in_turn, ours))
     )
     return Speed(
@@ -121,7 +162,7 @@ def _speed(
         workers=workers,
         speedup=theirs_in_turn.seconds / theirs.seconds,
         limit=_limit(ours_in_turn.seconds / ours.seconds, workers),
-        cpu_at_once=gain / known_gain if gain is not None and known_gain else None,
+        cpu_growth=growth / known_growth if growth is not None and known_growth else None,
     )
 
 
@@ -155,18 +196,23 @@ class _RefusedError(Exception):
         super().__init__(": ".join([type(error).__name__, *lines[:1]]))
 
 
-def _at_once(call: Callable[[], Any], times: int, workers: int) -> _Clocked:
+def _at_once(call: Callable[[], Any], times: int, workers: int) -> _AtOnce:
     """Clock new threads that make so many calls each, from the first start to the last end."""
     line = StartLine(workers)
     clocks: list[tuple[float, float, float, float]] = []
+    clocks_of: dict[int, tuple[float, float]] = {}
+    count = sampler().handovers
     errors: list[BaseException] = []
 
     def work() -> None:
         try:
             line.wait()
+            cpu = time.thread_time()
             start = time.perf_counter(), time.process_time()
             repeat_call(call, times)
             clocks.append((*start, time.perf_counter(), time.process_time()))
+            seconds = clocks[-1][2] - start[0]
+            clocks_of[threading.get_native_id()] = seconds, time.thread_time() - cpu
         except BaseException as error:  # SystemExit, too, ends this thread alone
             errors.append(error)
 
@@ -175,14 +221,17 @@ def _at_once(call: Callable[[], Any], times: int, workers: int) -> _Clocked:
         threading.Thread(target=work, name=f"gilfree-probe-{number}", daemon=True)
         for number in range(workers)
     ]
+    before = count()
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
+    handovers = None if before is None else count() - before
     if errors:
         raise _RefusedError(errors[0]) from errors[0]
     starts, cpu_starts, ends, cpu_ends = zip(*clocks, strict=True)
-    return _Clocked(max(ends) - min(starts), max(cpu_ends) - min(cpu_starts))
+    seconds, cpu = max(ends) - min(starts), max(cpu_ends) - min(cpu_starts)
+    return _AtOnce(seconds, cpu, clocks_of, handovers)
 
 
 def _clocked(work: Callable[[], None]) -> _Clocked:

@@ -10,9 +10,13 @@ from typing import Any
 from gilfree._words import counted, exact_share, readable_time
 from gilfree.gil.verdict import (
     CONCLUSIVE,
+    HANDOVER,
+    IN_USE,
     NO_ROOM,
+    OFTEN,
     Kind,
     Verdict,
+    cause_of,
     kind_of,
     of_hold,
     of_release,
@@ -68,9 +72,16 @@ class GilReport:
     limit : float or None
         The same for a loop that is known to release the GIL: what the machine can give, the most
         that was seen since this process began.
-    cpu_at_once : float or None
-        How busy the calls at once kept the CPUs, beside what the known loop did: less than 1 if
-        threads wait for each other.
+    waiting, blocked, running : float or None
+        Shares of the threads' time in calls at once, by a recording: they wanted the GIL; slept, in
+        a lock or in I/O; ran C code without the GIL, or would have. For the rest they held it. None
+        where nothing can be recorded, or a recording is under way already.
+    no_cpu : float or None
+        Share in which they neither waited nor were blocked, and had no CPU.
+    handovers : float or None
+        How often the GIL went from one thread to another in calls at once, for each call.
+    cpu_growth : float or None
+        CPU time of a call at once, over that of one alone, beside the same of the known loop.
     only_here : str or None
         What the call raised in another thread than the one that asked, if it can't run there.
     only_alone : str or None
@@ -94,7 +105,12 @@ class GilReport:
     workers: int | None = None
     speedup: float | None = None
     limit: float | None = None
-    cpu_at_once: float | None = None
+    waiting: float | None = None
+    blocked: float | None = None
+    running: float | None = None
+    no_cpu: float | None = None
+    handovers: float | None = None
+    cpu_growth: float | None = None
     only_here: str | None = None
     only_alone: str | None = None
 
@@ -118,13 +134,41 @@ class GilReport:
         kind = kind_of(self.held)
         if kind is Kind.HELD:
             return of_hold(self.seconds, self.longest_stall, self.wakeup)
+        cause = cause_of(self._lost)
         if kind is Kind.PARTLY:
-            return Verdict.PARTLY
+            return cause if cause is Verdict.FOUGHT_OVER else Verdict.PARTLY
         if self.only_here is not None:
             return Verdict.ONLY_HERE
         if self.only_alone is not None:
             return Verdict.ONLY_ALONE
-        return of_release(self.cpu, self.speedup, self.limit)
+        return of_release(self.cpu, self.speedup, self.limit, cause)
+
+    @property
+    def _lost(self) -> dict[Verdict | None, float]:
+        """Shares of the threads' time at once in which they did not get on with the work."""
+        if (
+            self.waiting is None
+            or self.blocked is None
+            or self.no_cpu is None
+            or not self.speedup
+            or not self.workers
+        ):
+            return {}
+        on_cpu = max(1 - self.waiting - self.blocked - self.no_cpu, 0)
+        grown = on_cpu * (1 - 1 / max(self.cpu_growth or 1, 1))
+        # A call that sleeps alone does so at once.
+        asleep = max(1 - (self.cpu or 0), 0) * self.speedup / self.workers
+        handovers = self.handovers or 0
+        taking = grown * self.seconds * self.workers / self.speedup
+        quarrel = handovers > OFTEN and taking < HANDOVER * handovers
+        in_use = (self.held or 0) * self.speedup > IN_USE
+        return {
+            None: self.waiting if in_use else 0,
+            Verdict.FOUGHT_OVER: (0 if in_use else self.waiting) + (grown if quarrel else 0),
+            Verdict.LOCKED: max(self.blocked - asleep, 0),
+            Verdict.MEMORY: 0 if quarrel else grown,
+            Verdict.NO_CPU: self.no_cpu,
+        }
 
     @property
     def sentence(self) -> str:
@@ -162,11 +206,26 @@ class GilReport:
                 yield f"what looks like {self.speedup:.2f}× came of other work on this machine"
         elif verdict is Verdict.MULTITHREADED:
             yield f"one call keeps {self.cpu or 0:.1f} CPUs busy"
+        else:
+            yield from self._evidence(verdict)
         if self.speedup is not None and verdict.kind is not Kind.HELD:
             gain = f"{self.workers} threads gain {self.speedup:.2f}×"
             yield f"{gain}, the machine could give {self.limit:.2f}×"
             if self.speedup > DOUBTFUL * (self.limit or 0) and (self.cpu or 0) > 1 / 2:
                 yield "it can't give less than it gave: something else was at work meanwhile"
+
+    def _evidence(self, verdict: Verdict) -> Iterator[str]:
+        """Say by which figure a cause is known."""
+        share = f"{self._lost.get(verdict, 0):.0%} of the time"
+        if verdict is Verdict.FOUGHT_OVER and self.handovers is not None:
+            yield f"threads wait for it and hand it over for {share}"
+            yield f"it goes to another thread {counted(round(self.handovers), 'time')} a call"
+        elif verdict is Verdict.LOCKED:
+            yield f"threads sleep for {share}, in a lock or what else lets in one at a time"
+        elif verdict is Verdict.MEMORY:
+            yield f"beside others it needs {self.cpu_growth:.2f}× the CPU time"
+        elif verdict is cause_of(self._lost):  # no CPU
+            yield f"threads have no CPU for {share}"
 
     def _refusals(self) -> Iterator[str]:
         if self.only_here is not None:
@@ -231,5 +290,11 @@ class GilReport:
         if self.speedup is not None:
             limit = f"of the {self.limit:.2f}× this machine could give"
             rows.insert(3, ("speedup", f"{self.speedup:.2f}× on {self.workers} threads, {limit}"))
+        if None not in (self.waiting, self.blocked, self.no_cpu):
+            shares = (
+                f"waiting for the GIL {self.waiting:.0%}, blocked {self.blocked:.0%}, "
+                f"without a CPU {self.no_cpu:.0%}"
+            )
+            rows.insert(4, ("at once", shares))
         lines = textwrap.wrap(f"{self.name}: {self.sentence}", 80, subsequent_indent="  ")
         return "\n".join([*lines, *(f"  {name:<9}{text}" for name, text in rows)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Mapping
 from typing import Self
 
 # An uncertainty of `held` that settles it.
@@ -16,6 +17,15 @@ HELPS = 1 / 3  # of what the machine can give beyond one thread
 SLOWED = 0.7  # a speedup below this: worse than one call after the other
 NO_ROOM = 1.25  # a limit below this: the machine had no second CPU to give
 SLEEPS = 1 / 4  # CPUs that one call keeps busy: with less it needs no CPU of its own
+# A cause is named if it took at least so much of the time of threads at once, and so much of that
+# part of it in which they did not get on with the work.
+MUCH, MOST = 0.2, 1 / 2
+# Waiting for the GIL is as it should be if threads, as fast as they get on, have a use for it for
+# so much of the time or more.
+IN_USE = 1 / 2
+# More CPU time comes of the GIL if that goes to another thread so many times a call, at least, and
+# each time costs so many seconds of it, at most.
+OFTEN, HANDOVER = 5, 20e-6
 # A hold this many times as long as it takes to wake a thread can be told from that.
 EVIDENT = 5
 # Another thread that waits for at least, at most so much of the hold: it is C, it is bytecode.
@@ -68,6 +78,13 @@ class Verdict(enum.Enum):
         Kind.RELEASED,
         "released; threads slow each other down",
     )
+    FOUGHT_OVER = (
+        "released_taken_back_too_often",
+        Kind.RELEASED,
+        "releases the GIL, and takes it back too often",
+    )
+    LOCKED = "released_threads_block", Kind.RELEASED, "released; threads wait for each other"
+    MEMORY = "released_memory_or_core", Kind.RELEASED, "released; threads share memory or a core"
     NO_CPU = "released_no_cpu", Kind.RELEASED, "released; no other CPU was free"
     MULTITHREADED = "released_multithreaded", Kind.RELEASED, "released; already multithreaded"
     ONLY_HERE = (
@@ -103,7 +120,23 @@ def of_hold(seconds: float, longest_stall: float | None, wakeup: float) -> Verdi
     return Verdict.HOLDS
 
 
-def of_release(cpu: float | None, speedup: float | None, limit: float | None) -> Verdict:
+def cause_of(lost: Mapping[Verdict | None, float]) -> Verdict | None:
+    """Return what kept threads from their work for most of the time lost, if that was much.
+
+    Parameters
+    ----------
+    lost : mapping
+        Shares of their time by cause; None is for what is as it should be.
+    """
+    cause = max(lost, key=lambda cause: lost[cause], default=None)
+    if cause is None or lost[cause] < max(MUCH, MOST * sum(lost.values())):
+        return None
+    return cause
+
+
+def of_release(
+    cpu: float | None, speedup: float | None, limit: float | None, cause: Verdict | None = None
+) -> Verdict:
     """Return the verdict on a call that releases the GIL and bears several threads."""
     if cpu is not None and cpu > MULTITHREADED:
         return Verdict.MULTITHREADED
@@ -111,6 +144,8 @@ def of_release(cpu: float | None, speedup: float | None, limit: float | None) ->
         return Verdict.NO_SPEEDUP
     if speedup > NO_ROOM and speedup - 1 >= HELPS * (limit - 1):
         return Verdict.HELP
+    if cause is not None:
+        return cause
     if speedup < SLOWED:
         return Verdict.SLOWED
     if limit < NO_ROOM and cpu > SLEEPS:

@@ -1,0 +1,137 @@
+"""Calls that release the GIL and of which it is known why threads gain little by them.
+
+They are compiled here, without any code of gilfree, and called through `ctypes.CDLL`.
+"""
+
+import contextlib
+import ctypes
+import functools
+import os
+
+import numpy as np
+from patterns import compiled
+
+import gilfree
+from gilfree import Verdict
+
+try:
+    import h5py
+except ModuleNotFoundError:
+    h5py = None
+
+SOURCE = """
+#include <pthread.h>
+#include <stdint.h>
+
+int PyGILState_Ensure(void);
+void PyGILState_Release(int);
+void *PyErr_Occurred(void);
+
+static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+/* Two counters in each line of the cache, whatever its length. */
+static _Alignas(128) int64_t counters[2];
+static int callers;
+
+static double work(double x, long rounds)
+{
+    while (rounds--)
+        x = x * 0.999999 + 1e-9;
+    return x;
+}
+
+double alone(long rounds) { return work(1, rounds); }
+
+/* `with gil:` in a loop without it, as Cython compiles that. */
+double with_gil(long rounds)
+{
+    double x = 1, total = 0;
+    for (long i = 0; i < rounds; i++) {
+        x = work(x, 30);
+        int state = PyGILState_Ensure();
+        total += x;
+        PyGILState_Release(state);
+    }
+    return total;
+}
+
+/* And a call in such a loop of a `cdef void` function that is not `noexcept`. */
+double without_noexcept(long rounds)
+{
+    double x = 1;
+    for (long i = 0; i < rounds; i++) {
+        x = work(x, 5);
+        int state = PyGILState_Ensure();
+        void *error = PyErr_Occurred();
+        PyGILState_Release(state);
+        if (error)
+            break;
+    }
+    return x;
+}
+
+double locked(long rounds)
+{
+    pthread_mutex_lock(&mutex);
+    double x = work(1, rounds);
+    pthread_mutex_unlock(&mutex);
+    return x;
+}
+
+double one_cache_line(long rounds)
+{
+    int64_t *mine = &counters[__atomic_fetch_add(&callers, 1, __ATOMIC_RELAXED) % 2];
+    while (rounds--)
+        __atomic_fetch_add(mine, 1, __ATOMIC_SEQ_CST);
+    return 0;
+}
+"""
+
+
+@functools.cache
+def library():
+    """Return the compiled library, called without the GIL."""
+    released = compiled(SOURCE)[1]
+    for name in "alone", "with_gil", "without_noexcept", "locked", "one_cache_line":
+        getattr(released, name).argtypes = [ctypes.c_long]
+        getattr(released, name).restype = ctypes.c_double
+    return released
+
+
+# Each with its verdict; the calls take some milliseconds.
+CAUSES = {
+    "with gil": (lambda: library().with_gil(20_000), Verdict.FOUGHT_OVER),
+    "without noexcept": (lambda: library().without_noexcept(20_000), Verdict.FOUGHT_OVER),
+    "a mutex": (lambda: library().locked(1_000_000), Verdict.LOCKED),
+    "np.random with its lock": (
+        functools.partial(np.random.random_sample, 300_000),
+        Verdict.LOCKED,
+    ),
+    "a shared line of the cache": (lambda: library().one_cache_line(500_000), Verdict.MEMORY),
+    "one CPU": (lambda: library().alone(1_000_000), Verdict.NO_CPU),
+}
+if h5py is not None:  # which has one lock for all files
+
+    @functools.cache
+    def dataset():
+        file = h5py.File("causes.h5", "w", driver="core", backing_store=False)
+        return file.create_dataset("x", data=np.ones(4_000_000), compression=1)
+
+    CAUSES["h5py"] = lambda: dataset()[:], Verdict.LOCKED
+
+
+@contextlib.contextmanager
+def surroundings(name):
+    """Leave the process one CPU, for the cause that is just that."""
+    usual = os.sched_getaffinity(0)
+    if name == "one CPU":
+        os.sched_setaffinity(0, {min(usual)})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, usual)
+
+
+def probe(name):
+    """Probe the call of a cause on two threads."""
+    with surroundings(name):
+        return gilfree.probe(CAUSES[name][0], workers=2)
