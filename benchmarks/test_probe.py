@@ -11,6 +11,7 @@ asks for the GIL all the time and reports how often it is refused, so it changes
 
 With two processes that keep both CPUs busy, the answer is to stay within its own uncertainty.
 Probes of the same call are to come to the same verdict, and never to call C what is bytecode.
+Of calls that gain little for a known cause (``tests/causes.py``), each of ten probes is to name it.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ import timeit
 import zlib
 from collections import Counter
 
+import causes
 import needs
 import numpy as np
 import pytest
@@ -216,6 +218,30 @@ def test_verdicts(benchmark, tables, name):
             str(sum(limit >= 0.9 * limits[-1] for limit in limits)),
             f"{gains[0]:.2f}–{gains[-1]:.2f}",
             f"{max(seconds):.1f} s",
+        )
+    )
+
+
+@needs.recorder
+@pytest.mark.parametrize("name", causes.CAUSES)
+def test_causes(benchmark, tables, name):
+    reports = []
+    benchmark.pedantic(
+        lambda: reports.append(causes.probe(name)), rounds=1 if benchmark.disabled else 10
+    )
+    right = causes.CAUSES[name][1]
+    wrong = Counter(report.verdict.text for report in reports if report.verdict is not right)
+    headings = "cause", f"right of {len(reports)}", "speedup", "figure", "else"
+    _, rows = tables.setdefault("why threads gain little; medians", (headings, []))
+    shares = statistics.median(report._lost.get(right, 0) for report in reports)
+    gain = statistics.median(report.speedup or 0 for report in reports)
+    rows.append(
+        (
+            name,
+            str(len(reports) - wrong.total()),
+            f"{gain:.2f}×",
+            f"{shares:.0%} of the time",
+            "; ".join(f"{count} {text}" for text, count in wrong.items()),
         )
     )
 

@@ -46,7 +46,7 @@ double with_gil(long rounds)
 {
     double x = 1, total = 0;
     for (long i = 0; i < rounds; i++) {
-        x = work(x, 30);
+        x = work(x, 50);
         int state = PyGILState_Ensure();
         total += x;
         PyGILState_Release(state);
@@ -97,7 +97,7 @@ def library():
     return released
 
 
-# Each with its verdict; the calls take some milliseconds.
+# Each with its verdict. The calls take some milliseconds.
 CAUSES = {
     "with gil": (lambda: library().with_gil(20_000), Verdict.FOUGHT_OVER),
     "without noexcept": (lambda: library().without_noexcept(20_000), Verdict.FOUGHT_OVER),
@@ -107,7 +107,8 @@ CAUSES = {
         Verdict.LOCKED,
     ),
     "a shared line of the cache": (lambda: library().one_cache_line(500_000), Verdict.MEMORY),
-    "one CPU": (lambda: library().alone(1_000_000), Verdict.NO_CPU),
+    # Long enough for the sampler, which has the same CPU, to be sure that the GIL is released.
+    "one CPU": (lambda: library().alone(25_000_000), Verdict.NO_CPU),
 }
 if h5py is not None:  # which has one lock for all files
 

@@ -28,7 +28,7 @@ ROUNDS_SECONDS = 1.6
 ROUNDS = 3, 30  # at least, and at most
 # So long are the calls of each thread that are recorded, so often unless they are longer.
 RECORDED_SECONDS = 0.1
-RECORDINGS = 3
+RECORDINGS = 5
 # What the machine was seen to give to so many workers on so many CPUs, since this process began. A
 # virtual machine gives 1.6 in one second and 2.0 in the next; what it can give is the most.
 _LIMITS: dict[tuple[int, int], float] = {}
@@ -93,13 +93,16 @@ def measure(call: Callable[[], Any], seconds: float, workers: int) -> Speed:
             theirs.append(_at_once(call, times, workers))
         except _RefusedError as error:
             return _refused(call, error, _least(theirs_in_turn), workers)
-    speed = _speed(
-        _least(theirs_in_turn), _least(theirs), _least(ours_in_turn), _least(ours), workers
-    )
+    in_turn, at_once = _least(theirs_in_turn), _least(theirs)
+    growth = _least(ours).cpu / _least(ours_in_turn).cpu
     try:
-        return _with_evidence(speed, call, _least(theirs).seconds / times, workers)
+        evidence = _evidence(
+            call, at_once.seconds / times, in_turn.cpu / (times * workers) * growth, workers
+        )
     except _RefusedError as error:
-        return _refused(call, error, _least(theirs_in_turn), workers)
+        return _refused(call, error, in_turn, workers)
+    speed = _speed(in_turn, at_once, _least(ours_in_turn), _least(ours), workers)
+    return dataclasses.replace(speed, **evidence)
 
 
 def measure_once(call: Callable[[], Any], alone: tuple[float, float], workers: int) -> Speed:
@@ -124,45 +127,50 @@ def measure_once(call: Callable[[], Any], alone: tuple[float, float], workers: i
     ]
     ours_in_turn, ours = (_least(side) for side in zip(*rounds, strict=True))
     try:
-        theirs, evidence = _recorded(call, 1, workers)
+        growth = ours.cpu / ours_in_turn.cpu
+        theirs, evidence = _recorded(call, 1, one.cpu * growth, workers)
     except _RefusedError as error:
         return _refused(call, error, in_turn, workers)
     speed = _speed(in_turn, theirs, ours_in_turn, ours, workers)
     return dataclasses.replace(speed, **evidence)
 
 
-def _with_evidence(speed: Speed, call: Callable[[], Any], seconds: float, workers: int) -> Speed:
-    """Add what threads do meanwhile, by recordings of calls that take so long at once.
+def _evidence(call: Callable[[], Any], seconds: float, cpu: float, workers: int) -> dict[str, Any]:
+    """Find what threads do with their time in calls that take so many seconds at once.
 
-    They come after what is clocked, because a recorder takes a part of a CPU; and of several the
-    fastest counts, as there.
+    The recordings come after what is clocked, because a recorder takes a part of a CPU. Of several,
+    that one counts in which threads had a CPU most: what else runs here can only take it away.
     """
     times = times_for(RECORDED_SECONDS, seconds)
     count = min(max(1, int(RECORDINGS * RECORDED_SECONDS / (times * seconds))), RECORDINGS)
-    runs = [_recorded(call, times, workers) for _ in range(count)]
-    return dataclasses.replace(speed, **min(runs, key=lambda run: run[0].seconds)[1])
+    runs = [_recorded(call, times, cpu, workers) for _ in range(count)]
+    evidence = [evidence for _, evidence in runs]
+    return min(evidence, key=lambda one: 1.0 if one["no_cpu"] is None else one["no_cpu"])
 
 
-def _recorded(call: Callable[[], Any], times: int, workers: int) -> tuple[_AtOnce, dict[str, Any]]:
+def _recorded(
+    call: Callable[[], Any], times: int, cpu: float, workers: int
+) -> tuple[_AtOnce, dict[str, Any]]:
+    """Record calls at once that would need so much CPU time each, if none was in another's way."""
     clocked, facts = recorded(lambda: _at_once(call, times, workers))
-    handovers = None if clocked.handovers is None else clocked.handovers / (times * workers)
-    return clocked, {**vars(evidence_of(facts, clocked.threads)), "handovers": handovers}
+    calls = times * workers
+    taken = sum(each for _, each in clocked.threads.values()) / calls
+    return clocked, {
+        **vars(evidence_of(facts, clocked.threads)),
+        "handovers": None if clocked.handovers is None else clocked.handovers / calls,
+        "cpu_growth": taken / cpu if cpu else None,
+    }
 
 
 def _speed(
     theirs_in_turn: _Clocked, theirs: _Clocked, ours_in_turn: _Clocked, ours: _Clocked, workers: int
 ) -> Speed:
     cpu = theirs_in_turn.cpu / theirs_in_turn.seconds
-    growth, known_growth = (
-        at_once.cpu / in_turn.cpu if in_turn.cpu else None
-        for in_turn, at_once in ((theirs_in_turn, theirs), (ours_in_turn, ours))
-    )
     return Speed(
         cpu=cpu,
         workers=workers,
         speedup=theirs_in_turn.seconds / theirs.seconds,
         limit=_limit(ours_in_turn.seconds / ours.seconds, workers),
-        cpu_growth=growth / known_growth if growth is not None and known_growth else None,
     )
 
 

@@ -11,6 +11,7 @@ from gilfree._words import counted, exact_share, readable_time
 from gilfree.gil.verdict import (
     CONCLUSIVE,
     HANDOVER,
+    HELD,
     IN_USE,
     NO_ROOM,
     OFTEN,
@@ -127,21 +128,27 @@ class GilReport:
     @property
     def verdict(self) -> Verdict:
         """What the figures say, as a code."""
+        cause = cause_of(self._lost)
         if self.held is None or not self.conclusive:
-            return Verdict.INCONCLUSIVE
+            # Whether all of it or a part is released, it is a fight.
+            released = self.held is not None and self.held + self.uncertainty < HELD
+            return cause if released and cause is Verdict.FOUGHT_OVER else Verdict.INCONCLUSIVE
         if not self.gil_enabled:
             return Verdict.NO_GIL
         kind = kind_of(self.held)
         if kind is Kind.HELD:
             return of_hold(self.seconds, self.longest_stall, self.wakeup)
-        cause = cause_of(self._lost)
         if kind is Kind.PARTLY:
             return cause if cause is Verdict.FOUGHT_OVER else Verdict.PARTLY
         if self.only_here is not None:
             return Verdict.ONLY_HERE
         if self.only_alone is not None:
             return Verdict.ONLY_ALONE
-        return of_release(self.cpu, self.speedup, self.limit, cause)
+        speedup = self.speedup
+        if cause is Verdict.FOUGHT_OVER and speedup is not None and self.workers is not None:
+            # A fight may not break out in each round, and the fastest of them is without one.
+            speedup = min(speedup, self.workers * (1 - self._lost[cause]))
+        return of_release(self.cpu, speedup, self.limit, cause)
 
     @property
     def _lost(self) -> dict[Verdict | None, float]:
@@ -155,20 +162,25 @@ class GilReport:
         ):
             return {}
         on_cpu = max(1 - self.waiting - self.blocked - self.no_cpu, 0)
-        grown = on_cpu * (1 - 1 / max(self.cpu_growth or 1, 1))
+        growth = max(self.cpu_growth or 1, 1)
+        grown = on_cpu * (1 - 1 / growth)
         # A call that sleeps alone does so at once.
         asleep = max(1 - (self.cpu or 0), 0) * self.speedup / self.workers
-        handovers = self.handovers or 0
-        taking = grown * self.seconds * self.workers / self.speedup
-        quarrel = handovers > OFTEN and taking < HANDOVER * handovers
-        in_use = (self.held or 0) * self.speedup > IN_USE
-        return {
-            None: self.waiting if in_use else 0,
-            Verdict.FOUGHT_OVER: (0 if in_use else self.waiting) + (grown if quarrel else 0),
+        lost: dict[Verdict | None, float] = {
+            Verdict.FOUGHT_OVER: self.waiting,
             Verdict.LOCKED: max(self.blocked - asleep, 0),
-            Verdict.MEMORY: 0 if quarrel else grown,
+            Verdict.MEMORY: grown,
             Verdict.NO_CPU: self.no_cpu,
         }
+        handovers = self.handovers or 0
+        seconds = self.seconds * self.workers / self.speedup
+        if handovers > OFTEN and (grown + self.no_cpu) * seconds < HANDOVER * handovers:
+            # On its way from thread to thread: who has no CPU, or memory that is slow, is so for
+            # longer than that takes.
+            lost[Verdict.FOUGHT_OVER] += lost.pop(Verdict.MEMORY) + lost.pop(Verdict.NO_CPU)
+        elif (self.held or 0) * self.speedup > IN_USE:
+            lost[None] = lost.pop(Verdict.FOUGHT_OVER)
+        return lost
 
     @property
     def sentence(self) -> str:

@@ -23,8 +23,8 @@ MUCH, MOST = 0.2, 1 / 2
 # Waiting for the GIL is as it should be if threads, as fast as they get on, have a use for it for
 # so much of the time or more.
 IN_USE = 1 / 2
-# More CPU time comes of the GIL if that goes to another thread so many times a call, at least, and
-# each time costs so many seconds of it, at most.
+# Time that passes on a CPU, or before there is one, is the GIL's if that goes to another thread so
+# many times a call, at least, and it is so many seconds each time, at most.
 OFTEN, HANDOVER = 5, 20e-6
 # A hold this many times as long as it takes to wake a thread can be told from that.
 EVIDENT = 5
