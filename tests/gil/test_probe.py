@@ -564,6 +564,17 @@ ALONE = {"speedup": 1.0}
             "for it and hand it over for 77% of the time; it goes to another thread 9,000 times a "
             "call; 2 threads gain 0.40×, the machine could give 2.00×",
         ),
+        (  # which did not keep threads from much
+            {"speedup": 1.6, "waiting": 0.3, "cpu_growth": 1.5, "handovers": 9000.4},
+            "released; threads help: held for 0% of the call; 2 threads gain 1.60×, the machine "
+            "could give 2.00×",
+        ),
+        (  # whether all of it is released, or a part
+            {"held": 0.08, "uncertainty": 0.05, "speedup": 0.9, "waiting": 0.5},
+            "releases the GIL, and takes it back too often: held for 8% of the call; threads wait "
+            "for it and hand it over for 50% of the time; it goes to another thread 1 time a call; "
+            "2 threads gain 0.90×, the machine could give 2.00×",
+        ),
         (  # which takes no thread so long
             {"speedup": 0.4, "cpu_growth": 3.0, "handovers": 9.0},
             "released; threads share memory or a core: held for 0% of the call; beside others it "

@@ -15,9 +15,11 @@ from gilfree.gil.verdict import (
     IN_USE,
     NO_ROOM,
     OFTEN,
+    WELL,
     Kind,
     Verdict,
     cause_of,
+    gains,
     kind_of,
     of_hold,
     of_release,
@@ -128,7 +130,7 @@ class GilReport:
     @property
     def verdict(self) -> Verdict:
         """What the figures say, as a code."""
-        cause = cause_of(self._lost)
+        cause = self._cause
         if self.held is None or not self.conclusive:
             # Whether all of it or a part is released, it is a fight.
             released = self.held is not None and self.held + self.uncertainty < HELD
@@ -144,11 +146,13 @@ class GilReport:
             return Verdict.ONLY_HERE
         if self.only_alone is not None:
             return Verdict.ONLY_ALONE
-        speedup = self.speedup
-        if cause is Verdict.FOUGHT_OVER and speedup is not None and self.workers is not None:
-            # A fight may not break out in each round, and the fastest of them is without one.
-            speedup = min(speedup, self.workers * (1 - self._lost[cause]))
-        return of_release(self.cpu, speedup, self.limit, cause)
+        return of_release(self.cpu, self.speedup, self.limit, cause)
+
+    @property
+    def _cause(self) -> Verdict | None:
+        cause = cause_of(self._lost)
+        fights = cause is Verdict.FOUGHT_OVER
+        return None if fights and gains(WELL, self.speedup, self.limit) else cause
 
     @property
     def _lost(self) -> dict[Verdict | None, float]:
@@ -236,7 +240,7 @@ class GilReport:
             yield f"threads sleep for {share}, in a lock or what else lets in one at a time"
         elif verdict is Verdict.MEMORY:
             yield f"beside others it needs {self.cpu_growth:.2f}× the CPU time"
-        elif verdict is cause_of(self._lost):  # no CPU
+        elif verdict is self._cause:  # no CPU
             yield f"threads have no CPU for {share}"
 
     def _refusals(self) -> Iterator[str]:

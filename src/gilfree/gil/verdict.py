@@ -13,7 +13,9 @@ CONCLUSIVE = 2 * SURE
 # At most, at least this share of the call: released, held.
 RELEASED, HELD = 0.1, 0.9
 MULTITHREADED = 1.2  # CPUs that one call keeps busy
-HELPS = 1 / 3  # of what the machine can give beyond one thread
+# Of what the machine can give beyond one thread: threads help; they do, although they fight for the
+# GIL in a recording, for that may not break out in the rounds that are clocked, or in some.
+HELPS, WELL = 1 / 3, 1 / 2
 SLOWED = 0.7  # a speedup below this: worse than one call after the other
 NO_ROOM = 1.25  # a limit below this: the machine had no second CPU to give
 SLEEPS = 1 / 4  # CPUs that one call keeps busy: with less it needs no CPU of its own
@@ -134,6 +136,13 @@ def cause_of(lost: Mapping[Verdict | None, float]) -> Verdict | None:
     return cause
 
 
+def gains(share: float, speedup: float | None, limit: float | None) -> bool:
+    """Tell whether threads gain such a share of what the machine can give beyond one thread."""
+    if speedup is None or limit is None:
+        return False
+    return speedup > NO_ROOM and speedup - 1 >= share * (limit - 1)
+
+
 def of_release(
     cpu: float | None, speedup: float | None, limit: float | None, cause: Verdict | None = None
 ) -> Verdict:
@@ -142,7 +151,7 @@ def of_release(
         return Verdict.MULTITHREADED
     if cpu is None or speedup is None or limit is None:
         return Verdict.NO_SPEEDUP
-    if speedup > NO_ROOM and speedup - 1 >= HELPS * (limit - 1):
+    if gains(HELPS, speedup, limit) and cause is not Verdict.FOUGHT_OVER:
         return Verdict.HELP
     if cause is not None:
         return cause
