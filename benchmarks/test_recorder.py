@@ -31,13 +31,13 @@ pytestmark = needs.recorder
 STATES = ("held", "waiting", "running", "blocked")
 PROGRAMS = {
     **{
-        f"one holds {hold * 1e3:g} ms, one wants, one computes": functools.partial(
+        f"{hold * 1e3:g} ms held, 1 wants": functools.partial(
             planted.hog_victim_cruncher, hold=hold
         )
         for hold in (2e-3, 8e-3, 20e-3, 50e-3)
     },
-    "one holds 20 ms, six want": planted.many_waiters,
-    "one holds 2 ms, six want": functools.partial(planted.many_waiters, hold=2e-3),
+    "20 ms held, 6 want": planted.many_waiters,
+    "2 ms held, 6 want": functools.partial(planted.many_waiters, hold=2e-3),
 }
 
 
@@ -104,7 +104,7 @@ def test_error(benchmark, tables, name):
             error = medians.get((thread, kind))
             cells.append("" if error is None else f"{error:+.2f}")
         rows.append((thread, *cells))
-    headings = "program", "stalls", "found", "right line", "looks a second", "largest gap ms"
+    headings = "program", "stalls", "found", "line", "looks/s", "gap ms"
     _, rows = tables.setdefault("stalls of 2 ms or more", (headings, []))
     sums = [str(sum(column)) for column in zip(*counts, strict=True)]
     gap = f"{1e3 * statistics.median(gaps):.1f}"
