@@ -19,7 +19,7 @@ enum {
        and of one that is wanted. It is wanted if the program keeps all CPUs busy, or if the recorder
        had to wait for one so long, so lately. */
     GILFREE_PARTS_FREE = 5,
-    GILFREE_PARTS_WANTED = 40,
+    GILFREE_PARTS_WANTED = 64,
     GILFREE_LATE_NS = 1000000,
     GILFREE_LATELY_NS = 10000000,
     GILFREE_PAUSE_MOST = 10000000,
