@@ -319,6 +319,7 @@ def test_greenlets_are_in_the_times_of_their_thread(run_script, patch):
 
 
 @pytest.mark.skipif(sys.version_info < (3, 12), reason="one GIL for all interpreters until 3.12")
+@needs.gil
 def test_who_has_another_gil_is_not_blamed(run_script):
     run_script(
         """
@@ -596,6 +597,7 @@ def test_threads_that_wait_as_a_recording_begins(run_script):
     """)
 
 
+@needs.gil
 def test_a_name_that_is_none_is_not_copied(run_script):
     # As if the string had been freed, and its memory were used again: its length is nonsense, and
     # four times that is 4. Nothing of Python's may look at it meanwhile.
@@ -619,6 +621,7 @@ def test_a_name_that_is_none_is_not_copied(run_script):
     """)
 
 
+@needs.gil
 def test_names_in_any_script(run_script):
     names = "ascii", "größe", "функция", "函数", "𝕏𝕐"
     assert not any(name.isascii() for name in names[1:])
