@@ -187,24 +187,10 @@ static void gilfree_note_stop(struct gilfree_recorder *r, int64_t time)
     r->stops = stops;
 }
 
-/* Look at all threads once. */
-static void gilfree_look(struct gilfree_recorder *r)
+/* Find the state of each thread. */
+static void gilfree_see_all(struct gilfree_recorder *r, int64_t time)
 {
-    int64_t time = gilfree_now(), gap = time - r->last;
     int i;
-    if (!gilfree_read_chain(&r->chain)) {
-        r->failed_looks++;
-        return;
-    }
-    if (r->looks && gap > r->largest_gap)
-        r->largest_gap = gap;
-    if (r->looks && gap > GILFREE_BLIND_NS && gap > 2 * r->pause)
-        r->blind += gap;
-    r->looks++;
-    r->now = time;
-    if (r->looks == 1)
-        r->begin = time;
-    gilfree_note_stop(r, time);
     gilfree_read_states(r, time);
     if (time >= r->next_tasks)
         gilfree_find_tasks(r);
@@ -224,6 +210,38 @@ static void gilfree_look(struct gilfree_recorder *r)
             thread->seen = time;
         }
     }
+}
+
+/* Tell whether the recorder lost its CPU amid a look: then it is not known to which moment what it saw
+   belongs. A look that takes longer from now on, since there are more threads, is no such one. */
+static int gilfree_was_interrupted(struct gilfree_recorder *r, int64_t taken)
+{
+    int64_t usual = r->usual;
+    r->usual = usual ? usual + ((taken < 2 * usual ? taken : 2 * usual) - usual) / 8 : taken;
+    return usual && taken > 3 * usual + GILFREE_INTERRUPTED_NS;
+}
+
+/* Look at all threads once; return whether that was without an interruption, and so counts. */
+static int gilfree_look(struct gilfree_recorder *r)
+{
+    int64_t time = gilfree_now(), gap = time - r->last;
+    int i;
+    if (!gilfree_read_chain(&r->chain)) {
+        r->failed_looks++;
+        return 1;
+    }
+    r->looks++;
+    r->now = time;
+    if (r->looks == 1)
+        r->begin = time;
+    gilfree_see_all(r, time);
+    if (gilfree_was_interrupted(r, gilfree_now() - time))
+        return 0;
+    if (r->last && gap > r->largest_gap)
+        r->largest_gap = gap;
+    if (r->last && gap > GILFREE_BLIND_NS && gap > 2 * r->pause)
+        r->blind += gap;
+    gilfree_note_stop(r, time);
     gilfree_count_busy(r);
     gilfree_find_holders(r, time);
     for (i = 0; i < r->all.lives; i++)
@@ -231,6 +249,15 @@ static void gilfree_look(struct gilfree_recorder *r)
     if (r->limit)
         gilfree_report_stalls(r, time);
     r->last = r->end = time;
+    return 1;
+}
+
+/* Look until it counts, within reason. */
+static void gilfree_look_well(struct gilfree_recorder *r)
+{
+    int tries = 3;
+    while (!gilfree_look(r) && --tries)
+        ;
 }
 
 /* Tell whether the program has a use for the CPU that the recorder would take. */
@@ -285,7 +312,7 @@ static void *gilfree_record(void *argument)
     r->cpus = sched_getaffinity(0, sizeof(usable), &usable) ? 1 : CPU_COUNT(&usable);
     while (!gilfree_load(&r->stop)) {
         int64_t begin, pause, woken;
-        gilfree_look(r);
+        gilfree_look_well(r);
         gilfree_store(&r->started, 1);
         begin = gilfree_now();
         pause = r->pause = gilfree_pause_for(r, begin);
@@ -294,7 +321,7 @@ static void *gilfree_record(void *argument)
         if (woken - begin - pause > GILFREE_LATE_NS)
             r->wanted_until = woken + GILFREE_LATELY_NS;
     }
-    gilfree_look(r);
+    gilfree_look_well(r);
     for (i = r->all.lives - 1; i >= 0; i--)
         gilfree_forget(r, i, r->end);
     r->cpu = gilfree_cpu_time();

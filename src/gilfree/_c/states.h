@@ -23,6 +23,7 @@ enum {
     GILFREE_LATE_NS = 1000000,
     GILFREE_LATELY_NS = 10000000,
     GILFREE_PAUSE_MOST = 10000000,
+    GILFREE_INTERRUPTED_NS = 150000,  /* by which an interruption makes a look longer, at least */
     /* A gap of so many nanoseconds between two looks tells too little of what was within it. */
     GILFREE_BLIND_NS = 5000000,
     /* Threads made in C are looked for so often, and at most for a hundredth of the time. */
@@ -59,6 +60,7 @@ struct gilfree_recorder {
     int stops;
     int64_t stops_since, stopped, longest_stop;
     int64_t next_tasks, wanted_until;
+    int64_t usual;           /* time that a look takes */
     int64_t look_cpu, cpu_before;  /* CPU time of a look and the sleep after it; until the last one */
     int cpus, busy, full;          /* CPUs; threads at work on them; 0 to 1024: how often on all */
     uint64_t random;
