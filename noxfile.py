@@ -51,6 +51,8 @@ TOUCHES_CPYTHON = [
         "test_macros",
     )
 ]
+# Of what is slow, these compare with the truth what was read of CPython's insides.
+COMPARES = ["tests/gil/test_sampler.py", "tests/gil/test_recorder.py"]
 SLOW_TOO = ["-m", ""]  # pyproject.toml leaves out what is marked so
 
 
@@ -105,8 +107,13 @@ def run_tests(session, *arguments, python=("python",), **kwargs):
 def tests(session):
     """Run the tests: all on the newest Python, on the others what touches CPython."""
     install(session, "[test]")
-    chosen = [] if session.python == NEWEST else TOUCHES_CPYTHON
-    run_tests(session, *(session.posargs or [*SLOW_TOO, *chosen]))
+    if session.posargs:
+        run_tests(session, *session.posargs)
+    elif session.python == NEWEST:
+        run_tests(session, *SLOW_TOO)
+    else:
+        run_tests(session, *TOUCHES_CPYTHON)
+        run_tests(session, "-m", "slow", *COMPARES)
 
 
 @nox.session(python=FREE_THREADED, tags=["python"])
