@@ -34,7 +34,6 @@ enum {
     GILFREE_OTHERS = 1 << 15,
     GILFREE_SHORT = 1000000,   /* a stall of less, in nanoseconds, is only summed up */
     GILFREE_SLICES = 1 << 19,  /* of all threads; when there are more, short ones are joined */
-    GILFREE_FIRST_GRAIN = 50000,
     GILFREE_WHOLE = 65535,
     /* A call stays at its instruction. Bytecode is seen at another one from look to look: so many
        times as often at the same one is no chance. */
@@ -159,9 +158,16 @@ static int gilfree_join(
 /* Join slices until half of the room is free: the long ones stay as they are. */
 static void gilfree_coarsen(struct gilfree_recording *all)
 {
+    int64_t ns = 0;
     int i, kept;
+    for (i = 0; i < all->slices; i++)
+        ns += all->slice[i].ns;
+    /* Nothing is kept meanwhile of what the threads do, so the first try should not be the first of
+       many: less than the mean would hardly join any. */
+    if (all->grain <= ns / all->slices / 2)
+        all->grain = ns / all->slices / 2 + 1;
     do {
-        all->grain = all->grain ? 2 * all->grain : GILFREE_FIRST_GRAIN;
+        all->grain *= 2;
         for (i = kept = 0; i < all->threads; i++)
             all->thread[i]->slice = GILFREE_UNKNOWN;
         for (i = 0; i < all->slices; i++) {

@@ -14,7 +14,7 @@ from gilfree.gil.facts import Slices
 STATES = "held", "waiting", "running", "blocked", "unread"
 HELD = STATES.index("held")
 WAITING = STATES.index("waiting")
-FIRST_GRAIN = 50e-6  # seconds; GILFREE_FIRST_GRAIN of recording.h
+FIRST_GRAIN = 50e-6  # seconds
 WHOLE = 65535  # GILFREE_WHOLE of recording.h, and the struct gilfree_slice there:
 SLICE = np.dtype(
     [("start", "i8"), ("ns", "i8"), ("thread", "i4"), ("share", "u2", len(STATES))], align=True
