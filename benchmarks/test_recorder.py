@@ -6,6 +6,9 @@ The truth comes from ctypes alone (``tests/planted.py``): threads that hold the 
 compute without it, sleep, and say themselves when they began to wait. The errors are of shares of
 a thread's lifetime, and medians of five runs; longest hold and wait in milliseconds.
 
+Other tools sample the same program from outside, in turn with ``gilfree run``: samples of a thread
+times the period asked for. Who changes the program changes its truth, which stands beside.
+
 The costs are of the same work with and without a recording, in turn.
 """
 
@@ -13,11 +16,20 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import json
 import math
 import os
+import re
+import shutil
 import statistics
+import subprocess
+import sys
+import sysconfig
+import tempfile
 import threading
 import time
+from collections import Counter
+from pathlib import Path
 
 import needs
 import numpy as np
@@ -109,6 +121,84 @@ def test_error(benchmark, tables, name):
     sums = [str(sum(column)) for column in zip(*counts, strict=True)]
     gap = f"{1e3 * statistics.median(gaps):.1f}"
     rows.append((name, *sums, f"{statistics.median(cpu):.0f}", gap))
+
+
+# The program of 8 ms; it writes how long each thread held the GIL, and lived, by its native id.
+SCRIPT = """
+import json, sys, time
+sys.path.append(sys.argv[1])
+import planted
+seconds = float(sys.argv[2])
+time.sleep(seconds)  # who fell behind during the imports can catch up now
+truth = (program := planted.hog_victim_cruncher(seconds, hold=8e-3)).run()
+found = {t.name: (t.native_id, truth[t.name].held, truth[t.name].seconds) for t in program.threads}
+json.dump(found, open("truth.json", "w"))
+"""
+RATE = 1000  # samples a second, of the tools outside
+PY_SPY = shutil.which("py-spy", path=sysconfig.get_path("scripts")) or shutil.which("py-spy")
+SAMPLING = f"-m profiling.sampling run -a --mode gil --collapsed -r {RATE} -o held.json"
+SPYING = f"record --gil -t -r {RATE} -f raw -o held.json --"
+# tool -> (why it can't run, or nothing; its command)
+TOOLS = {
+    "gilfree": ("", [sys.executable, "-m", "gilfree", "run", "-o", "held.json"]),
+    "py-spy": ("" if PY_SPY else "not installed", [PY_SPY, *SPYING.split(), sys.executable]),
+    "profiling": (
+        "" if sys.version_info >= (3, 15) else "needs Python 3.15",
+        [sys.executable, *SAMPLING.split()],
+    ),
+}
+
+
+def held_of(output):
+    """Return for how long each thread held the GIL, by its native id, as a tool wrote it."""
+    if output.startswith("{"):
+        return Counter({each["native_id"]: each["held"] for each in json.loads(output)["threads"]})
+    held = Counter()
+    # py-spy's lines begin with "thread (17)", the other's with "tid:17"; both end with a count.
+    for thread, count in re.findall(r"^(?:thread \(|tid:)(\d+)\b.* (\d+)$", output, re.MULTILINE):
+        held[int(thread)] += int(count) / RATE
+    return held
+
+
+def held_shares(tool, seconds):
+    """Return {thread: (the tool's share, the true one)}, or in a few words why there is none."""
+    missing, command = TOOLS[tool]
+    if missing:
+        return missing
+    command = [*command, "script.py", str(Path(planted.__file__).parent), str(seconds)]
+    with tempfile.TemporaryDirectory() as folder:
+        script, truth, output = (Path(folder, n) for n in ("script.py", "truth.json", "held.json"))
+        script.write_text(SCRIPT)
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120)
+        if done.returncode or not output.exists() or not truth.exists():
+            lines = done.stderr.strip().splitlines() or ["failed"]
+            said = next((line for line in lines if "Error" in line), lines[-1])
+            return said.removeprefix("Error: ")[:19]  # the table has 80 columns
+        held, threads = held_of(output.read_text()), json.loads(truth.read_text())
+    if not any(held[native_id] for native_id, _, _ in threads.values()):
+        return "saw no thread of it"
+    return {name: (held[id_] / lived, true / lived) for name, (id_, true, lived) in threads.items()}
+
+
+@needs.gil
+def test_held_by_tools(benchmark, tables):
+    runs = {tool: [] for tool in TOOLS}
+
+    def run():
+        for tool, found in runs.items():
+            found.append(held_shares(tool, 0.2 if benchmark.disabled else 2.0))
+
+    benchmark.pedantic(run, rounds=5)
+    headings = "tool", "hog", "of", "victim", "of", "cruncher", "of", "runs"
+    _, rows = tables.setdefault("errors of held by tool, 8 ms held, 1 wants", (headings, []))
+    for tool, found in runs.items():
+        shares = [each for each in found if isinstance(each, dict)]
+        cells = [] if shares else [""] * 6
+        for thread in ("hog", "victim", "cruncher") if shares else ():
+            pairs = [each[thread] for each in shares]
+            cells.append(f"{statistics.median(seen - true for seen, true in pairs):+.4f}")
+            cells.append(f"{statistics.median(true for _, true in pairs):.3f}")
+        rows.append((tool, *cells, f"{len(shares)} of {len(found)}" if shares else found[0]))
 
 
 def bytecode(count=600_000):
