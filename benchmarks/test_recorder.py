@@ -169,7 +169,10 @@ def held_shares(tool, seconds):
     with tempfile.TemporaryDirectory() as folder:
         script, truth, output = (Path(folder, n) for n in ("script.py", "truth.json", "held.json"))
         script.write_text(SCRIPT)
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120)
+        try:
+            done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=60)
+        except subprocess.TimeoutExpired:
+            return "not done in 60 s"
         if done.returncode or not output.exists() or not truth.exists():
             lines = done.stderr.strip().splitlines() or ["failed"]
             said = next((line for line in lines if "Error" in line), lines[-1])
