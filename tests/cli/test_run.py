@@ -130,3 +130,13 @@ def test_a_wrong_argument_is_said_in_one_line(arguments, message):
     assert done.stdout == ""
     assert message in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+def test_a_program_that_leaves_an_executor_idle_ends():
+    done = run(
+        "-c",
+        "from concurrent.futures import ThreadPoolExecutor as Pool; import time\n"
+        "pool = Pool(2)\n"
+        "pool.submit(lambda: (time.sleep(0.2), print('done')))",
+    )
+    assert (done.returncode, done.stdout) == (0, "done\n")

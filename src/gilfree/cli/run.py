@@ -9,7 +9,7 @@ import runpy
 import sys
 import threading
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import ModuleType
 from typing import Any
 
@@ -186,7 +186,13 @@ def run_code(code: str) -> None:
 
 
 def wait_for_threads() -> None:
-    """Wait for all threads for which the interpreter would wait, too."""
+    """Wait for all threads for which the interpreter would wait, too, and as it does.
+
+    Before that it calls what lets idle threads of executors end, or they would wait for ever.
+    """
+    last_calls: list[Callable[[], object]] = getattr(threading, "_threading_atexits", [])
+    while last_calls:
+        last_calls.pop()()
     for thread in threading.enumerate():
         if thread is not threading.current_thread() and not thread.daemon:
             thread.join()
