@@ -150,7 +150,7 @@ HOSTILE = ["$x^2$", "a\x00b\x1b[31m\n\u202e", "<b>&]]>", "\ud800\ufffe", "漢字
 def test_hostile_names_are_text_and_no_more():
     threads = [(name, [(WAITING, 0.5), (HELD, 0.5)]) for name in HOSTILE]
     holder = Holder("$\\frac", 0.3, "/srv/$a$.py", 1, "f\x07" * 200, in_c=True)
-    stalls = [Stall(name, 0.1, 0.3, (holder,)) for name in HOSTILE]
+    stalls = [Stall(name, 0.1, 0.3, (holder,), index) for index, name in enumerate(HOSTILE)]
     made = recording(threads, stalls)
     svg = lanes.picture(made, "svg")
     words = [node.text or "" for node in ET.fromstring(svg).iter() if node.text]
@@ -163,7 +163,7 @@ def test_hostile_names_are_text_and_no_more():
 
 def test_the_longest_stalls_are_marked_without_overlap():
     stalls = [
-        Stall("MainThread", 0.1 + 0.01 * number, 0.2 - number / 1000, (HOLDER,))
+        Stall("MainThread", 0.1 + 0.01 * number, 0.2 - number / 1000, (HOLDER,), 0)
         for number in range(20)
     ]
     figure = lanes.draw(recording(two(), stalls))
@@ -180,7 +180,7 @@ def test_the_longest_stalls_are_marked_without_overlap():
 
 def test_a_stall_is_marked_on_the_lane_that_waited():
     pool = [("pool", [(WAITING, 0.5), (HELD, 0.5)]), ("pool", [(HELD, 0.5), (WAITING, 0.5)])]
-    figure = lanes.draw(recording(pool, [Stall("pool", 0.6, 0.3, ())]))
+    figure = lanes.draw(recording(pool, [Stall("pool", 0.6, 0.3, (), 1)]))
     second = [t.get_position()[1] for t in figure.axes[0].texts if t.get_text() == "pool"][1]
     mark = next(t for t in figure.axes[0].texts if t.get_bbox_patch() is not None)
     assert mark.get_position()[1] == second

@@ -47,7 +47,7 @@ WORDS = {
     False: ("attached: runs Python", "suspended", "running detached", UNTOLD, BLOCKS),
 }
 FIRST_LANE = {True: "the GIL", False: "anybody"}
-WAITING, UNREAD, BLOCKED = map(STATES.index, ("waiting", "unread", "blocked"))
+UNREAD, BLOCKED = map(STATES.index, ("unread", "blocked"))
 LIGHT = {"held": "#d55e00", "waiting": "#f0e442", "running": "#56b4e9", "unread": "#c4c4c4"}
 LIGHT |= {"blocked": "#ebebeb", "paper": "white", "ink": "#1a1a1a", "dim": "#5f5f5f"}
 LIGHT |= {"line": "#d0d0d0"}
@@ -219,17 +219,6 @@ def _name(thread: ThreadTimes) -> str:
 
 def _waited(thread: ThreadTimes) -> str:
     return "?" if thread.stalled is None else exact_share(thread.stalled / (thread.seconds or 1.0))
-
-
-def _lane_of(stall: Stall, shown: Sequence[Lived]) -> int | None:
-    """Return which lane is the waiter's: names need not be unique, so the one that waited then."""
-    end = stall.start + stall.seconds
-    waited = {
-        number: lane.between(stall.start, end, 1)[0, WAITING]
-        for number, (thread, lane) in enumerate(shown)
-        if thread.name == stall.waiter
-    }
-    return max(waited, key=waited.__getitem__) if any(waited.values()) else None
 
 
 def _said(stall: Stall) -> str:
@@ -407,8 +396,8 @@ class _Page:
         for stall in stalls:
             if len(taken) == MOST_MARKS:
                 return
-            lane = _lane_of(stall, shown)
-            if lane is None:
+            lane = stall.index
+            if lane is None or lane >= len(shown):
                 continue
             x, y = self.x_of(stall.start + stall.seconds / 2), tops[lane] + height / 2
             if any(abs(x - left) < MARK and abs(y - top) < MARK for left, top in taken):
