@@ -105,29 +105,41 @@ def test_each_of_so_many_threads_is_listed_or_counted(run_script, count, at_once
     )
 
 
-@pytest.mark.slow
-@pytest.mark.skipif(shutil.which("cc") is None, reason="there is no C compiler")
-def test_an_hour_of_forty_threads_is_kept_in_little_memory(tmp_path):
-    folder, source = Path(gilfree.__file__).parent / "_c", Path(__file__).parent
-    headers = f"-I{folder}", f"-I{sysconfig.get_paths()['include']}"
-    program = tmp_path / "long_recording"
-    command = ["cc", "-O2", "-w", *headers, source / "long_recording.c", "-o", program, "-lm"]
+def output_of(name, folder):
+    """Compile a program in C with the recorder's headers, and run it."""
+    source, program = Path(__file__).with_name(f"{name}.c"), folder / name
+    headers = Path(gilfree.__file__).parent / "_c", sysconfig.get_paths()["include"]
+    options = ["-O2", "-w", "-pthread", *(f"-I{each}" for each in headers)]
     # A sanitizer that is preloaded is not for the compiler.
     plain = {name: value for name, value in os.environ.items() if name != "LD_PRELOAD"}
-    subprocess.run(command, check=True, env=plain)
-    done = subprocess.run([program], check=True, env=plain, capture_output=True, text=True)
+    subprocess.run(["cc", *options, source, "-o", program, "-lm"], check=True, env=plain)
+    done = subprocess.run([program], check=True, env=plain, stdout=subprocess.PIPE, text=True)
+    return done.stdout
+
+
+needs_compiler = pytest.mark.skipif(shutil.which("cc") is None, reason="there is no C compiler")
+
+
+@needs_compiler
+def test_the_rules_by_which_it_judges_what_it_saw(tmp_path):
+    assert output_of("recorder_rules", tmp_path) == ""
+
+
+@pytest.mark.slow
+@needs_compiler
+def test_an_hour_of_forty_threads_is_kept_in_little_memory(tmp_path):
     looks, changes, slices, error, missing, stalls, kept, dropped, slowest, grain, most = map(
-        float, done.stdout.split()
+        float, output_of("long_recording", tmp_path).split()
     )
     assert looks > 1e6
     assert changes > 5e6
     assert 2**18 / 2 < slices <= 2**19
-    assert error < 1e-4, done.stdout
-    assert missing == 0, done.stdout
+    assert error < 1e-4
+    assert missing == 0
     assert kept == 4096
     assert kept + dropped == stalls
     assert 0 < grain < 5
-    assert 0 < most < 100, done.stdout
+    assert 0 < most < 100
     sys.stderr.write(f"joining slices took up to {1e3 * slowest:.1f} ms; all of it {most:.0f} MiB")
 
 
