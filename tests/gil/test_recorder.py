@@ -277,35 +277,6 @@ def test_files_of_the_program_are_left_alone(run_script):
     """)
 
 
-@needs.gil
-def test_where_process_vm_readv_is_forbidden_it_reads_proc_mem(run_script):
-    output = run_script("""
-        import ctypes, os, platform, struct, sys, time
-        number = {"x86_64": 310, "aarch64": 270}[platform.machine()]  # of process_vm_readv
-        steps = [  # return EPERM (1) for that call, allow all others
-            (0x20, 0, 0, 0),
-            (0x15, 0, 1, number),
-            (0x06, 0, 0, 0x00050001),
-            (0x06, 0, 0, 0x7FFF0000),
-        ]
-        code = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *step) for step in steps))
-        program = struct.pack("HxxxxxxP", len(steps), ctypes.addressof(code))
-        prctl = ctypes.CDLL(None, use_errno=True).prctl
-        prctl.argtypes = [ctypes.c_int, ctypes.c_ulong, ctypes.c_char_p, *[ctypes.c_ulong] * 2]
-        if prctl(38, 1, None, 0, 0) or prctl(22, 2, program, 0, 0):
-            print("no seccomp here")
-            sys.exit()
-        import planted, gilfree
-        with gilfree.record() as recording:
-            planted.hog_victim_cruncher(0.5).run()
-        assert recording.facts.looks > 20
-        print(recording.stalls[0].holders[0].function)
-    """)
-    if output == "no seccomp here\n":
-        pytest.skip("this system lets nobody filter system calls")
-    assert output == "Program.hog\n"
-
-
 def test_the_slices_of_a_thread_are_its_times():
     with gilfree.record() as recording:
         planted.hog_victim_cruncher(0.3).run()

@@ -497,6 +497,21 @@ def run_forbidding(run_script, source):
         pytest.skip("this system lets nobody filter system calls")
 
 
+@needs.gil
+def test_where_process_vm_readv_is_forbidden_it_reads_proc_mem(run_script):
+    run_forbidding(
+        run_script,
+        """
+forbid(x86_64=310, aarch64=270)  # process_vm_readv
+import planted, gilfree
+with gilfree.record() as recording:
+    planted.hog_victim_cruncher(0.5).run()
+assert recording.facts.looks > 20
+assert recording.stalls[0].holders[0].function == "Program.hog"
+""",
+    )
+
+
 def test_where_neither_way_to_read_memory_is_allowed_it_is_one_sentence(run_script):
     run_forbidding(
         run_script,
