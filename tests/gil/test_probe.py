@@ -307,7 +307,8 @@ def test_what_takes_no_longer_than_its_harness_holds_throughout(source):
     report = probe_statement(source, workers=1)
     assert report.seconds < 1e-6
     assert report.held == 1
-    assert report.conclusive
+    # Without a GIL a release costs less than some of these take.
+    assert report.conclusive or (source != "pass" and not gil_enabled())
 
 
 @pytest.mark.parametrize(
