@@ -80,7 +80,7 @@ extensions += [
     )
     for level in LEVELS
 ]
-for name in "_cpu", "_start_line", "kernels._flag", "gil._waiter":
+for name in "_chunks", "_cpu", "_start_line", "kernels._pool", "gil._waiter":
     extensions += from_cython(name)
 extensions += [
     Extension("gilfree._macros", ["src/gilfree/_macros.c"], [HEADERS_FOLDER], depends=HEADERS)

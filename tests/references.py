@@ -9,7 +9,7 @@ import pytest
 
 import gilfree
 from gilfree.kernels._monte_carlo_pi import NS
-from gilfree.kernels.chunks import chunks_of
+from gilfree.kernels.chunks import evenly, task_count
 
 
 def native(x):
@@ -51,9 +51,9 @@ def plain_mandelbrot(shape, extent, max_iterations):
 def plain_pi(samples, seed, kind=np.random.PCG64):
     """Make the same estimate with NumPy alone: the very streams, chunks and points."""
     root = np.random.SeedSequence(seed).spawn(1)[0]
-    pieces = list(chunks_of((samples,), cost=NS))
+    pieces = list(evenly(samples, task_count(samples, NS)))
     hits = 0
-    for child, (cut,) in zip(root.spawn(len(pieces)), pieces, strict=True):
+    for child, cut in zip(root.spawn(len(pieces)), pieces, strict=True):
         stream = np.random.Generator(kind(child))
         bits = stream.integers(0, 2**64 - 1, cut.stop - cut.start, np.uint64, endpoint=True)
         x, y = (bits >> np.uint64(32)) + 0.5, (bits & np.uint64(0xFFFFFFFF)) + 0.5

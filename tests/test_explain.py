@@ -69,7 +69,7 @@ def test_of_two_versions_the_c_is_that_for_double(parts_of):
 def test_by_hand_holds_the_call_of_the_kernel(parts_of):
     assert [line.text for line in parts_of("polyval")[2].lines] == [
         "Py_BEGIN_ALLOW_THREADS",
-        "_polyval(x, c, out);",
+        "_polyval(x, c, out, chunks);",
         "Py_END_ALLOW_THREADS",
     ]
 
@@ -78,7 +78,7 @@ def test_by_hand_holds_a_call_of_several_lines(parts_of):
     assert [line.text for line in parts_of("mandelbrot")[2].lines] == [
         "Py_BEGIN_ALLOW_THREADS",
         "_mandelbrot(",
-        "    first, width, left, top, dx, dy, max_iterations, out",
+        "    first, width, left, top, dx, dy, max_iterations, out, chunks",
         ");",
         "Py_END_ALLOW_THREADS",
     ]

@@ -23,6 +23,7 @@ FLOORS = (
     ("_system", "explain"),
     ("_arguments", "_files", "_isa", "_lazy", "_words"),
     ("_cpu", "_kernels", "_macros", "_start_line"),  # compiled
+    ("_chunks",),  # which _kernels takes
 )
 FLOOR_OF = {room: number for number, floor in enumerate(FLOORS) for room in floor}
 

@@ -21,13 +21,13 @@ from needs import Watch
 
 import gilfree
 from gilfree import _kernels, _macros
+from gilfree._chunks import Chunks
 from gilfree._start_line import StartLine
 from gilfree._system import usable_cpus
 from gilfree.gil._waiter import Waiter
 from gilfree.gil.statement import statement
 from gilfree.kernels import helpers as pool
-from gilfree.kernels._flag import Flag
-from gilfree.kernels.pool import Pool
+from gilfree.kernels.pool import Workers
 
 STATM = "/proc/self/statm"
 pytestmark = [
@@ -86,8 +86,8 @@ def fail(_):
     raise ZeroDivisionError
 
 
-def run_pool(task=abs, workers=2):
-    Pool(workers).run(task, [(1,), (2,), (3,)], lambda _: None)
+def run_pool(task=list, workers=2):
+    Workers(workers).share(task, 3)
 
 
 def run_statement(source="x + 1", setup="x = 1"):
@@ -187,7 +187,7 @@ def cases():
     yield "setup that raises", wrong(run_statement, "1", "y", error=NameError)
     yield "pool", run_pool
     yield "pool that raises", wrong(run_pool, fail, error=ZeroDivisionError)
-    yield "flag", lambda: (Flag().set(), Flag().linger(Flag(), 0.0))
+    yield "chunks", lambda: list(Chunks(7, 3))
     yield "start line", lambda: StartLine(1).wait()
     yield "start line broken", wrong(StartLine(2).wait, 0.0, 0.0, error=BrokenBarrierError)
     if needs.HAS_SAMPLER:

@@ -14,12 +14,16 @@ Read any section like this:
    matters**: the GIL is released before the block and acquired again after it, and meanwhile
    other threads run.
 
+Several threads share a call: each enters the same entry point once, with the same ``chunks``. The
+loop takes one chunk after the other, ``while chunks.take(&chunk)``, until none is left: that needs
+no GIL. (``_chunks.pyx`` has it.)
+
 What makes the release safe: each memoryview was acquired while the GIL was held, and keeps its
-array alive; the input is only read; and each chunk writes to memory that no other chunk touches.
-(Only ``count_nogil`` breaks that, to show what comes of it.)
+array alive; the input is only read; and what is written for a chunk, no other chunk touches, or it
+is memory of this thread's own. (Only ``count_nogil`` breaks that, to show what comes of it.)
 
 Arrays arrive here checked, native (float32 or float64), aligned and, but for sqeuclidean,
-contiguous: ``kernels/`` sees to it, chunk by chunk. Nothing here checks it again. What a loop asks
+contiguous: ``kernels/`` sees to it, block by block. Nothing here checks it again. What a loop asks
 for beyond that stands in a comment where it begins.
 
 The sections, in order:
@@ -36,13 +40,15 @@ The sections, in order:
         histogram           scattered writes
         sqeuclidean         balanced arithmetic
     Without a twin
-        edges, increasing, bin_scale, which hold the GIL
+        add_in_order, edges, increasing, bin_scale, which hold the GIL
 """
 
 from cpython.pycapsule cimport PyCapsule_GetPointer
 from libc.float cimport DBL_EPSILON
 from libc.math cimport NAN, fabs
 from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
+
+from gilfree._chunks cimport Chunk, Chunks
 
 ctypedef fused real:
     float
@@ -84,14 +90,15 @@ cdef extern from "sum_block.h":
 SUM_BLOCK = <int> GILFREE_SUM_BLOCK  # for kernels/, which cuts x where it ends
 
 
-cdef double _sum_of_squares(const real[::1] x) noexcept nogil:
-    # Block by block, so that the bits are the same when x comes in blocks.
-    cdef Py_ssize_t start = 0
-    cdef double total = 0
-    while start < x.shape[0]:
-        total += _add_squares(&x[start], min(GILFREE_SUM_BLOCK, x.shape[0] - start))
-        start += GILFREE_SUM_BLOCK
-    return total
+cdef void _sum_of_squares(const real[::1] x, double[::1] sums, Chunks chunks) noexcept nogil:
+    # Chunks are of blocks, each of which has a sum of its own: add_in_order makes one of them. So
+    # the bits do not depend on the chunks, nor on who takes which.
+    cdef Chunk chunk
+    cdef Py_ssize_t block, start
+    while chunks.take(&chunk):
+        for block in range(chunk.start, chunk.stop):
+            start = block * GILFREE_SUM_BLOCK
+            sums[block] = _add_squares(&x[start], min(GILFREE_SUM_BLOCK, x.shape[0] - start))
 
 
 cdef double _add_squares(const real *x, Py_ssize_t size) noexcept nogil:
@@ -111,17 +118,13 @@ cdef double _add_squares(const real *x, Py_ssize_t size) noexcept nogil:
     return total
 
 
-def sum_of_squares_gil(const real[::1] x):
-    cdef double total
-    total = _sum_of_squares(x)
-    return total
+def sum_of_squares_gil(const real[::1] x, double[::1] sums, Chunks chunks):
+    _sum_of_squares(x, sums, chunks)
 
 
-def sum_of_squares_nogil(const real[::1] x):
-    cdef double total
+def sum_of_squares_nogil(const real[::1] x, double[::1] sums, Chunks chunks):
     with nogil:
-        total = _sum_of_squares(x)
-    return total
+        _sum_of_squares(x, sums, chunks)
 
 
 # ---------------------------------------------------------------- count: a race, on purpose
@@ -166,36 +169,48 @@ def count_private_nogil(int64_t times):
 
 # ---------------------------------------------------------------- polyval: element by element
 
-cdef void _polyval(const real[::1] x, const real[::1] c, real[::1] out) noexcept nogil:
+cdef void _polyval(
+    const real[::1] x, const real[::1] c, real[::1] out, Chunks chunks
+) noexcept nogil:
+    # out is as long as x, and shares no memory with it or c.
+    cdef Chunk chunk
+    cdef Py_ssize_t start
+    while chunks.take(&chunk):
+        start = chunk.start
+        while start < chunk.stop:
+            _evaluate(&x[start], c, &out[start], min(L1_BLOCK, chunk.stop - start))
+            start += L1_BLOCK
+
+
+cdef void _evaluate(const real *x, const real[::1] c, real *out, Py_ssize_t size) noexcept nogil:
     # Horner's rule, with NumPy's very operations in NumPy's order: four coefficients at a time, for
     # a block of points that stays in the L1 cache. Zeros before the first coefficient, to make up
     # four, change no bit: NumPy, too, begins with x * 0.
-    #
-    # out is as long as x, and shares no memory with it or c.
-    cdef Py_ssize_t i, k, start = 0, stop, steps = (c.shape[0] + 2) // 4 * 4
+    cdef Py_ssize_t i, k, steps = (c.shape[0] + 2) // 4 * 4
     cdef real c0, c1, c2, c3, c4
-    while start < x.shape[0]:
-        stop = min(start + L1_BLOCK, x.shape[0])
-        c0 = c[steps] if steps < c.shape[0] else 0
-        for i in range(start, stop):
-            out[i] = c0 + x[i] * 0
-        for k in range(steps, 0, -4):
-            c1 = c[k - 1] if k - 1 < c.shape[0] else 0
-            c2 = c[k - 2] if k - 2 < c.shape[0] else 0
-            c3 = c[k - 3] if k - 3 < c.shape[0] else 0
-            c4 = c[k - 4]
-            for i in range(start, stop):
-                out[i] = c4 + (c3 + (c2 + (c1 + out[i] * x[i]) * x[i]) * x[i]) * x[i]
-        start = stop
+    c0 = c[steps] if steps < c.shape[0] else 0
+    for i in range(size):
+        out[i] = c0 + x[i] * 0
+    for k in range(steps, 0, -4):
+        c1 = c[k - 1] if k - 1 < c.shape[0] else 0
+        c2 = c[k - 2] if k - 2 < c.shape[0] else 0
+        c3 = c[k - 3] if k - 3 < c.shape[0] else 0
+        c4 = c[k - 4]
+        for i in range(size):
+            out[i] = c4 + (c3 + (c2 + (c1 + out[i] * x[i]) * x[i]) * x[i]) * x[i]
 
 
-def polyval_gil(const real[::1] x, const real[::1] c, real[::1] out):
-    _polyval(x, c, out)
+def polyval_gil(
+    const real[::1] x, const real[::1] c, real[::1] out, Chunks chunks
+):
+    _polyval(x, c, out, chunks)
 
 
-def polyval_nogil(const real[::1] x, const real[::1] c, real[::1] out):
+def polyval_nogil(
+    const real[::1] x, const real[::1] c, real[::1] out, Chunks chunks
+):
     with nogil:
-        _polyval(x, c, out)
+        _polyval(x, c, out, chunks)
 
 
 # ---------------------------------------------------------------- monte_carlo_pi: random streams
@@ -244,57 +259,69 @@ def monte_carlo_pi_nogil(bit_generator, int64_t samples):
 
 cdef void _mandelbrot(
     Py_ssize_t first, Py_ssize_t width, double left, double top, double dx, double dy,
-    Py_ssize_t max_iterations, int32_t[::1] out
+    Py_ssize_t max_iterations, int32_t[::1] out, Chunks chunks
 ) noexcept nogil:
-    # The pixels of a picture so wide, row by row, from number ``first`` on, as many as out holds.
-    #
+    # The pixels of a picture of this width, row by row, from number ``first`` on, as many as out
+    # holds.
+    cdef Chunk chunk
+    cdef Py_ssize_t p
+    while chunks.take(&chunk):
+        p = chunk.start
+        while p < chunk.stop:
+            _escape(
+                first + p, min(LANES, chunk.stop - p), width, left, top, dx, dy, max_iterations,
+                &out[p]
+            )
+            p += LANES
+
+
+cdef void _escape(
+    Py_ssize_t first, Py_ssize_t size, Py_ssize_t width, double left, double top, double dx,
+    double dy, Py_ssize_t max_iterations, int32_t *out
+) noexcept nogil:
     # LANES pixels in lockstep. One that has escaped goes on to infinity and is no longer counted.
     cdef double[LANES] cr, ci, zr, zi
     cdef int64_t[LANES] counts
     cdef double rr, ii
-    cdef int64_t inside, alive
-    cdef Py_ssize_t p = 0, lane, pixel, iteration
-    while p < out.shape[0]:
+    cdef int64_t inside, alive = True
+    cdef Py_ssize_t lane, pixel, iteration = 0
+    for lane in range(LANES):
+        pixel = first + lane
+        cr[lane] = left + (<double> (pixel % width) + 0.5) * dx
+        ci[lane] = top - (<double> (pixel // width) + 0.5) * dy
+        zr[lane] = zi[lane] = 0
+        counts[lane] = 0
+    while alive and iteration < max_iterations:
+        alive = False
         for lane in range(LANES):
-            pixel = first + p + lane
-            cr[lane] = left + (<double> (pixel % width) + 0.5) * dx
-            ci[lane] = top - (<double> (pixel // width) + 0.5) * dy
-            zr[lane] = zi[lane] = 0
-            counts[lane] = 0
-        alive = True
-        iteration = 0
-        while alive and iteration < max_iterations:
-            alive = False
-            for lane in range(LANES):
-                rr = zr[lane] * zr[lane]
-                ii = zi[lane] * zi[lane]
-                zi[lane] = 2 * zr[lane] * zi[lane] + ci[lane]
-                zr[lane] = rr - ii + cr[lane]
-                inside = zr[lane] * zr[lane] + zi[lane] * zi[lane] <= 4
-                counts[lane] += inside
-                alive |= inside
-            iteration += 1
-        for lane in range(min(LANES, out.shape[0] - p)):
-            out[p + lane] = <int32_t> counts[lane]
-        p += LANES
+            rr = zr[lane] * zr[lane]
+            ii = zi[lane] * zi[lane]
+            zi[lane] = 2 * zr[lane] * zi[lane] + ci[lane]
+            zr[lane] = rr - ii + cr[lane]
+            inside = zr[lane] * zr[lane] + zi[lane] * zi[lane] <= 4
+            counts[lane] += inside
+            alive |= inside
+        iteration += 1
+    for lane in range(size):
+        out[lane] = <int32_t> counts[lane]
 
 
 def mandelbrot_gil(
-    Py_ssize_t first, Py_ssize_t width, double left, double top,
-    double dx, double dy, Py_ssize_t max_iterations, int32_t[::1] out
+    Py_ssize_t first, Py_ssize_t width, double left, double top, double dx, double dy,
+    Py_ssize_t max_iterations, int32_t[::1] out, Chunks chunks
 ):
     _mandelbrot(
-        first, width, left, top, dx, dy, max_iterations, out
+        first, width, left, top, dx, dy, max_iterations, out, chunks
     )
 
 
 def mandelbrot_nogil(
-    Py_ssize_t first, Py_ssize_t width, double left, double top,
-    double dx, double dy, Py_ssize_t max_iterations, int32_t[::1] out
+    Py_ssize_t first, Py_ssize_t width, double left, double top, double dx, double dy,
+    Py_ssize_t max_iterations, int32_t[::1] out, Chunks chunks
 ):
     with nogil:
         _mandelbrot(
-            first, width, left, top, dx, dy, max_iterations, out
+            first, width, left, top, dx, dy, max_iterations, out, chunks
         )
 
 
@@ -319,11 +346,22 @@ def mandelbrot_nogil(
 #
 # The rest makes it 5.9 to 7.4 times as fast for 10⁵ values, 1.35 to 1.55 times for 10⁷.
 
-cdef void _minmax(const real[::1] x, real[::1] out) noexcept nogil:
-    # x is not empty. NaN compares false with everything, so it is looked for by itself.
+cdef void _minmax(const real[::1] x, real[::1] out, Chunks chunks) noexcept nogil:
+    # out is of this thread's own: what it has seen so far, at first infinity and its opposite. If
+    # there is a NaN, out[0] becomes NaN, and remains so.
+    cdef Chunk chunk
+    cdef real low, high
+    while chunks.take(&chunk):
+        _extremes(&x[chunk.start], chunk.stop - chunk.start, &low, &high)
+        out[0] = low if low < out[0] or low != low else out[0]
+        out[1] = high if high > out[1] else out[1]
+
+
+cdef void _extremes(const real *x, Py_ssize_t size, real *least, real *greatest) noexcept nogil:
+    # There is a value at least. NaN compares false with everything, so it is looked for by itself.
     cdef real[LANES] low, high, nans
     cdef real value
-    cdef Py_ssize_t i = 0, lane, size = x.shape[0]
+    cdef Py_ssize_t i = 0, lane
     for lane in range(LANES):
         low[lane] = high[lane] = x[0]
         nans[lane] = 0
@@ -339,24 +377,24 @@ cdef void _minmax(const real[::1] x, real[::1] out) noexcept nogil:
         low[lane] = value if value < low[lane] else low[lane]
         high[lane] = value if value > high[lane] else high[lane]
         nans[lane] = nans[lane] if value == value else 1
-    out[0], out[1] = low[0], high[0]
+    least[0], greatest[0] = low[0], high[0]
     for lane in range(LANES):
-        out[0] = low[lane] if low[lane] < out[0] else out[0]
-        out[1] = high[lane] if high[lane] > out[1] else out[1]
+        least[0] = low[lane] if low[lane] < least[0] else least[0]
+        greatest[0] = high[lane] if high[lane] > greatest[0] else greatest[0]
     # Of the zeros, -0.0 and 0.0, which come out depends on their places; 0.0 does not.
-    out[0], out[1] = out[0] + 0, out[1] + 0
+    least[0], greatest[0] = least[0] + 0, greatest[0] + 0
     for lane in range(LANES):
         if nans[lane]:
-            out[0] = NAN
+            least[0] = NAN
 
 
-def minmax_gil(const real[::1] x, real[::1] out):
-    _minmax(x, out)
+def minmax_gil(const real[::1] x, real[::1] out, Chunks chunks):
+    _minmax(x, out, chunks)
 
 
-def minmax_nogil(const real[::1] x, real[::1] out):
+def minmax_nogil(const real[::1] x, real[::1] out, Chunks chunks):
     with nogil:
-        _minmax(x, out)
+        _minmax(x, out, chunks)
 
 
 # ---------------------------------------------------------------- histogram: scattered writes
@@ -388,11 +426,34 @@ MAX_TOLERANCE = 0.25
 
 cdef void _histogram(
     const real[::1] x, const double[::1] edges, double scale, double tolerance,
-    Py_ssize_t[:, ::1] counts
+    Py_ssize_t[:, ::1] counts, Chunks chunks
 ) noexcept nogil:
-    # scale and tolerance are what bin_scale returns for the edges. The first row of counts is added
-    # to. There may be up to COUNT_ROWS; the others hold zeros, before and after. Each is one longer
-    # than there are bins: what lies outside of all, NaN too, is counted at its end.
+    # scale and tolerance are what bin_scale returns for the edges. counts are of this thread's own.
+    # Their first row is added to. There may be up to COUNT_ROWS; the others hold zeros, before and
+    # after. Each is one longer than there are bins: what lies outside of all, NaN too, is counted
+    # at its end.
+    cdef Chunk chunk
+    cdef Py_ssize_t i, row, start, size
+    cdef Py_ssize_t *rows[COUNT_ROWS]
+    for row in range(COUNT_ROWS):
+        rows[row] = &counts[row % counts.shape[0], 0]
+    while chunks.take(&chunk):
+        start = chunk.start
+        while start < chunk.stop:
+            size = min(L1_BLOCK, chunk.stop - start)
+            _count_block(&x[start], size, edges, scale, tolerance, rows)
+            start += L1_BLOCK
+    for row in range(1, counts.shape[0]):
+        for i in range(counts.shape[1]):
+            counts[0, i] += counts[row, i]
+            counts[row, i] = 0
+
+
+cdef void _count_block(
+    const real *x, Py_ssize_t size, const double[::1] edges, double scale, double tolerance,
+    Py_ssize_t **rows
+) noexcept nogil:
+    # x has L1_BLOCK values at most.
     #
     #   edge 0            edge 1            edge 2
     #     |---- bin 0 ----( | )---- bin 1 ----( | )---- bin 2 ---- ...
@@ -403,50 +464,39 @@ cdef void _histogram(
     #            Outside of them, the whole part of a position is the number of its bin.
     cdef int32_t[L1_BLOCK] bins
     cdef int32_t outside = edges.shape[0] - 1
-    cdef Py_ssize_t *rows[COUNT_ROWS]
-    cdef Py_ssize_t i, row, start = 0, size
+    cdef Py_ssize_t i
     cdef double low = edges[0], high = edges[outside], value, position, rest
-    cdef bint near_edge
-    for row in range(COUNT_ROWS):
-        rows[row] = &counts[row % counts.shape[0], 0]
-    while start < x.shape[0]:
-        size = min(L1_BLOCK, x.shape[0] - start)
-        near_edge = False
-        for i in range(size):
-            value = x[start + i]
-            position = (value - low) * scale
-            position = position if position > 0 else 0
-            position = position if position < outside else outside
-            position = position if (value >= low) & (value <= high) else outside + 0.5
-            bins[i] = <int32_t> position
-            rest = position - bins[i]
-            near_edge |= ((position >= 1) & (rest <= tolerance)) | (rest >= 1 - tolerance)
-        if near_edge:
-            _compare_with_edges(x[start:start + size], edges, scale, bins)
-        i = 0
-        while i < size - COUNT_ROWS + 1:
-            rows[0][bins[i]] += 1
-            rows[1][bins[i + 1]] += 1
-            rows[2][bins[i + 2]] += 1
-            rows[3][bins[i + 3]] += 1
-            i += COUNT_ROWS
-        for i in range(size - size % COUNT_ROWS, size):
-            rows[0][bins[i]] += 1
-        start += size
-    for row in range(1, counts.shape[0]):
-        for i in range(counts.shape[1]):
-            counts[0, i] += counts[row, i]
-            counts[row, i] = 0
+    cdef bint near_edge = False
+    for i in range(size):
+        value = x[i]
+        position = (value - low) * scale
+        position = position if position > 0 else 0
+        position = position if position < outside else outside
+        position = position if (value >= low) & (value <= high) else outside + 0.5
+        bins[i] = <int32_t> position
+        rest = position - bins[i]
+        near_edge |= ((position >= 1) & (rest <= tolerance)) | (rest >= 1 - tolerance)
+    if near_edge:
+        _compare_with_edges(x, size, edges, scale, bins)
+    i = 0
+    while i < size - COUNT_ROWS + 1:
+        rows[0][bins[i]] += 1
+        rows[1][bins[i + 1]] += 1
+        rows[2][bins[i + 2]] += 1
+        rows[3][bins[i + 3]] += 1
+        i += COUNT_ROWS
+    for i in range(size - size % COUNT_ROWS, size):
+        rows[0][bins[i]] += 1
 
 
 cdef void _compare_with_edges(
-    const real[::1] x, const double[::1] edges, double scale, int32_t *bins
+    const real *x, Py_ssize_t size, const double[::1] edges, double scale, int32_t *bins
 ) noexcept nogil:
-    # Sets the bin of each value of x, which are L1_BLOCK at most.
+    # Sets the bin of each value of x.
     cdef int32_t outside = edges.shape[0] - 1, bin
     cdef Py_ssize_t i
     cdef double low = edges[0], high = edges[outside], value, position
-    for i in range(x.shape[0]):
+    for i in range(size):
         value = x[i]
         # The edge next to its position is the one that it may lie on either side of.
         position = (value - low) * scale + 0.5
@@ -458,18 +508,18 @@ cdef void _compare_with_edges(
 
 
 def histogram_gil(
-    const real[::1] x, const double[::1] edges, double scale,
-    double tolerance, Py_ssize_t[:, ::1] counts
+    const real[::1] x, const double[::1] edges, double scale, double tolerance,
+    Py_ssize_t[:, ::1] counts, Chunks chunks
 ):
-    _histogram(x, edges, scale, tolerance, counts)
+    _histogram(x, edges, scale, tolerance, counts, chunks)
 
 
 def histogram_nogil(
-    const real[::1] x, const double[::1] edges, double scale,
-    double tolerance, Py_ssize_t[:, ::1] counts
+    const real[::1] x, const double[::1] edges, double scale, double tolerance,
+    Py_ssize_t[:, ::1] counts, Chunks chunks
 ):
     with nogil:
-        _histogram(x, edges, scale, tolerance, counts)
+        _histogram(x, edges, scale, tolerance, counts, chunks)
 
 
 # ---------------------------------------------------------------- sqeuclidean: balanced arithmetic
@@ -508,9 +558,24 @@ cdef extern from *:
     void gilfree_prefetch_to_write(const void *address) noexcept nogil
 
 
-cdef void _sqeuclidean(const real[:, :] X, const real[:, :] Y, real[:, :] out) noexcept nogil:
+cdef void _sqeuclidean(
+    const real[:, :] X, const real[:, :] Y, real[:, :] out, Py_ssize_t down, Py_ssize_t across,
+    Chunks chunks
+) noexcept nogil:
     # X and Y have any strides; each row of out lies in one piece, and shares no memory with them.
     #
+    # Chunks are of tiles of out: so many of them lie one below the other, and side by side.
+    cdef Chunk chunk
+    cdef Py_ssize_t tile, i, j, top, left, bottom, right
+    while chunks.take(&chunk):
+        for tile in range(chunk.start, chunk.stop):
+            i, j = tile // across, tile % across
+            top, bottom = X.shape[0] * i // down, X.shape[0] * (i + 1) // down
+            left, right = Y.shape[0] * j // across, Y.shape[0] * (j + 1) // across
+            _distances(X[top:bottom], Y[left:right], out[top:bottom, left:right])
+
+
+cdef void _distances(const real[:, :] X, const real[:, :] Y, real[:, :] out) noexcept nogil:
     # TILES times ROWS rows of Y at a time, turned so that a vector holds one coordinate of several.
     cdef real[TILES][DEPTH][ROWS] tiles
     cdef Py_ssize_t i, j = 0, k, tile, lane, start, depth, width
@@ -591,22 +656,35 @@ cdef void _add_tile(
 
 
 def sqeuclidean_gil(
-    const real[:, :] X, const real[:, :] Y, real[:, :] out
+    const real[:, :] X, const real[:, :] Y, real[:, :] out,
+    Py_ssize_t down, Py_ssize_t across, Chunks chunks
 ):
-    _sqeuclidean(X, Y, out)
+    _sqeuclidean(X, Y, out, down, across, chunks)
 
 
 def sqeuclidean_nogil(
-    const real[:, :] X, const real[:, :] Y, real[:, :] out
+    const real[:, :] X, const real[:, :] Y, real[:, :] out,
+    Py_ssize_t down, Py_ssize_t across, Chunks chunks
 ):
     with nogil:
-        _sqeuclidean(X, Y, out)
+        _sqeuclidean(X, Y, out, down, across, chunks)
 
 
 # ================================================ Without a twin
 
-# These hold the GIL, and are no lesson. They do for histogram what NumPy does, without its checks,
-# which take longer than the count of some thousands of values.
+# These hold the GIL, and are no lesson.
+
+def add_in_order(const double[::1] sums):
+    # NumPy would add up pairs of pairs, and Python's own sum() makes good for rounding.
+    cdef Py_ssize_t i
+    cdef double total = 0
+    for i in range(sums.shape[0]):
+        total += sums[i]
+    return total
+
+
+# The rest does for histogram what NumPy does, without its checks, which take longer than the count
+# of some thousands of values.
 
 def edges(double first, double last, real[::1] out):
     # With the operations of numpy.linspace, in its order.

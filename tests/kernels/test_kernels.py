@@ -16,6 +16,7 @@ from scipy.spatial.distance import cdist
 
 import gilfree
 from gilfree import _kernels
+from gilfree._chunks import Chunks
 from gilfree._system import gil_enabled, usable_cpus
 from gilfree.kernels import pool, record
 
@@ -106,15 +107,13 @@ def test_same_bits_for_any_number_of_workers(name, workers, nogil):
 @pytest.mark.parametrize("name", CALLS)
 def test_more_than_one_chunk_is_what_these_tests_run(name, monkeypatch):
     counts = []
-    run = pool.Pool.run
 
-    def counting(self, task, chunks, join):
-        chunks = list(chunks)
-        counts.append(len(chunks))
-        run(self, task, chunks, join)
+    def counting(size, count):
+        counts.append(Chunks(size, count).count)
+        return Chunks(size, count)
 
-    monkeypatch.setattr(pool.Pool, "run", counting)
-    CALLS[name]()
+    monkeypatch.setattr(pool, "Chunks", counting)
+    CALLS[name](workers=2)
     assert min(counts) > 1
 
 
@@ -122,27 +121,35 @@ def test_more_than_one_chunk_is_what_these_tests_run(name, monkeypatch):
 
 
 ENTRIES = {
-    "sum_of_squares": lambda: (np.ones(2_000_000),),
-    "polyval": lambda: (np.ones(1_000_000), np.ones(9), np.empty(1_000_000)),
-    "minmax": lambda: (np.ones(2_000_000), np.empty(2)),
+    "sum_of_squares": lambda: (np.ones(2_000_000), np.empty(31), Chunks(31)),
+    "polyval": lambda: (np.ones(10**6), np.ones(9), np.empty(10**6), Chunks(10**6)),
+    "minmax": lambda: (np.ones(2_000_000), np.zeros(2), Chunks(2_000_000)),
     "histogram": lambda: (
         np.random.default_rng(0).random(1_000_000),
         np.linspace(0, 1, 11),
         10.0,
         1e-9,
         np.zeros((_kernels.COUNT_ROWS, 11), np.intp),
+        Chunks(1_000_000),
     ),
-    "sqeuclidean": lambda: (np.ones((1000, 30)), np.ones((1000, 30)), np.empty((1000, 1000))),
-    "mandelbrot": lambda: (0, 400, -2.0, 1.0, 3 / 400, 2 / 300, 100, np.empty(120_000, np.int32)),
+    "sqeuclidean": lambda: (
+        *(np.ones((1000, 30)), np.ones((1000, 30)), np.empty((1000, 1000))),
+        *(1, 1, Chunks(1)),
+    ),
+    "mandelbrot": lambda: (
+        *(0, 400, -2.0, 1.0, 3 / 400, 2 / 300, 100),
+        *(np.empty(120_000, np.int32), Chunks(120_000)),
+    ),
     "monte_carlo_pi": lambda: (np.random.PCG64(1), 2_000_000),
 }
 
 
 @pytest.mark.parametrize("name", ENTRIES)
 def test_the_released_entry_lets_go_and_the_held_one_does_not(name, lets_go):
-    args = ENTRIES[name]()
-    assert not lets_go(lambda: getattr(_kernels, f"{name}_gil")(*args))
-    assert lets_go(lambda: getattr(_kernels, f"{name}_nogil")(*args))
+    held, released = (getattr(_kernels, f"{name}_{suffix}") for suffix in ("gil", "nogil"))
+    of_held, of_released = ENTRIES[name](), ENTRIES[name]()  # whose chunks are taken once
+    assert not lets_go(lambda: held(*of_held))
+    assert lets_go(lambda: released(*of_released))
 
 
 @pytest.mark.parametrize("nogil", [False, True])
@@ -536,16 +543,18 @@ def test_polyval_of_any_degree_has_numpys_bits(rng, size, dtype):
 
 @pytest.mark.parametrize("dtype", FLOATS)
 def test_minmax_sees_extremes_and_nan_at_any_place(rng, dtype):
-    out = np.empty(2, dtype)
+    def minmax(x):
+        out = np.array([np.inf, -np.inf], dtype)
+        _kernels.minmax_nogil(x, out, Chunks(x.size, 3))
+        return out.tolist()
+
     for size in range(1, 50):
         x = rng.normal(size=size).astype(dtype)
-        _kernels.minmax_nogil(x, out)
-        assert out.tolist() == [x.min(), x.max()]
+        assert minmax(x) == [x.min(), x.max()]
         for place in range(size):
             y = x.copy()
             y[place] = np.nan
-            _kernels.minmax_nogil(y, out)
-            assert np.isnan(out[0])
+            assert np.isnan(minmax(y)[0])
 
 
 # ---------------------------------------------------------------- the race on purpose

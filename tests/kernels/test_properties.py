@@ -20,8 +20,9 @@ from numpy.polynomial import polynomial
 from references import assert_numpys_histogram, native, plain_mandelbrot, plain_pi
 
 import gilfree
+from gilfree._chunks import Chunks
+from gilfree.kernels import _sqeuclidean, chunks, pool
 from gilfree.kernels import arrays as arrays_module
-from gilfree.kernels import chunks, pool
 
 SEEDS = st.integers(0, 2**32 - 1)
 
@@ -50,9 +51,12 @@ def small_chunks(shortest, awake=False):
     """Have chunks cost so many nanoseconds, and every call worth sharing."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(chunks, "SHORTEST", shortest)
+        patch.setattr(chunks, "SHORTEST_TASK", shortest)
         patch.setattr(chunks, "LONGEST", 2 * shortest)
         patch.setattr(arrays_module, "COPY_BLOCK", 7)
         patch.setattr(pool, "SHARED", 0)
+        patch.setattr(pool, "WORTH_SENDING", 0)
+        patch.setattr(_sqeuclidean, "TILE", shortest)
         patch.setattr(pool, "BRIEF", math.inf if awake else 0)
         yield
 
@@ -333,24 +337,22 @@ def test_an_out_that_overlaps_an_input_is_refused_or_filled_as_any_other(data, h
 @pytest.mark.parametrize(
     "call",
     [
-        lambda: gilfree.sum_of_squares(np.ones(200)),
-        lambda: gilfree.polyval(np.ones((20, 10)), [1.0, 2.0]),
-        lambda: gilfree.histogram(np.ones(200), 3),
-        lambda: gilfree.sqeuclidean(np.ones((20, 2)), np.ones((30, 2))),
-        lambda: gilfree.mandelbrot((15, 15), max_iterations=9),
-        lambda: gilfree.monte_carlo_pi(12),
+        # Not sum_of_squares: its blocks are as long as ever, and test_kernels.py has some of them.
+        lambda: gilfree.polyval(np.ones((20, 10)), [1.0, 2.0], workers=3),
+        lambda: gilfree.histogram(np.ones(200), 3, workers=3),
+        lambda: gilfree.sqeuclidean(np.ones((20, 2)), np.ones((30, 2)), workers=3),
+        lambda: gilfree.mandelbrot((15, 15), max_iterations=9, workers=3),
+        lambda: gilfree.monte_carlo_pi(12, workers=3),
     ],
 )
 def test_small_arrays_have_several_chunks_here(call, monkeypatch):
     counts = []
 
-    def count(self, task, chunks, join):
-        chunks = list(chunks)
-        counts.append(len(chunks))
-        for chunk in chunks:
-            join(task(*chunk))
+    def counting(size, count):
+        counts.append(Chunks(size, count).count)
+        return Chunks(size, count)
 
-    monkeypatch.setattr(pool.Pool, "run", count)
+    monkeypatch.setattr(pool, "Chunks", counting)
     with small_chunks(10):
         call()
     assert min(counts) > 1

@@ -13,6 +13,7 @@ from threading import Barrier
 import numpy as np
 
 from gilfree import _kernels
+from gilfree._chunks import Chunks
 
 
 def race() -> None:
@@ -34,13 +35,13 @@ def race() -> None:
 
 def overflow() -> None:
     """Pass arrays that do not fit each other to a loop that believes they do."""
-    _kernels.polyval_nogil(np.ones(1000), np.ones(2), np.empty(500))
+    _kernels.polyval_nogil(np.ones(1000), np.ones(2), np.empty(500), Chunks(1000))
 
 
 def misaligned() -> None:
     """Pass doubles that do not begin at a multiple of eight."""
     doubles = np.zeros(81, np.uint8)[1:].view(np.float64)
-    _kernels.sum_of_squares_nogil(doubles)
+    _kernels.sum_of_squares_nogil(doubles, np.empty(1), Chunks(1))
 
 
 if __name__ == "__main__":

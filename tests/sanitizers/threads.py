@@ -14,7 +14,7 @@ import functools
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -27,12 +27,11 @@ from calls import CALLS
 
 import gilfree
 from gilfree import _kernels, _macros
+from gilfree._chunks import Chunks
 from gilfree._start_line import StartLine
 from gilfree.gil._sampler import Watch
 from gilfree.gil._waiter import Waiter
-from gilfree.kernels._flag import Flag
-from gilfree.kernels.helpers import LINGER
-from gilfree.kernels.pool import BRIEF, Pool
+from gilfree.kernels.pool import Workers
 
 HANG = 120  # seconds for one part; the slowest took 20 on a busy machine
 
@@ -72,23 +71,34 @@ def kernels_called_at_once() -> None:
         assert all(same(first, other) for other in rest)
 
 
+def sum_of_squares(x: np.ndarray[Any, Any]) -> float:
+    """Return the sum of one block, added up without the GIL."""
+    sums = np.empty(1)
+    _kernels.sum_of_squares_nogil(x, sums, Chunks(1))
+    return float(sums[0])
+
+
 def calls_of_each_loop(dtype: type, suffix: str) -> list[Callable[[], Any]]:
     """Return a call of each entry point that ends so; each writes to an array of its own."""
     x = np.sin(np.arange(30_000)).astype(dtype)
     matrix, edges = x.reshape(-1, 5), np.linspace(-0.5, 0.5, 11)
     picture = -2.0, 1.0, 0.03, 0.03, 99
     arguments: dict[str, Callable[[], tuple[Any, ...]]] = {
-        "sum_of_squares": lambda: (x,),
-        "polyval": lambda: (x, x[:6], np.empty_like(x)),
-        "minmax": lambda: (x, np.empty(2, dtype)),
+        "sum_of_squares": lambda: (x, np.empty(1), Chunks(1)),
+        "polyval": lambda: (x, x[:6], np.empty_like(x), Chunks(x.size, 9)),
+        "minmax": lambda: (x, np.zeros(2, dtype), Chunks(x.size, 9)),
         "histogram": lambda: (
             x,
             edges,
             *_kernels.bin_scale(edges),
             np.zeros((_kernels.COUNT_ROWS, 11), np.intp),
+            Chunks(x.size, 9),
         ),
-        "sqeuclidean": lambda: (matrix[:150], matrix, np.empty((150, len(matrix)), dtype)),
-        "mandelbrot": lambda: (0, 80, *picture, np.empty(4000, np.int32)),
+        "sqeuclidean": lambda: (
+            *(matrix[:150], matrix, np.empty((150, len(matrix)), dtype)),
+            *(3, 3, Chunks(9, 9)),
+        ),
+        "mandelbrot": lambda: (0, 80, *picture, np.empty(4000, np.int32), Chunks(4000, 9)),
         "monte_carlo_pi": lambda: (np.random.PCG64(1), 30_000),
         "empty": lambda: (),
     }
@@ -130,17 +140,20 @@ def macros_at_once() -> None:
         at_once(_macros.empty_nogil, _macros.empty_gil, _macros.empty_nogil)
 
 
-# ---------------------------------------------------------------- the pool and its flags
+# ---------------------------------------------------------------- the pool
 
 
-def fill(number: int, piece: np.ndarray[Any, Any]) -> None:
-    """Write to a piece of an array that the caller reads when all is done."""
-    _kernels.polyval_nogil(np.full(piece.size, float(number)), np.ones(2), piece)
+def fill(out: np.ndarray[Any, Any], chunks: Iterable[slice]) -> None:
+    """Write to pieces of an array that the caller reads when all is done."""
+    for chunk in chunks:
+        for number in range(chunk.start, chunk.stop):
+            x = np.full(out.shape[1], float(number))
+            _kernels.polyval_nogil(x, np.ones(2), out[number], Chunks(x.size))
 
 
 def pool_of_threads(executor: ThreadPoolExecutor | None, workers: int) -> None:
     out = np.zeros((40, 500))
-    Pool(workers, executor).fill(fill, enumerate(out))
+    Workers(workers, executor).share(functools.partial(fill, out), len(out))
     assert (out == np.arange(1.0, 41.0)[:, None]).all()
 
 
@@ -149,7 +162,7 @@ def calls_in_a_row() -> None:
     for workers in 2, 3:
         for _ in range(100):
             pool_of_threads(None, workers)
-        time.sleep(20 * LINGER)
+        time.sleep(0.01)
         pool_of_threads(None, workers)
 
 
@@ -157,9 +170,12 @@ def brief_calls_in_a_row() -> None:
     met = set()
     for _ in range(1000):
         out = np.zeros((4, 2000))
-        Pool(2, work=BRIEF / 2).fill(
-            lambda *chunk: (fill(*chunk), met.add(threading.get_ident())), enumerate(out)
-        )
+
+        def work(chunks: Iterable[slice], out: np.ndarray[Any, Any] = out) -> None:
+            met.add(threading.get_ident())
+            fill(out, chunks)
+
+        Workers(2, work=200e3).share(work, len(out))
         assert (out == np.arange(1.0, 5.0)[:, None]).all()
     assert len(met) > 1
 
@@ -169,7 +185,7 @@ def nested_calls() -> None:
         if depth == 0:
             return gilfree.sum_of_squares(np.ones(1000), workers=2)
         results: list[float] = []
-        Pool(3).run(nest, [(depth - 1,)] * 3, results.append)
+        Workers(3).share(lambda chunks: results.extend(nest(depth - 1) for _ in chunks), 3)
         return sum(results)
 
     assert at_once(*[lambda: nest(4)] * 2) == [81_000.0] * 2
@@ -179,10 +195,11 @@ class Boom(Exception):
     """What a chunk raises here."""
 
 
-def fill_or_fail(bad: int, number: int, piece: np.ndarray[Any, Any]) -> None:
-    if number == bad:
-        raise Boom
-    fill(number, piece)
+def fill_or_fail(bad: int, out: np.ndarray[Any, Any], chunks: Iterable[slice]) -> None:
+    for chunk in chunks:
+        if chunk.start == bad:
+            raise Boom
+        fill(out, [chunk])
 
 
 def exceptions_in_chunks() -> None:
@@ -190,14 +207,14 @@ def exceptions_in_chunks() -> None:
     for bad in [0, 1, 7, 39] * 20:
         out = np.zeros((40, 500))
         try:
-            Pool(3).fill(functools.partial(fill_or_fail, bad), enumerate(out))
+            Workers(3).share(functools.partial(fill_or_fail, bad, out), len(out))
         except Boom:
-            _kernels.minmax_nogil(out.reshape(-1), np.empty(2))
+            _kernels.minmax_nogil(out.reshape(-1), np.zeros(2), Chunks(out.size))
         else:
             raise AssertionError("nothing was raised")
 
 
-def cancelled_helpers() -> None:
+def late_helpers() -> None:
     """Keep the executor busy, so that no helper starts before the caller has done all."""
     blocked = threading.Event()
     with ThreadPoolExecutor(1) as executor:
@@ -213,25 +230,15 @@ def executor_of_the_caller() -> None:
         at_once(*[lambda: pool_of_threads(executor, 3)] * 3)
 
 
-def send(there: Flag, back: Flag, data: np.ndarray[Any, Any]) -> None:
-    _kernels.polyval_nogil(np.ones(100), np.ones(1), data)
-    there.set()
-    while not back.wait(1e-3):
-        pass
-
-
-def receive(there: Flag, back: Flag, data: np.ndarray[Any, Any]) -> None:
-    while not there.wait(1e-3):
-        pass
-    assert _kernels.sum_of_squares_nogil(data) == 100
-    Flag().linger(back, 1e-6)
-
-
-def flags() -> None:
-    """Write before a flag is set; the thread that waited for it has to see that."""
-    for _ in range(200):
-        both = Flag(), Flag(), np.zeros(100)
-        at_once(functools.partial(send, *both), functools.partial(receive, *both))
+def chunks_taken_at_once() -> None:
+    """Each chunk is taken by one thread alone, in Python and in the loops."""
+    for _ in range(50):
+        chunks, x, out = Chunks(3000, 300), np.ones(3000), np.zeros(3000)
+        in_python, _, _ = at_once(
+            lambda chunks=chunks: list(chunks),
+            *[functools.partial(_kernels.polyval_nogil, x, np.ones(2), out, chunks)] * 2,
+        )
+        assert (out == 2).sum() + 10 * len(in_python) == 3000
 
 
 def start_lines() -> None:
@@ -240,13 +247,13 @@ def start_lines() -> None:
         line, data = StartLine(3), np.zeros(100)
 
         def write(line: StartLine = line, data: np.ndarray[Any, Any] = data) -> None:
-            _kernels.polyval_nogil(np.ones(100), np.ones(1), data)
+            _kernels.polyval_nogil(np.ones(100), np.ones(1), data, Chunks(100))
             line.wait(1e-5)
             line.wait()
 
         def read(line: StartLine = line, data: np.ndarray[Any, Any] = data) -> None:
             line.wait(1e-5)
-            assert _kernels.sum_of_squares_nogil(data) == 100
+            assert sum_of_squares(data) == 100
             line.wait()
 
         at_once(write, read, read)
@@ -381,9 +388,9 @@ PARTS = (
     brief_calls_in_a_row,
     nested_calls,
     exceptions_in_chunks,
-    cancelled_helpers,
+    late_helpers,
     executor_of_the_caller,
-    flags,
+    chunks_taken_at_once,
     start_lines,
     watched_threads,
     samplers_that_come_and_go,

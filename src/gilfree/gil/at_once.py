@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from gilfree import _kernels
+from gilfree._chunks import Chunks
 from gilfree._start_line import StartLine
 from gilfree._system import usable_cpus
 from gilfree.gil.clocking import repeat_call, times_for
@@ -264,6 +265,7 @@ def _known_loop() -> Callable[[], None]:
     def known() -> None:
         # An array for each call: threads that write to the same one slow each other down.
         counts = np.empty(20_000, np.int32)
-        _kernels.mandelbrot_nogil(0, 200, -0.5, 0.5, 1e-3, 1e-3, 500, counts)
+        picture = 0, 200, -0.5, 0.5, 1e-3, 1e-3, 500
+        _kernels.mandelbrot_nogil(*picture, counts, Chunks(counts.size))
 
     return known

@@ -4,8 +4,9 @@ One file for each kernel: the public function, its loop in pure Python and its w
 `Kernel`. To add one takes that file, two lines here, and its loop in ``_kernels.pyx``.
 
 A result has the same bits for any number of workers, with the GIL held or released, on threads,
-processes or a cluster: partial results are joined in the order of the chunks; and where it matters
-to them where the chunks begin and end, that depends on the size of the input alone.
+processes or a cluster: none depends on where chunks begin and end, nor on who takes which. What is
+added up in floating point has blocks of its own for that, and random samples have streams, which
+depend on the size of the input alone.
 """
 
 from __future__ import annotations

@@ -1,9 +1,10 @@
-"""histogram: scattered writes; each chunk counts for itself, and the counts are added up."""
+"""histogram: scattered writes; each worker counts for itself, and the counts are added up."""
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Iterator
+from collections.abc import Callable
 from concurrent.futures import Executor
 from typing import Any
 
@@ -12,9 +13,19 @@ from numpy.typing import ArrayLike, NDArray
 
 from gilfree import _kernels
 from gilfree._arguments import whole_number
-from gilfree.kernels.arrays import FLOAT64, RealArray, blocks, real_array, real_numbers
-from gilfree.kernels.chunks import chunks_of
-from gilfree.kernels.pool import Pool
+from gilfree._chunks import Chunks
+from gilfree.kernels.arrays import (
+    FLOAT64,
+    RealArray,
+    aligned,
+    blocks,
+    flat,
+    is_ready,
+    real_array,
+    real_numbers,
+)
+from gilfree.kernels.chunks import evenly, task_count
+from gilfree.kernels.pool import Workers
 from gilfree.kernels.record import Kernel, Loop, entry_point, first_numbers, random_numbers
 
 NS = 1.0  # what a value costs on one core
@@ -72,36 +83,44 @@ def histogram(
     bins = whole_number("bins", bins)
     if range is not None:
         range = tuple(real_numbers("range", range, 2))  # noqa: A001
-    pool = Pool(workers, executor, work=x.size * NS)
-
-    def chunks() -> Iterator[tuple[Any, ...]]:
-        # Each chunk counts for itself, so it is long beside its counts.
-        for piece in chunks_of(x.shape, cost=NS, shortest=8 * bins, alone=pool.alone):
-            yield nogil, dtype, x[piece]
-
+    pool = Workers(workers, executor, work=x.size * NS)
     outer = np.empty(0, dtype)
     if range is None and x.size:
-        extremes: list[RealArray] = []
-        pool.run(_minmax, chunks(), extremes.append)
-        outer = _range_of(extremes)
+        outer = _range_of(_each_worker(pool, 1, _minmax, nogil, dtype, x))
     edges = _edges(outer, bins, range)
     double_edges = np.asarray(edges, FLOAT64)
     scale, tolerance = _kernels.bin_scale(double_edges)
     if not tolerance < _kernels.MAX_TOLERANCE:  # NaN too
         # Then rounding decides, and for the very same counts it has to be NumPy's own.
         limits = range or (tuple(outer) if outer.size else None)
-        counts = (np.histogram(block, bins, limits)[0] for block in blocks(x, dtype))
+        every = blocks(x, dtype, [slice(0, x.size)])
+        counts = (np.histogram(block, bins, limits)[0] for _, block in every)
         return sum(counts, start=np.zeros(bins, np.intp)), edges
-    partials: list[NDArray[np.intp]] = []
+    how = double_edges, scale, tolerance
+    partials = _each_worker(pool, bins, _histogram, nogil, dtype, x, *how)
+    return sum(partials, start=np.zeros(bins, np.intp)), edges
 
-    def add(partial: NDArray[np.intp]) -> None:
-        if partials:
-            np.add(partials[0], partial, out=partials[0])
-        else:
-            partials.append(partial)
 
-    pool.run(_histogram, ((*chunk, double_edges, scale, tolerance) for chunk in chunks()), add)
-    return partials[0] if partials else np.zeros(bins, np.intp), edges
+def _each_worker(
+    pool: Workers,
+    bins: int,
+    task: Callable[..., NDArray[Any]],
+    nogil: bool,
+    dtype: np.dtype[Any],
+    x: NDArray[Any],
+    *how: Any,
+) -> list[Any]:
+    """Return what each worker makes of its part of `x`, which is long beside its result."""
+    results: list[Any] = []
+    least = 8 * bins
+    if pool.elsewhere:
+        parts = evenly(x.size, min(task_count(x.size, NS), x.size // least + 1))
+        pieces = ((None, (nogil, dtype, flat(x, part, dtype), *how)) for part in parts)
+        pool.send(task, pieces, lambda _, result: results.append(result))
+    else:
+        work = functools.partial(task, nogil, dtype, x, *how)
+        pool.share(lambda chunks: results.append(work(chunks=chunks)), x.size, least)
+    return results
 
 
 def _edges(
@@ -121,13 +140,12 @@ def _edges(
     return np.histogram_bin_edges(outer, bins, range)
 
 
-def _minmax(nogil: bool, dtype: np.dtype[Any], x: NDArray[Any]) -> RealArray:
-    kernel = entry_point("minmax", nogil)
-    outer = []
-    for block in blocks(x, dtype):
-        outer.append(np.empty(2, dtype))
-        kernel(block, outer[-1])
-    return _range_of(outer)
+def _minmax(
+    nogil: bool, dtype: np.dtype[Any], x: NDArray[Any], chunks: Chunks | None = None
+) -> RealArray:
+    outer = np.array([math.inf, -math.inf], dtype)
+    _run("minmax", nogil, dtype, x, (outer,), chunks)
+    return outer
 
 
 def _range_of(extremes: list[RealArray]) -> RealArray:
@@ -145,15 +163,32 @@ def _histogram(
     edges: NDArray[np.float64],
     scale: float,
     tolerance: float,
+    chunks: Chunks | None = None,
 ) -> NDArray[np.intp]:
-    kernel = entry_point("histogram", nogil)
-    edges = edges if edges.flags.aligned else edges.copy()
     # The loop takes several rows of counts, where they fit in the cache, and one bin more.
     rows = _kernels.COUNT_ROWS if edges.size < 1000 else 1
     counts = np.zeros((rows, edges.size), np.intp)
-    for block in blocks(x, dtype):
-        kernel(block, edges, scale, tolerance, counts)
+    how = aligned(edges, FLOAT64), scale, tolerance, counts
+    _run("histogram", nogil, dtype, x, how, chunks)
     return counts[0, :-1]
+
+
+def _run(
+    name: str,
+    nogil: bool,
+    dtype: np.dtype[Any],
+    x: NDArray[Any],
+    how: tuple[Any, ...],
+    chunks: Chunks | None,
+) -> None:
+    """Run a loop over the chunks of `x`, or over all of it."""
+    loop = entry_point(name, nogil)
+    chunks = chunks or Chunks(x.size)
+    if is_ready(x, dtype):
+        loop(x.reshape(-1), *how, chunks)
+    else:
+        for _, block in blocks(x, dtype, chunks):
+            loop(block, *how, Chunks(block.size))
 
 
 def _bytecode(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from concurrent.futures import Executor
 from typing import Any
@@ -10,12 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gilfree._arguments import whole_number
+from gilfree._chunks import Chunks
 from gilfree.kernels.arrays import real_numbers
-from gilfree.kernels.chunks import chunks_of
-from gilfree.kernels.pool import Pool
+from gilfree.kernels.chunks import evenly, task_count
+from gilfree.kernels.pool import Workers
 from gilfree.kernels.record import Kernel, Loop, entry_point
 
 NS = 0.3  # what an iteration of a pixel costs on one core
+LEAST = 64  # pixels of a chunk; the loop takes 16 in lockstep
 
 
 def mandelbrot(
@@ -68,33 +71,27 @@ def mandelbrot(
         raise ValueError(msg)
     max_iterations = whole_number("max_iterations", max_iterations, most=1_000_000)
     cost = NS * max_iterations
-    pool = Pool(workers, executor, work=rows * columns * cost)
+    pool = Workers(workers, executor, work=rows * columns * cost)
     result = np.empty((rows, columns), np.int32)
     dx, dy = (right - left) / max(columns, 1), (top - bottom) / max(rows, 1)
-    flat = result.reshape(-1)
+    pixels = result.reshape(-1)
     picture = columns, left, top, dx, dy, max_iterations
-    pieces = chunks_of(flat.shape, cost, shortest=64, alone=pool.alone)
-    pool.fill(_mandelbrot, ((nogil, p.start, p.stop, *picture, flat[p]) for (p,) in pieces))
+    if pool.elsewhere:
+        parts = evenly(pixels.size, min(task_count(pixels.size, cost), pixels.size // LEAST + 1))
+        pieces = ((part, (nogil, picture, part.start, part.stop)) for part in parts)
+        pool.send(_part_of_mandelbrot, pieces, pixels.__setitem__)
+    else:
+        loop = entry_point("mandelbrot", nogil)
+        pool.share(functools.partial(loop, 0, *picture, pixels), pixels.size, LEAST)
     return result
 
 
-def _mandelbrot(
-    nogil: bool,
-    start: int,
-    stop: int,
-    columns: int,
-    left: float,
-    top: float,
-    dx: float,
-    dy: float,
-    max_iterations: int,
-    out: NDArray[np.int32] | None,
+def _part_of_mandelbrot(
+    nogil: bool, picture: tuple[Any, ...], start: int, stop: int
 ) -> NDArray[np.int32]:
-    kernel = entry_point("mandelbrot", nogil)
-    if out is None:
-        out = np.empty(stop - start, np.int32)
-    kernel(start, columns, left, top, dx, dy, max_iterations, out)
-    return out
+    pixels = np.empty(stop - start, np.int32)
+    entry_point("mandelbrot", nogil)(start, *picture, pixels, Chunks(pixels.size))
+    return pixels
 
 
 def _bytecode(

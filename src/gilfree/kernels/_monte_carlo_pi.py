@@ -1,9 +1,10 @@
-"""monte_carlo_pi: one random stream for each chunk."""
+"""monte_carlo_pi: one random stream for each part of the samples."""
 
 from __future__ import annotations
 
+import functools
 import random
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Executor
 from typing import Any, TypeAlias
 
@@ -11,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gilfree._arguments import whole_number
-from gilfree.kernels.chunks import chunks_of
-from gilfree.kernels.pool import Pool
+from gilfree._chunks import Chunks
+from gilfree.kernels.chunks import evenly, task_count
+from gilfree.kernels.pool import Workers
 from gilfree.kernels.record import Kernel, Loop, entry_point
 
 Seed: TypeAlias = (
@@ -44,7 +46,7 @@ def monte_carlo_pi(
         The number of points.
     rng : optional
         What ``numpy.random.default_rng`` takes: None for another estimate at each call, a seed for
-        the same one, or a Generator, whose kind is kept. Each chunk draws from a stream of its own,
+        the same one, or a Generator, whose kind is kept. Each part draws from a stream of its own,
         spawned from this one, so the estimate does not depend on the number of workers.
     nogil, workers, executor
         As in `sum_of_squares`.
@@ -67,14 +69,17 @@ def monte_carlo_pi(
     3.1412
     """
     samples = whole_number("samples", samples)
-    pool = Pool(workers, executor, work=samples * NS)
-    kind, entropy, key = _spawn(rng)
-    chunks = (
-        (nogil, kind, entropy, (*key, number), cut.stop - cut.start)
-        for number, (cut,) in enumerate(chunks_of((samples,), cost=NS))
-    )
+    pool = Workers(workers, executor, work=samples * NS)
+    # Which streams there are decides the result, so the number of samples alone decides that.
+    parts = list(evenly(samples, task_count(samples, NS)))
+    streams = (nogil, *_spawn(rng), parts)
     hits: list[int] = []
-    pool.run(_monte_carlo_pi, chunks, hits.append)
+    if pool.elsewhere:
+        pieces = ((None, (*streams, [number])) for number in range(len(parts)))
+        pool.send(_monte_carlo_pi, pieces, lambda _, result: hits.append(result))
+    else:
+        count = functools.partial(_monte_carlo_pi, *streams)
+        pool.share(lambda chunks: hits.append(count(_numbers(chunks))), len(parts))
     return 4 * sum(hits) / samples
 
 
@@ -90,16 +95,25 @@ def _spawn(rng: Seed) -> tuple[type[np.random.BitGenerator], Any, tuple[int, ...
     return type(bit_generator), child.entropy, child.spawn_key
 
 
+def _numbers(chunks: Chunks) -> Iterator[int]:
+    for chunk in chunks:
+        yield from range(chunk.start, chunk.stop)
+
+
 def _monte_carlo_pi(
     nogil: bool,
     kind: type[np.random.BitGenerator],
     entropy: Any,
     key: tuple[int, ...],
-    samples: int,
+    parts: list[slice],
+    numbers: Iterable[int],
 ) -> int:
-    kernel = entry_point("monte_carlo_pi", nogil)
-    # The child of that stream with this number, without making all those before it.
-    hits: int = kernel(kind(np.random.SeedSequence(entropy, spawn_key=key)), samples)
+    loop = entry_point("monte_carlo_pi", nogil)
+    hits = 0
+    for number in numbers:
+        # The child of that stream with this number, without making all those before it.
+        stream = kind(np.random.SeedSequence(entropy, spawn_key=(*key, number)))
+        hits += loop(stream, parts[number].stop - parts[number].start)
     return hits
 
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 from concurrent.futures import Executor
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from gilfree.kernels.arrays import RealArray, aligned, blocks, contiguous, output, real_array
-from gilfree.kernels.chunks import chunks_of
-from gilfree.kernels.pool import Pool
+from gilfree._chunks import Chunks
+from gilfree.kernels.arrays import RealArray, aligned, blocks, flat, is_ready, output, real_array
+from gilfree.kernels.chunks import evenly, task_count
+from gilfree.kernels.pool import Workers
 from gilfree.kernels.record import Kernel, Loop, entry_point, first_numbers, random_numbers
 
 NS = 0.1  # what a coefficient of a point costs on one core
@@ -64,26 +66,38 @@ def polyval(
         msg = f"c must be one-dimensional and hold at least one coefficient, not of shape {c.shape}"
         raise ValueError(msg)
     dtype = np.promote_types(x_dtype, c_dtype)
-    c = contiguous(c, dtype)
+    c = flat(c, slice(None), dtype)
     cost = NS * c.size
-    pool = Pool(workers, executor, work=x.size * cost)
+    pool = Workers(workers, executor, work=x.size * cost)
     result = output(out, x.shape, dtype, x=x, c=c)
-    pieces = chunks_of(x.shape, cost, alone=pool.alone)
-    pool.fill(_polyval, ((nogil, x[piece], c, result[piece]) for piece in pieces))
+    values = result.reshape(-1)
+    if pool.elsewhere:
+        parts = evenly(x.size, task_count(x.size, cost))
+        pieces = ((part, (nogil, flat(x, part, dtype), c)) for part in parts)
+        pool.send(_polyval, pieces, values.__setitem__)
+    else:
+        pool.share(functools.partial(_polyval, nogil, x, c, values), x.size)
     if out is not None:
         return out
     return result if result.ndim else result[()]
 
 
-def _polyval(nogil: bool, x: NDArray[Any], c: RealArray, out: RealArray | None) -> RealArray:
-    kernel = entry_point("polyval", nogil)
-    if out is None:
-        out = np.empty(x.shape, c.dtype)
-    c = aligned(c, c.dtype)
-    flat, start = out.reshape(-1), 0
-    for block in blocks(x, c.dtype):
-        kernel(block, c, flat[start : start + block.size])
-        start += block.size
+def _polyval(
+    nogil: bool,
+    x: NDArray[Any],
+    c: RealArray,
+    out: RealArray | None = None,
+    chunks: Chunks | None = None,
+) -> RealArray:
+    loop = entry_point("polyval", nogil)
+    if out is None or chunks is None:  # elsewhere
+        c = aligned(c, c.dtype)
+        out, chunks = np.empty(x.size, c.dtype), Chunks(x.size)
+    if is_ready(x, c.dtype):
+        loop(x.reshape(-1), c, out, chunks)
+    else:
+        for piece, block in blocks(x, c.dtype, chunks):
+            loop(block, c, out[piece], Chunks(block.size))
     return out
 
 

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
-from collections.abc import Iterable
 from concurrent.futures import Executor
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from gilfree._chunks import Chunks
 from gilfree.kernels.arrays import RealArray, aligned, output, real_array
-from gilfree.kernels.chunks import chunk_length, evenly
-from gilfree.kernels.pool import Pool
+from gilfree.kernels.chunks import evenly
+from gilfree.kernels.pool import Workers
 from gilfree.kernels.record import Kernel, Loop, entry_point, random_numbers
 
 NS = 0.1  # what a coordinate of a pair costs on one core
+TILE = 100e3  # nanoseconds
 
 
 def sqeuclidean(
@@ -73,35 +75,40 @@ def sqeuclidean(
         raise ValueError(msg)
     dtype = np.promote_types(X_dtype, Y_dtype)
     pair = NS * max(X.shape[1], 1)  # what one distance costs
-    pool = Pool(workers, executor, work=len(X) * len(Y) * pair)
+    pool = Workers(workers, executor, work=len(X) * len(Y) * pair)
     result = output(out, (len(X), len(Y)), dtype, X=X, Y=Y)
     # The loop takes any strides, so only points of another dtype are copied as a whole.
     X, Y = aligned(X, dtype), aligned(Y, dtype)
-    pieces = _tiles(len(X), len(Y), chunk_length(result.size, pair, pool.alone))
-    pool.fill(_sqeuclidean, ((nogil, X[i], Y[j], result[i, j]) for i, j in pieces))
+    down, across = _tiles(len(X), len(Y), pair)
+    if pool.elsewhere:
+        tiles = itertools.product(evenly(len(X), down), evenly(len(Y), across))
+        pieces = (((i, j), (nogil, X[i], Y[j])) for i, j in tiles)
+        pool.send(_tile, pieces, result.__setitem__)
+    else:
+        loop = entry_point("sqeuclidean", nogil)
+        pool.share(functools.partial(loop, X, Y, result, down, across), down * across)
     return result if out is None else out
 
 
-def _tiles(rows: int, columns: int, length: int) -> Iterable[tuple[slice, slice]]:
-    """Cut a matrix into chunks of about so many elements that are as nearly square as may be.
+def _tiles(rows: int, columns: int, pair: float) -> tuple[int, int]:
+    """Return into how many rows and columns of tiles to cut the distances.
 
-    Each chunk turns its rows of Y for the loop once, and that pays by the rows of X it has.
+    Tiles are as nearly square as may be: each turns its rows of Y for the loop once, and that pays
+    by the rows of X it has.
     """
     size = rows * columns
-    if size < 2 * length:
-        return [(slice(0, rows), slice(0, columns))] if size else []
-    count = size // length
+    if not size:
+        return 0, 0
+    count = min(max(size * pair / TILE, 1), size)
     side = math.sqrt(size / count)
-    down = max(round(rows / side), 1)
-    across = max(round(count / down), 1)
-    return itertools.product(evenly(rows, down), evenly(columns, across))
+    down = min(max(round(rows / side), 1), rows)
+    return down, min(max(round(count / down), 1), columns)
 
 
-def _sqeuclidean(nogil: bool, X: RealArray, Y: RealArray, out: RealArray | None) -> RealArray:
-    kernel = entry_point("sqeuclidean", nogil)
-    if out is None:
-        out = np.empty((len(X), len(Y)), X.dtype)
-    kernel(aligned(X, X.dtype), aligned(Y, Y.dtype), out)
+def _tile(nogil: bool, X: RealArray, Y: RealArray) -> RealArray:
+    out = np.empty((len(X), len(Y)), X.dtype)
+    X, Y = aligned(X, X.dtype), aligned(Y, Y.dtype)
+    entry_point("sqeuclidean", nogil)(X, Y, out, 1, 1, Chunks(1))
     return out
 
 

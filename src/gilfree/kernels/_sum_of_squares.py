@@ -1,20 +1,19 @@
-"""sum_of_squares: a reduction, whose partial results are joined in the order of the chunks."""
+"""sum_of_squares: a reduction, whose partial results are joined in order."""
 
 from __future__ import annotations
 
 import functools
-import operator
-from collections.abc import Iterable
 from concurrent.futures import Executor
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from gilfree._kernels import SUM_BLOCK
-from gilfree.kernels.arrays import Real, contiguous, is_ready, real_array
-from gilfree.kernels.chunks import chunks_of
-from gilfree.kernels.pool import Pool
+from gilfree._chunks import Chunks
+from gilfree._kernels import SUM_BLOCK, add_in_order
+from gilfree.kernels.arrays import Real, RealArray, flat, is_ready, real_array
+from gilfree.kernels.chunks import evenly, task_count
+from gilfree.kernels.pool import Workers
 from gilfree.kernels.record import Kernel, Loop, entry_point, first_numbers, random_numbers
 
 NS = 0.15  # what an element costs on one core
@@ -61,25 +60,41 @@ def sum_of_squares(
     if x.ndim != 1:
         msg = f"x must be one-dimensional, not of shape {x.shape}"
         raise ValueError(msg)
-    pool = Pool(workers, executor, work=x.size * NS)
-    chunks = ((nogil, dtype, x[piece]) for piece in chunks_of(x.shape, cost=NS))
-    partials: list[float] = []
-    pool.run(_sum_of_squares, chunks, partials.append)
-    total: Real = dtype.type(_in_order(partials))
+    sums = np.empty(-(-x.size // SUM_BLOCK))  # of each block, whoever adds it up
+    pool = Workers(workers, executor, work=x.size * NS)
+    if pool.elsewhere:
+        parts = evenly(sums.size, min(task_count(x.size, NS), sums.size))
+        pieces = ((part, (nogil, dtype, _of_blocks(x, part, dtype))) for part in parts)
+        pool.send(_sum_of_squares, pieces, sums.__setitem__)
+    else:
+        pool.share(functools.partial(_sum_of_squares, nogil, dtype, x, sums), sums.size)
+    total: Real = dtype.type(add_in_order(sums))
     return total
 
 
-def _sum_of_squares(nogil: bool, dtype: np.dtype[Any], x: NDArray[Any]) -> float:
-    kernel = entry_point("sum_of_squares", nogil)
+def _of_blocks(x: NDArray[Any], blocks: slice, dtype: np.dtype[Any]) -> RealArray:
+    return flat(x, slice(blocks.start * SUM_BLOCK, blocks.stop * SUM_BLOCK), dtype)
+
+
+def _sum_of_squares(
+    nogil: bool,
+    dtype: np.dtype[Any],
+    x: NDArray[Any],
+    sums: NDArray[np.float64] | None = None,
+    chunks: Chunks | None = None,
+) -> NDArray[np.float64]:
+    loop = entry_point("sum_of_squares", nogil)
+    if sums is None or chunks is None:  # elsewhere
+        sums = np.empty(-(-x.size // SUM_BLOCK))
+        chunks = Chunks(sums.size)
     if is_ready(x, dtype):
-        total: float = kernel(x)
-        return total
-    blocks = (x[start : start + SUM_BLOCK] for start in range(0, x.size, SUM_BLOCK))
-    return _in_order(kernel(contiguous(block, dtype)) for block in blocks)
-
-
-def _in_order(partials: Iterable[float]) -> float:
-    return functools.reduce(operator.add, partials, 0.0)  # sum() compensates for rounding
+        loop(x, sums, chunks)
+    else:
+        for part in chunks:
+            for block in range(part.start, part.stop):
+                one = slice(block, block + 1)
+                loop(_of_blocks(x, one, dtype), sums[one], Chunks(1))
+    return sums
 
 
 def _bytecode(x: ArrayLike) -> Loop:

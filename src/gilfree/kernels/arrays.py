@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-
-from gilfree.kernels.chunks import cut
 
 Real: TypeAlias = np.float32 | np.float64
 RealArray: TypeAlias = NDArray[np.float32] | NDArray[np.float64]
@@ -39,23 +38,46 @@ def real_numbers(name: str, values: Sequence[Any], length: int) -> Sequence[Any]
     return values
 
 
-def contiguous(x: NDArray[Any], dtype: np.dtype[Any]) -> RealArray:
-    """Return `x` in one dimension as the loops want it, copied only if it is not so already."""
-    if not x.flags.c_contiguous:
-        x = np.ascontiguousarray(x, dtype)
-    return aligned(x, dtype).reshape(-1)
-
-
 def is_ready(x: NDArray[Any], dtype: np.dtype[Any]) -> bool:
     """Tell whether the loops can take an array as it is."""
     return x.dtype == dtype and x.flags.c_contiguous and x.flags.aligned
 
 
-def blocks(x: NDArray[Any], dtype: np.dtype[Any]) -> Iterable[RealArray]:
-    """Return a chunk in parts that are small enough to be copied, if they must be."""
+def flat(x: NDArray[Any], piece: slice, dtype: np.dtype[Any]) -> RealArray:
+    """Return a piece of `x`, flattened in C order, as the loops want it: copied if it must be."""
     if is_ready(x, dtype):
-        return (x.reshape(-1),)
-    return (contiguous(x[block], dtype) for block in cut(x.shape, COPY_BLOCK))
+        return x.reshape(-1)[piece]
+    start, stop, _ = piece.indices(x.size)
+    copy = np.empty(stop - start, dtype)
+    _copy(x, start, copy)
+    return copy
+
+
+def blocks(
+    x: NDArray[Any], dtype: np.dtype[Any], chunks: Iterable[slice]
+) -> Iterator[tuple[slice, RealArray]]:
+    """Yield the pieces of each chunk that are small enough to be copied, and the copies."""
+    for chunk in chunks:
+        for start in range(chunk.start, chunk.stop, COPY_BLOCK):
+            piece = slice(start, min(start + COPY_BLOCK, chunk.stop))
+            yield piece, flat(x, piece, dtype)
+
+
+def _copy(x: NDArray[Any], start: int, copy: RealArray) -> None:
+    """Copy the elements of `x` from number `start` on, in C order, as many as `copy` takes."""
+    if x.ndim < 2:
+        copy[:] = x[start : start + copy.size] if x.ndim else x
+        return
+    row = math.prod(x.shape[1:])
+    number, within = divmod(start, row)
+    head = min(-start % row, copy.size)
+    if head:  # the rest of a row
+        _copy(x[number], within, copy[:head])
+        number += 1
+    rows, tail = divmod(copy.size - head, row)
+    copy[head : copy.size - tail].reshape(rows, *x.shape[1:])[...] = x[number : number + rows]
+    if tail:  # the beginning of one
+        _copy(x[number + rows], 0, copy[copy.size - tail :])
 
 
 def aligned(x: NDArray[Any], dtype: np.dtype[Any]) -> RealArray:

@@ -1,76 +1,41 @@
-"""Where the work of a call is cut into chunks; the size of the input alone decides."""
+"""Into how many chunks the work of a call is cut."""
 
 from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable, Iterator
-from typing import Any
+from collections.abc import Iterator
 
-from gilfree.kernels.pool import SHARED
+# Workers are done at about the same time if each may take many chunks, of which the last is short.
+FOR_EACH = 128  # chunks for each worker
+SHORTEST = 5e3  # nanoseconds: a hundred times what it costs to take a chunk
+LONGEST = 4e6  # nanoseconds: what Ctrl-C may have to wait for
 
-# To hand out a chunk costs some 5 µs, and 20 where the loop has driven Python out of the cache. So
-# chunks grow with the root of the work: few where that matters, and many where workers who share
-# them are to finish at about the same time. None is so long that Ctrl-C has to wait.
-SHORTEST = SHARED / 2  # nanoseconds
-FEW = 16  # chunks; so many, or more, end at about the same time whatever their number
-LONGEST = 4e6  # nanoseconds
+# A task of an executor, and a random stream, cost far more than a chunk. So there are fewer, whose
+# length grows with the root of the work.
+SHORTEST_TASK = 50e3  # nanoseconds
+FEW = 16  # tasks; so many, or more, end at about the same time whatever their number
 
 
-def chunks_of(
-    shape: tuple[int, ...],
-    cost: float,
-    shortest: int = 1,
-    alone: bool = False,
-) -> Iterable[tuple[Any, ...]]:
-    """Return the indices that cut an array of this shape into chunks, in C order.
+def chunk_count(work: float, workers: int) -> int:
+    """Return how many chunks of this work, in nanoseconds, so many threads take."""
+    wanted = 1 if workers == 1 else min(int(work / SHORTEST), FOR_EACH * workers)
+    return max(wanted, math.ceil(work / LONGEST), 1)
 
-    Parameters
-    ----------
-    shape : tuple of int
-    cost : float
-        What an element costs about, in nanoseconds on one core.
-    shortest : int, optional
-        Elements that a chunk has at the least.
-    alone : bool, default: False
-        Nobody shares the work, and where it is cut leaves no trace in the result.
+
+def task_count(size: int, cost: float) -> int:
+    """Return into how many tasks to cut so many elements, each of which costs so many nanoseconds.
+
+    It depends on nothing else, so that results may depend on it.
     """
-    size = math.prod(shape)
-    if size * cost < 2 * SHORTEST and shape and size:
-        return [(slice(0, shape[0]),)]
-    return cut(shape, max(chunk_length(size, cost, alone), shortest))
-
-
-def chunk_length(size: int, cost: float, alone: bool = False) -> int:
-    """Return how many of so many elements a chunk has at the least."""
-    if alone:
-        return max(int(LONGEST / cost), 1)
-    count = int(size * cost / min(max(math.sqrt(size * cost * SHORTEST / 2), SHORTEST), LONGEST))
+    work = size * cost
+    if work < 2 * SHORTEST_TASK:
+        return 1
+    root = math.sqrt(work * SHORTEST_TASK / 2)
+    count = int(work / min(max(root, SHORTEST_TASK), LONGEST))
     if count < FEW:  # an odd one out would keep all but one worker waiting
         count = 1 << max(count.bit_length() - 1, 0)
-    return max(size // count, 1)
-
-
-def cut(shape: tuple[int, ...], length: int) -> Iterable[tuple[Any, ...]]:
-    """Return indices of pieces that have at least so many elements, and less than twice as many."""
-    size = math.prod(shape)
-    if size < 2 * length and len(shape) > 0:
-        return [(slice(0, shape[0]),)] if size else []
-    return _cut_further(shape, length)
-
-
-def _cut_further(shape: tuple[int, ...], length: int) -> Iterator[tuple[Any, ...]]:
-    if not shape:
-        yield (...,)
-        return
-    row = math.prod(shape[1:])
-    if row > length and len(shape) > 1:
-        for index in range(shape[0]):
-            for rest in cut(shape[1:], length):
-                yield (index, *rest)
-    else:
-        for piece in evenly(shape[0], shape[0] * row // length):
-            yield (piece,)
+    return size // max(size // count, 1)
 
 
 def evenly(size: int, count: int) -> Iterator[slice]:

@@ -1,66 +1,56 @@
-"""Run the chunks of one call on threads, or on any ``concurrent.futures.Executor``.
+"""Who works on a call: how many threads, or an executor of the caller's.
 
-The caller works too. It asks helpers, and takes one chunk after the other, like any of them, until
-none is left. A helper that wakes up late finds nothing to do and costs nothing; one that never
-wakes up (the pool is full, or is the very pool that this call runs on) is not waited for. So calls
-may be nested as deep as you like.
-
-Most of what is not plain here is for Ctrl-C, which may come between any two steps of Python.
+Threads share the call's `Chunks`. The caller works, and so does every helper that comes in time;
+``_pool.pyx`` has the helpers, and what happens when one fails or Ctrl-C is pressed.
 """
 
 from __future__ import annotations
 
 import concurrent.futures
-import contextlib
-import itertools
 import math
-import sys
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from concurrent.futures import Executor, ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from gilfree._arguments import whole_number
+from gilfree._chunks import Chunks
 from gilfree._system import usable_cpus
-from gilfree.kernels._flag import insist
-from gilfree.kernels.call import Call
-from gilfree.kernels.executors import SubmitFromHelper, run_elsewhere
-from gilfree.kernels.helpers import MOST_THREADS, all_sleep, note_brief_call, recruit, withdraw
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
+from gilfree.kernels._pool import Call, in_a_row
+from gilfree.kernels.chunks import chunk_count
+from gilfree.kernels.executors import run_on
 
 Result = TypeVar("Result")
 
-# Work that takes no longer is done sooner by one thread, and work up to a millisecond sooner than
-# a thread is woken that sleeps.
-SHARED = 100e3  # nanoseconds
-BRIEF = 1e6  # nanoseconds
+# Below SHARED, one thread is faster than two that are awake. Below BRIEF, it is faster than one
+# that has to wake another: helpers are called if one is awake, or calls come in a row.
+SHARED = 20e3  # nanoseconds
+BRIEF = 300e3  # nanoseconds
+# Below this, it takes longer to send work to an executor of the caller's than to do it.
+WORTH_SENDING = 100e3  # nanoseconds
 
 _INTERPRETER_POOL: Any = getattr(concurrent.futures, "InterpreterPoolExecutor", ())  # Python 3.14
 
 
-class Pool:
-    """Where the chunks of one call run.
+class Workers:
+    """The caller, and who helps it.
 
     Parameters
     ----------
     workers : int, optional
         How many threads work at once, the caller included. By default one for each CPU that this
-        process may use. On an executor other than threads: how many chunks are under way at once,
+        process may use. On an executor other than threads: how many tasks are under way at once,
         by default all of them, and the executor decides.
     executor : concurrent.futures.Executor, optional
         Who helps. By default threads that all calls share. It is the caller's, and is never shut
-        down here. A ``ThreadPoolExecutor`` is asked from another thread, in the caller's context,
-        if the main thread calls. Of others, only ``submit`` is used, and ``result`` and ``cancel``
-        of the futures; they get picklable tasks and arguments.
+        down here. Of one that is not a ``ThreadPoolExecutor``, only ``submit`` is used, and
+        ``result`` and ``cancel`` of the futures; it gets picklable tasks and arguments.
     work : float, optional
         What the work will cost about, in nanoseconds on one core. By default enough to be shared.
 
     Attributes
     ----------
-    alone : bool
-        Whether the caller will do all of it, so that there is no use in many chunks.
+    elsewhere : bool
+        Whether they share no memory with the caller: then `send` is for them, and else `share`.
 
     Raises
     ------
@@ -78,146 +68,52 @@ class Pool:
     ) -> None:
         if workers is not None:
             workers = whole_number("workers", workers)
-        if executor is not None and (
-            isinstance(executor, type) or not callable(getattr(executor, "submit", None))
-        ):
-            msg = f"executor must be a concurrent.futures.Executor, not {type(executor).__name__}"
-            raise TypeError(msg)
-        self._workers = workers
+        if executor is None:
+            wanted = work >= BRIEF or (work >= SHARED and in_a_row())
+            self.elsewhere = False
+        else:
+            _check(executor)
+            wanted = work > WORTH_SENDING
+            self.elsewhere = wanted and not _on_threads(executor)
         self._executor = executor
-        self._on_threads = executor is None or (
-            isinstance(executor, ThreadPoolExecutor)
-            and not isinstance(executor, _INTERPRETER_POOL)  # pickles what it is given
-        )
-        wants_none = work < SHARED or (self._on_threads and workers == 1)
-        self._brief = executor is None and work < BRIEF and not wants_none
-        self.alone = wants_none or (self._brief and all_sleep())
+        self._work = work
+        self._tasks = workers  # under way at once, elsewhere
+        self._threads = (workers or usable_cpus()) if wanted and not self.elsewhere else 1
 
-    def run(
+    def share(self, task: Callable[[Chunks], object], size: int, least: int = 1) -> None:
+        """Have each worker call ``task(chunks)``; the chunks are of `size` elements in all.
+
+        A chunk has `least` elements at the least, if there are as many.
+
+        The first exception stops the rest. It is raised when no worker is at work any more,
+        ``KeyboardInterrupt`` too. The caller calls its task again after some milliseconds, if
+        chunks are left: in between it looks for Ctrl-C.
+        """
+        count = chunk_count(self._work, self._threads) if self._work < math.inf else size
+        chunks = Chunks(size, max(min(count, size // least), 1))
+        submit = None if self._executor is None else self._executor.submit
+        Call(task, chunks).run(submit, max(min(self._threads, chunks.count) - 1, 0))
+
+    def send(
         self,
         task: Callable[..., Result],
-        chunks: Iterable[tuple[Any, ...]],
-        join: Callable[[Result], object],
+        pieces: Iterable[tuple[Any, tuple[Any, ...]]],
+        receive: Callable[[Any, Result], object],
     ) -> None:
-        """Call ``join(task(*chunk))`` for each chunk: join in their order, and in this thread.
+        """Have the executor run ``task(*arguments)`` for each (place, arguments).
 
-        The first exception ends the rest. On threads it reaches the caller when none of them is at
-        work any more, ``KeyboardInterrupt`` too. A single chunk is run here and now.
+        ``receive(place, result)`` is called here, in their order.
         """
-        if self.alone:
-            for chunk in chunks:
-                join(task(*chunk))
-        else:
-            self._share(task, chunks, join)
-        if self._brief:
-            note_brief_call()
-
-    def _share(
-        self,
-        task: Callable[..., Result],
-        chunks: Iterable[tuple[Any, ...]],
-        join: Callable[[Result], object],
-    ) -> None:
-        chunks = iter(chunks)
-        workers = self._workers or (usable_cpus() if self._on_threads else sys.maxsize)
-        head = list(itertools.islice(chunks, max(min(workers, MOST_THREADS), 2)))
-        chunks = itertools.chain(head, chunks)
-        if len(head) < 2 or (self._on_threads and workers == 1):
-            for chunk in chunks:
-                join(task(*chunk))
-        elif self._on_threads:
-            helpers = min(workers, len(head)) - 1
-            _run_on_threads(task, chunks, join, helpers, self._executor)
-        else:
-            assert self._executor is not None
-            run_elsewhere(task, chunks, join, workers, self._executor)
-
-    def fill(self, task: Callable[..., NDArray[Any]], chunks: Iterable[tuple[Any, ...]]) -> None:
-        """Run chunks whose last argument is the piece of an array that the task is to fill.
-
-        Threads write to their piece themselves. Elsewhere the last argument is None, the task
-        returns a new array, and it is copied here.
-        """
-        if self._on_threads or self.alone:
-            self.run(task, chunks, _ignore)
-        else:
-            pieces: deque[NDArray[Any]] = deque()
-
-            def without_pieces() -> Iterator[tuple[Any, ...]]:
-                for *chunk, piece in chunks:
-                    pieces.append(piece)
-                    yield (*chunk, None)
-
-            def copy(result: NDArray[Any]) -> None:
-                pieces.popleft()[...] = result
-
-            self.run(task, without_pieces(), copy)
+        assert self._executor is not None
+        run_on(self._executor, task, pieces, receive, self._tasks or math.inf)
 
 
-def _ignore(_: object) -> None:
-    pass
+def _check(executor: object) -> None:
+    if isinstance(executor, type) or not callable(getattr(executor, "submit", None)):
+        msg = f"executor must be a concurrent.futures.Executor, not {type(executor).__name__}"
+        raise TypeError(msg)
 
 
-def _run_on_threads(
-    task: Callable[..., Result],
-    chunks: Iterator[tuple[Any, ...]],
-    join: Callable[[Result], object],
-    helpers: int,
-    executor: Executor | None,
-) -> None:
-    """Run the chunks on the calling thread and on helpers of the executor."""
-    _reserve_frames()
-    call = Call(task, chunks)
-    asking = None if executor is None else SubmitFromHelper(executor, call, helpers)
-    joined = 0
-
-    def join_in_order() -> None:
-        nonlocal joined
-        while joined in call.results:
-            join(call.results.pop(joined))
-            joined += 1
-
-    # A function of its own, for in CPython 3.13.0 a Ctrl-C at the end of a loop's round passes by
-    # the handlers of a ``try`` that the loop ends.
-    def work() -> None:
-        while call.do_next():
-            join_in_order()
-
-    def finish() -> None:
-        call.close()
-        withdraw(call)
-        if asking is not None:
-            withdraw(asking)
-        call.wait()
-
-    try:
-        if asking is None:
-            with contextlib.suppress(RuntimeError):  # no more threads: the caller works alone
-                recruit(call, helpers)
-            work()
-        else:
-            asking.begin()
-            work()
-            asking.wait()
-    finally:  # helpers may be writing to the caller's array
-        interruption = insist(finish)
-        errors, call.errors = call.errors, []
-        # What is raised keeps the frames it comes through. If one of them kept it, too, the arrays
-        # of the call would stay until the garbage collector comes round.
-        try:
-            if interruption is not None:
-                raise interruption
-        finally:
-            del interruption
-    try:
-        if errors:
-            raise errors[0]
-    finally:
-        del errors
-    join_in_order()
-
-
-def _reserve_frames(count: int = 20) -> None:
-    """Raise RecursionError now, if need be, and not when helpers are at work."""
-    if count:
-        _reserve_frames(count - 1)
+def _on_threads(executor: Executor) -> bool:
+    # One of interpreters pickles what it is given.
+    return isinstance(executor, ThreadPoolExecutor) and not isinstance(executor, _INTERPRETER_POOL)

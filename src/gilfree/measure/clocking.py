@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from threading import BrokenBarrierError
 
 from gilfree._start_line import StartLine
-from gilfree.kernels.pool import Pool
+from gilfree.kernels.pool import Workers
 
 # So long do those spin that are to run at once, before they are clocked.
 AWAKE_SECONDS = 1e-3
@@ -36,8 +36,7 @@ def wake(workers: int, threads: ThreadPoolExecutor | None = None) -> None:
         BrokenBarrierError
     ):  # not all could start: the kernel does without, too
         if threads is None:
-            each = ((AWAKE_SECONDS, 1.0),) * workers
-            Pool(workers).run(line.wait, each, lambda _: None)
+            Workers(workers).share(lambda _: line.wait(AWAKE_SECONDS, 1.0), workers)
         else:
             list(threads.map(lambda _: line.wait(AWAKE_SECONDS, 1.0), range(workers)))
 
