@@ -1,6 +1,6 @@
 """Types of the compiled loops. Each pair runs the same loop, with the GIL held or released.
 
-All workers of a call share its `chunks`; each calls the entry point, which takes one after the other.
+All workers of a call share its `chunks`: an entry point takes one after the other.
 """
 
 from typing import TypeAlias

@@ -118,11 +118,15 @@ cdef double _add_squares(const real *x, Py_ssize_t size) noexcept nogil:
     return total
 
 
-def sum_of_squares_gil(const real[::1] x, double[::1] sums, Chunks chunks):
+def sum_of_squares_gil(
+    const real[::1] x, double[::1] sums, Chunks chunks
+):
     _sum_of_squares(x, sums, chunks)
 
 
-def sum_of_squares_nogil(const real[::1] x, double[::1] sums, Chunks chunks):
+def sum_of_squares_nogil(
+    const real[::1] x, double[::1] sums, Chunks chunks
+):
     with nogil:
         _sum_of_squares(x, sums, chunks)
 
@@ -307,8 +311,9 @@ cdef void _escape(
 
 
 def mandelbrot_gil(
-    Py_ssize_t first, Py_ssize_t width, double left, double top, double dx, double dy,
-    Py_ssize_t max_iterations, int32_t[::1] out, Chunks chunks
+    Py_ssize_t first, Py_ssize_t width, double left, double top,
+    double dx, double dy, Py_ssize_t max_iterations,
+    int32_t[::1] out, Chunks chunks
 ):
     _mandelbrot(
         first, width, left, top, dx, dy, max_iterations, out, chunks
@@ -316,8 +321,9 @@ def mandelbrot_gil(
 
 
 def mandelbrot_nogil(
-    Py_ssize_t first, Py_ssize_t width, double left, double top, double dx, double dy,
-    Py_ssize_t max_iterations, int32_t[::1] out, Chunks chunks
+    Py_ssize_t first, Py_ssize_t width, double left, double top,
+    double dx, double dy, Py_ssize_t max_iterations,
+    int32_t[::1] out, Chunks chunks
 ):
     with nogil:
         _mandelbrot(
@@ -508,15 +514,15 @@ cdef void _compare_with_edges(
 
 
 def histogram_gil(
-    const real[::1] x, const double[::1] edges, double scale, double tolerance,
-    Py_ssize_t[:, ::1] counts, Chunks chunks
+    const real[::1] x, const double[::1] edges, double scale,
+    double tolerance, Py_ssize_t[:, ::1] counts, Chunks chunks
 ):
     _histogram(x, edges, scale, tolerance, counts, chunks)
 
 
 def histogram_nogil(
-    const real[::1] x, const double[::1] edges, double scale, double tolerance,
-    Py_ssize_t[:, ::1] counts, Chunks chunks
+    const real[::1] x, const double[::1] edges, double scale,
+    double tolerance, Py_ssize_t[:, ::1] counts, Chunks chunks
 ):
     with nogil:
         _histogram(x, edges, scale, tolerance, counts, chunks)
