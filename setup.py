@@ -1,5 +1,6 @@
 """What pyproject.toml can't say: the extensions, how they are compiled, and what 3.13t needs."""
 
+import copy
 import os
 import platform
 import sys
@@ -31,14 +32,21 @@ LEVELS = ["x86-64-v3", "x86-64-v4"] if X86_64 else []
 
 
 class BuildExt(build_ext):
-    """Add the flags that the compiler at hand understands."""
+    """Add the flags that the compiler at hand understands, and compile on all CPUs."""
 
     def build_extensions(self) -> None:
         """Compile every extension."""
         flags = MSVC_FLAGS if self.compiler.compiler_type == "msvc" else UNIX_FLAGS
         for extension in self.extensions:
             extension.extra_compile_args += flags
+        self.parallel = self.parallel or True
         super().build_extensions()
+
+    def build_extension(self, extension: Extension) -> None:
+        """Compile one extension, in a folder of its own: some share a source with others."""
+        own = copy.copy(self)
+        own.build_temp = os.path.join(self.build_temp, extension.name)
+        super(BuildExt, own).build_extension(extension)
 
     def copy_extensions_to_source(self) -> None:
         """Make the folders that an editable install copies to."""
