@@ -1,6 +1,7 @@
 """Every check, by name: ``nox -l`` lists them, ``nox`` runs those of CI, ``nox -s lint`` one."""
 
 import atexit
+import re
 import shutil
 import tempfile
 from pathlib import Path
@@ -11,18 +12,6 @@ import nox.project
 nox.needs_version = ">=2026.10"
 nox.options.default_venv_backend = "venv"
 nox.options.error_on_missing_interpreters = False  # it says at the end which were skipped
-nox.options.sessions = [
-    "lint",
-    "types",
-    "package",
-    "benchmarks",
-    "levels",
-    "tests",
-    "parallel",
-    "tsan",
-    "asan",
-]
-
 # The Pythons that pyproject.toml names, and each without a GIL too, as nox derives them: but for
 # 3.13t, the first there was.
 PROJECT = nox.project.load_toml("pyproject.toml")
@@ -32,9 +21,9 @@ FREE_THREADED = [
 ]
 WITH_GIL = nox.project.python_versions(PROJECT, free_threaded=False)
 PYTHONS = WITH_GIL + FREE_THREADED
-NEWEST = WITH_GIL[-1]
-# What may break from one CPython to the next. The rest runs on the newest, and all that is not slow
-# on the Python of the README's commands, which CI runs on the oldest.
+OLDEST, NEWEST = WITH_GIL[0], WITH_GIL[-1]
+# What may break from one CPython to the next. The rest runs on the newest; on the oldest, all that
+# is not slow runs by the README's command.
 TOUCHES_CPYTHON = [
     f"tests/{name}.py"
     for name in (
@@ -53,7 +42,21 @@ TOUCHES_CPYTHON = [
 ]
 # Of what is slow, these compare with the truth what was read of CPython's insides.
 COMPARES = ["tests/gil/test_sampler.py", "tests/gil/test_recorder.py"]
+SLOW = ["-m", "slow"]
 SLOW_TOO = ["-m", ""]  # pyproject.toml leaves out what is marked so
+
+nox.options.sessions = [
+    "readme",  # in place of tests on the oldest Python
+    "lint",
+    "types",
+    "package",
+    "benchmarks",
+    "levels",
+    *(f"tests-{python}" for python in PYTHONS if python != OLDEST),
+    "parallel",
+    "tsan",
+    "asan",
+]
 
 
 # ---------------------------------------------------------------- the package, built once a run
@@ -86,21 +89,40 @@ def wheel(session, flags=""):
 
 def install(session, extra="", flags=""):
     """Install the wheel with an extra, such as ``[test]``."""
-    session.install(f"{wheel(session, flags)}{extra}")
+    # Most modules of the libraries are never imported: those that are, Python compiles then.
+    session.install("--no-compile", f"{wheel(session, flags)}{extra}")
+
+
+def unpack(session, folder):
+    """Unpack the sdist into a folder of the run, and return what it holds."""
+    shutil.unpack_archive(sdist(session), DIST / folder, filter="data")
+    return next((DIST / folder).iterdir())
 
 
 def run_tests(session, *arguments, python=("python",), **kwargs):
     """Run pytest where the sdist is unpacked: away from the checkout, and without its sources."""
     away = DIST / "away"
     if not away.exists():
-        shutil.unpack_archive(sdist(session), DIST / "unpacked", filter="data")
-        next((DIST / "unpacked").iterdir()).rename(away)
+        unpack(session, "unpacked").rename(away)
         shutil.rmtree(away / "src")
     session.chdir(away)
     session.run(*python, "-m", "pytest", "-q", *arguments, **kwargs)
 
 
 # ---------------------------------------------------------------- checks
+
+
+@nox.session(python=OLDEST)
+def readme(session):
+    """Run the README's own commands as they stand there, the tests among them, and what compares.
+
+    That is in a copy of the checkout: they make a ``.venv``, and yours may be another one.
+    """
+    session.chdir(unpack(session, "readme"))
+    commands = r"^(?:python3 -m venv .* && |\.venv/bin/pip install ).*$"
+    for command in re.findall(commands, Path("README.md").read_text(), re.MULTILINE):
+        session.run("bash", "-euc", command, external=True)
+    session.run(".venv/bin/python", "-m", "pytest", "-q", *SLOW, *COMPARES, external=True)
 
 
 @nox.session(python=PYTHONS, tags=["python"])
@@ -113,7 +135,7 @@ def tests(session):
         run_tests(session, *SLOW_TOO)
     else:
         run_tests(session, *TOUCHES_CPYTHON)
-        run_tests(session, "-m", "slow", *COMPARES)
+        run_tests(session, *SLOW, *COMPARES)
 
 
 @nox.session(python=FREE_THREADED, tags=["python"])
