@@ -65,7 +65,7 @@ def array(tmp_path):
 
 @pytest.mark.slow
 def test_demo_prints_a_table_and_a_sentence(array):
-    done = gilfree("demo", "--input", array, "--workers", 2)
+    done = gilfree("demo", "--quick", "--input", array, "--workers", 2)
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
     level = build_info()["isa_level"]
@@ -82,7 +82,7 @@ def test_demo_prints_a_table_and_a_sentence(array):
 @pytest.mark.slow
 def test_demo_as_json(array):
     arguments = "--input", array, "--kernel", "polyval", "--kernel", "histogram", "--json"
-    results = json.loads(gilfree("demo", *arguments, "--workers", 1).stdout)
+    results = json.loads(gilfree("demo", "--quick", *arguments, "--workers", 1).stdout)
     assert results["environment"]["python"] == sys.version.split()[0]
     assert results["complete"] is True
     (step,) = results["steps"]
@@ -245,7 +245,7 @@ def test_a_wrong_argument_gets_one_line_and_status_2(arguments, words):
 @pytest.mark.slow
 def test_output_that_cannot_be_written(array):
     arguments = [sys.executable, "-m", "gilfree", "demo", "--json", "--input", str(array)]
-    arguments += ["--kernel", "polyval", "--workers", "1"]
+    arguments += ["--quick", "--kernel", "polyval", "--workers", "1"]
     with open("/dev/full", "w") as full:
         done = subprocess.run(arguments, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60)
     assert done.returncode == 1
@@ -260,7 +260,8 @@ def test_output_that_cannot_be_written(array):
 @pytest.mark.slow
 def test_a_terminal_without_the_signs_gets_others(array):
     environ = {**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
-    done = gilfree("demo", "--input", array, "--kernel", "polyval", "--workers", 1, env=environ)
+    arguments = "--quick", "--input", array, "--kernel", "polyval", "--workers", 1
+    done = gilfree("demo", *arguments, env=environ)
     assert done.returncode == 0, done.stderr
 
 
@@ -271,8 +272,10 @@ def test_input_and_a_kernel_that_takes_no_array(array):
 
 
 @needs.posix
-@pytest.mark.parametrize("arguments", [[], ["--json"], ["--only", "5", "--json"]])
-@pytest.mark.parametrize("seconds", [0.2, 4, 9])
+@pytest.mark.parametrize(
+    ("seconds", "arguments"),
+    [(0.2, []), (4, []), (4, ["--only", "5", "--json"]), (9, ["--json"])],
+)
 @pytest.mark.slow
 def test_ctrl_c_shows_what_was_finished_and_exits_with_130(arguments, seconds):
     process = subprocess.Popen(
@@ -308,7 +311,8 @@ def test_without_rich_one_line_says_what_to_install(tmp_path):
     done = gilfree("demo", env=environ)
     assert done.returncode == 2
     assert done.stderr == "gilfree: this command needs rich: pip install rich, or use --json\n"
-    done = gilfree("demo", "--json", "--kernel", "polyval", "--workers", 1, env=environ)
+    arguments = "--quick", "--json", "--kernel", "polyval", "--workers", 1
+    done = gilfree("demo", *arguments, env=environ)
     assert done.returncode == 0
 
 
@@ -372,7 +376,7 @@ def on_a_terminal(*arguments, interrupt_at=None, status=0, **streams):
 
 @pytest.mark.slow
 def test_progress_is_shown_on_a_terminal_only(array):
-    arguments = ["demo", "--input", array, "--workers", 1, "--kernel", "histogram"]
+    arguments = ["demo", "--quick", "--input", array, "--workers", 1, "--kernel", "histogram"]
     assert gilfree(*arguments).stderr == ""
     shown = on_a_terminal(*arguments, stdout=subprocess.DEVNULL)
     assert "5. C code that lets go" in shown  # the step, and not one of its parts

@@ -632,10 +632,11 @@ def test_stdlib_processes_give_the_same_bits(run_script):
         if __name__ == "__main__":
             with ProcessPoolExecutor(2, multiprocessing.get_context("spawn")) as executor:
                 for call in CALLS.values():
+                    expected = pickle.dumps(call(workers=1))
                     for nogil in True, False:
                         for workers in None, 1, 2, 3, 7, 64:
                             ours = call(executor=executor, workers=workers, nogil=nogil)
-                            assert pickle.dumps(ours) == pickle.dumps(call(workers=1))
+                            assert pickle.dumps(ours) == expected
                 # An exception comes back, and the executor goes on.
                 try:
                     gilfree.histogram(np.full(1_000_003, np.nan), executor=executor)
@@ -683,10 +684,11 @@ def test_a_dask_cluster_gives_the_same_bits(run_script):
             ) as cluster, Client(cluster) as client:
                 executor = client.get_executor(pure=False)
                 for call in CALLS.values():
+                    expected = pickle.dumps(call(workers=1))
                     for nogil in True, False:
                         for workers in None, 1, 2, 3, 7, 64:
                             ours = call(executor=executor, workers=workers, nogil=nogil)
-                            assert pickle.dumps(ours) == pickle.dumps(call(workers=1))
+                            assert pickle.dumps(ours) == expected
         """,
         timeout=180,
         quiet=False,  # Dask may log while it shuts down
