@@ -45,7 +45,10 @@ except ModuleNotFoundError:  # it has no build for every Python
 
 pytestmark = [needs.sampler, needs.gil]
 
-SECONDS = 0.4  # of each pattern
+
+def seconds_of(benchmark):
+    """Return for how long each pattern goes on."""
+    return 0.05 if benchmark.disabled else 0.4
 
 
 def compute(seconds):
@@ -77,14 +80,15 @@ def knocked(work):
 @pytest.mark.parametrize("period", [10e-3, 1e-3, 400e-6])
 def test_error(benchmark, tables, period, share):
     ours, theirs = [], []
+    seconds = seconds_of(benchmark)
 
     def run_theirs():
         if KnockKnock is not None:
-            truth, seen = knocked(lambda: pattern(period, share, SECONDS))
+            truth, seen = knocked(lambda: pattern(period, share, seconds))
             theirs.append(seen - truth)
 
     def run_ours():
-        truth, seen = watched(lambda: pattern(period, share, SECONDS))
+        truth, seen = watched(lambda: pattern(period, share, seconds))
         ours.append(seen - truth)
         return truth
 
@@ -109,7 +113,7 @@ def test_error_beside_busy_processes(benchmark, tables, period):
             for way in None, compute:
                 with Watch() as watch:
                     watch.begin()
-                    truth = pattern(period, share, SECONDS, hold=way)
+                    truth = pattern(period, share, seconds_of(benchmark), hold=way)
                     watch.end()
                 (seen,) = watch.seen()
                 uncertain.append(uncertainty_of(seen))
