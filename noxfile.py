@@ -1,6 +1,7 @@
 """Every check, by name: ``nox -l`` lists them, ``nox`` runs those of CI, ``nox -s lint`` one."""
 
 import atexit
+import os
 import re
 import shutil
 import tempfile
@@ -12,6 +13,9 @@ import nox.project
 nox.needs_version = ">=2026.10"
 nox.options.default_venv_backend = "venv"
 nox.options.error_on_missing_interpreters = False  # it says at the end which were skipped
+# To pip this 0 is --no-compile: Python compiles what it imports, and most modules it never does.
+os.environ["PIP_NO_COMPILE"] = "0"
+
 # The Pythons that pyproject.toml names, and each without a GIL too, as nox derives them: but for
 # 3.13t, the first there was.
 PROJECT = nox.project.load_toml("pyproject.toml")
@@ -89,8 +93,7 @@ def wheel(session, flags=""):
 
 def install(session, extra="", flags=""):
     """Install the wheel with an extra, such as ``[test]``."""
-    # Most modules of the libraries are never imported: those that are, Python compiles then.
-    session.install("--no-compile", f"{wheel(session, flags)}{extra}")
+    session.install(f"{wheel(session, flags)}{extra}")
 
 
 def unpack(session, folder):
