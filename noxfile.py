@@ -117,12 +117,12 @@ def run_tests(session, *arguments, python=("python",), **kwargs):
 
 @nox.session(python=OLDEST)
 def readme(session):
-    """Run the README's own commands as they stand there, the tests among them, and what compares.
+    """Run the README's two commands as they stand there, the tests among them, and what compares.
 
     That is in a copy of the checkout: they make a ``.venv``, and yours may be another one.
     """
     session.chdir(unpack(session, "readme"))
-    commands = r"^(?:python3 -m venv .* && |\.venv/bin/pip install ).*$"
+    commands = r"^python3 -m venv .*$"
     for command in re.findall(commands, Path("README.md").read_text(), re.MULTILINE):
         session.run("bash", "-euc", command, external=True)
     session.run(".venv/bin/python", "-m", "pytest", "-q", *SLOW, *COMPARES, external=True)

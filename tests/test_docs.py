@@ -3,8 +3,8 @@
 A page is followed as a reader would, in a folder of its own. A block is
 
 - saved, if its first line is a comment with a file name: ``# setup.py``, ``/* letgo.c */``;
-- run, if it is ``python`` or ``sh``; one that installs is left to ``nox -s readme``, which does so
-  as it stands, and one that only runs an example to ``test_examples.py``;
+- run, if it is ``python`` or ``sh``; the README's two commands are left to ``nox -s readme``, what
+  else installs to the sessions that do so, and what only runs an example to ``test_examples.py``;
 - compared with what the block before it printed, if it is ``output``; ``text`` shows a run on some
   machine, with figures of its own.
 
