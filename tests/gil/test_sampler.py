@@ -52,7 +52,7 @@ def undisturbed(work, gap, count=5):
 
 
 @pytest.mark.parametrize("period", [10e-3, 1e-3, 300e-6])
-@pytest.mark.parametrize("share", [0, 0.1, 0.25, 0.5, 0.75, 0.9, 1])
+@pytest.mark.parametrize("share", [0, 0.1, 0.5, 0.9, 1])
 @pytest.mark.slow
 def test_held_is_within_a_hundredth_of_the_truth(period, share):
     for _ in range(3):
