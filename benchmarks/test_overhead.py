@@ -22,6 +22,7 @@ from timing import in_turn, median_seconds
 
 import gilfree
 from gilfree import _kernels, _macros
+from gilfree._chunks import Chunks
 
 # ---------------------------------------------------------------- the release
 
@@ -58,8 +59,16 @@ def baseline():
 def test_cython_and_the_macros_on_the_same_work(benchmark, tables, size):
     x = np.random.default_rng(1).random(size)
     rounds = 3 if benchmark.disabled else 1000
-    entry = baseline().sum_of_squares_nogil["double"]  # by hand there is no other to choose from
-    calls = [lambda: entry(x), lambda: _macros.sum_of_squares_nogil(x)]
+    loops = baseline()
+    entry = loops.sum_of_squares_nogil["double"]  # by hand there is no other to choose from
+    sums = np.empty(-(-size // _kernels.SUM_BLOCK))
+
+    def cython_call():
+        entry(x, sums, Chunks(sums.size))
+        return loops.add_in_order(sums)
+
+    assert cython_call() == _macros.sum_of_squares_nogil(x)
+    calls = [cython_call, lambda: _macros.sum_of_squares_nogil(x)]
     cython, macros = in_turn(calls, rounds)
     ratios = [one / other for one, other in zip(cython, macros, strict=True)]
     low, middle, high = statistics.quantiles(ratios, n=4)
@@ -91,6 +100,10 @@ Y = np.random.default_rng(2).random((64, 16))
 MICROSECONDS = [20, 30, 45, 70, 100, 150, 220, 330, 500, 750, 1100, 1700, 2500]
 
 
+def alone(X, Y, out):
+    _kernels.sqeuclidean_nogil(X, Y, out, 1, 1, Chunks(1))
+
+
 def halves(X, out):
     middle = len(X) // 2
     return [(X[:middle], Y, out[:middle]), (X[middle:], Y, out[middle:])]
@@ -104,7 +117,7 @@ def ours():
     def on_two(X, Y, out):
         gilfree.sqeuclidean(X, Y, out, workers=2)
 
-    yield _kernels.sqeuclidean_nogil, on_two
+    yield alone, on_two
 
 
 @contextlib.contextmanager
@@ -112,21 +125,21 @@ def executor_map():
     with ThreadPoolExecutor(2) as pool:
 
         def on_two(X, Y, out):
-            list(pool.map(_kernels.sqeuclidean_nogil, *zip(*halves(X, out), strict=True)))
+            list(pool.map(alone, *zip(*halves(X, out), strict=True)))
 
-        yield _kernels.sqeuclidean_nogil, on_two
+        yield alone, on_two
 
 
 @contextlib.contextmanager
 def joblib_threading():
     joblib = pytest.importorskip("joblib")
     with joblib.Parallel(n_jobs=2, backend="threading") as parallel:
-        task = joblib.delayed(_kernels.sqeuclidean_nogil)
+        task = joblib.delayed(alone)
 
         def on_two(X, Y, out):
             parallel(task(*half) for half in halves(X, out))
 
-        yield _kernels.sqeuclidean_nogil, on_two
+        yield alone, on_two
 
 
 @contextlib.contextmanager

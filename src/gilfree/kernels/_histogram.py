@@ -19,6 +19,7 @@ from gilfree.kernels.arrays import (
     RealArray,
     aligned,
     blocks,
+    copying,
     flat,
     is_ready,
     real_array,
@@ -83,7 +84,7 @@ def histogram(
     bins = whole_number("bins", bins)
     if range is not None:
         range = tuple(real_numbers("range", range, 2))  # noqa: A001
-    pool = Workers(workers, executor, work=x.size * NS)
+    pool = Workers(workers, executor, work=x.size * (NS + copying(x, dtype)))
     outer = np.empty(0, dtype)
     if range is None and x.size:
         outer = _range_of(_each_worker(pool, 1, _minmax, nogil, dtype, x))

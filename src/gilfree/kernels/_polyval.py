@@ -10,7 +10,16 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from gilfree._chunks import Chunks
-from gilfree.kernels.arrays import RealArray, aligned, blocks, flat, is_ready, output, real_array
+from gilfree.kernels.arrays import (
+    RealArray,
+    aligned,
+    blocks,
+    copying,
+    flat,
+    is_ready,
+    output,
+    real_array,
+)
 from gilfree.kernels.chunks import evenly, task_count
 from gilfree.kernels.pool import Workers
 from gilfree.kernels.record import Kernel, Loop, entry_point, first_numbers, random_numbers
@@ -68,7 +77,7 @@ def polyval(
     dtype = np.promote_types(x_dtype, c_dtype)
     c = flat(c, slice(None), dtype)
     cost = NS * c.size
-    pool = Workers(workers, executor, work=x.size * cost)
+    pool = Workers(workers, executor, work=x.size * (cost + copying(x, dtype)))
     result = output(out, x.shape, dtype, x=x, c=c)
     values = result.reshape(-1)
     if pool.elsewhere:

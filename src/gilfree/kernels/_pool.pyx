@@ -3,8 +3,8 @@
 
 Compiled, for two reasons. Ctrl-C is an exception between any two steps of the main thread's
 Python, also between one that takes a lock and one that sees to its release. Here it arises in two
-places alone: in `work`, which may be Python, and in `PyErr_CheckSignals`. And a helper says that it is done
-after it has released the GIL, so that the caller, who waits for that, can have it.
+places alone: in `work`, which may be Python, and in `PyErr_CheckSignals`. And a helper says that it
+is done after it has released the GIL, so that the caller, who waits for that, can have it.
 
 A pool has the calls that want helpers. A helper that is called helps the first of these, whoever
 called it: so one that comes too late for its call helps the next. Nobody waits for a helper that

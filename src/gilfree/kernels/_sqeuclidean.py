@@ -19,6 +19,7 @@ from gilfree.kernels.record import Kernel, Loop, entry_point, random_numbers
 
 NS = 0.1  # what a coordinate of a pair costs on one core
 TILE = 100e3  # nanoseconds
+LEAST = 64  # pairs in a tile
 
 
 def sqeuclidean(
@@ -99,7 +100,7 @@ def _tiles(rows: int, columns: int, pair: float) -> tuple[int, int]:
     size = rows * columns
     if not size:
         return 0, 0
-    count = min(max(size * pair / TILE, 1), size)
+    count = max(min(size * pair / TILE, size / LEAST), 1)
     side = math.sqrt(size / count)
     down = min(max(round(rows / side), 1), rows)
     return down, min(max(round(count / down), 1), columns)

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from gilfree._chunks import Chunks
 from gilfree._kernels import SUM_BLOCK, add_in_order
-from gilfree.kernels.arrays import Real, RealArray, flat, is_ready, real_array
+from gilfree.kernels.arrays import Real, RealArray, copying, flat, is_ready, real_array
 from gilfree.kernels.chunks import evenly, task_count
 from gilfree.kernels.pool import Workers
 from gilfree.kernels.record import Kernel, Loop, entry_point, first_numbers, random_numbers
@@ -61,7 +61,7 @@ def sum_of_squares(
         msg = f"x must be one-dimensional, not of shape {x.shape}"
         raise ValueError(msg)
     sums = np.empty(-(-x.size // SUM_BLOCK))  # of each block, whoever adds it up
-    pool = Workers(workers, executor, work=x.size * NS)
+    pool = Workers(workers, executor, work=x.size * (NS + copying(x, dtype)))
     if pool.elsewhere:
         parts = evenly(sums.size, min(task_count(x.size, NS), sums.size))
         pieces = ((part, (nogil, dtype, _of_blocks(x, part, dtype))) for part in parts)
