@@ -101,7 +101,7 @@ MICROSECONDS = [20, 30, 45, 70, 100, 150, 220, 330, 500, 750, 1100, 1700, 2500]
 
 
 def alone(X, Y, out):
-    _kernels.sqeuclidean_nogil(X, Y, out, 1, 1, Chunks(1))
+    _kernels.sqeuclidean_nogil(X, Y, out, len(X), len(Y), Chunks(1))
 
 
 def halves(X, out):

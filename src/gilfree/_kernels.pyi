@@ -15,6 +15,8 @@ RealArray: TypeAlias = NDArray[np.float32] | NDArray[np.float64]
 
 SUM_BLOCK: int
 COUNT_ROWS: int
+ROWS: int
+TILES: int
 MAX_TOLERANCE: float
 
 def empty_gil() -> None: ...
@@ -69,10 +71,10 @@ def histogram_nogil(
     chunks: Chunks,
 ) -> None: ...
 def sqeuclidean_gil(
-    X: RealArray, Y: RealArray, out: RealArray, down: int, across: int, chunks: Chunks
+    X: RealArray, Y: RealArray, out: RealArray, height: int, width: int, chunks: Chunks
 ) -> None: ...
 def sqeuclidean_nogil(
-    X: RealArray, Y: RealArray, out: RealArray, down: int, across: int, chunks: Chunks
+    X: RealArray, Y: RealArray, out: RealArray, height: int, width: int, chunks: Chunks
 ) -> None: ...
 def add_in_order(sums: NDArray[np.float64]) -> float: ...
 def edges(first: float, last: float, out: RealArray) -> None: ...

@@ -542,7 +542,7 @@ def histogram_nogil(
 #
 # The rest makes it 3.7 times as fast for 10⁵ distances in 16 dimensions, 3.3 to 3.7 times for 10⁷.
 
-cdef enum:
+cpdef enum:
     # So many rows of Y side by side: GCC unrolls a loop of up to 16 rounds before it gets to
     # vectorise it.
     ROWS = 32
@@ -565,20 +565,21 @@ cdef extern from *:
 
 
 cdef void _sqeuclidean(
-    const real[:, :] X, const real[:, :] Y, real[:, :] out, Py_ssize_t down, Py_ssize_t across,
+    const real[:, :] X, const real[:, :] Y, real[:, :] out, Py_ssize_t height, Py_ssize_t width,
     Chunks chunks
 ) noexcept nogil:
     # X and Y have any strides; each row of out lies in one piece, and shares no memory with them.
     #
-    # Chunks are of tiles of out: so many of them lie one below the other, and side by side.
+    # Chunks are of tiles of out, which have this height and width, but for the last ones.
     cdef Chunk chunk
-    cdef Py_ssize_t tile, i, j, top, left, bottom, right
+    cdef Py_ssize_t tile, top, left, across = (Y.shape[0] + width - 1) // width
     while chunks.take(&chunk):
         for tile in range(chunk.start, chunk.stop):
-            i, j = tile // across, tile % across
-            top, bottom = X.shape[0] * i // down, X.shape[0] * (i + 1) // down
-            left, right = Y.shape[0] * j // across, Y.shape[0] * (j + 1) // across
-            _distances(X[top:bottom], Y[left:right], out[top:bottom, left:right])
+            top, left = tile // across * height, tile % across * width
+            _distances(
+                X[top:top + height], Y[left:left + width],
+                out[top:top + height, left:left + width]
+            )
 
 
 cdef void _distances(const real[:, :] X, const real[:, :] Y, real[:, :] out) noexcept nogil:
@@ -663,17 +664,17 @@ cdef void _add_tile(
 
 def sqeuclidean_gil(
     const real[:, :] X, const real[:, :] Y, real[:, :] out,
-    Py_ssize_t down, Py_ssize_t across, Chunks chunks
+    Py_ssize_t height, Py_ssize_t width, Chunks chunks
 ):
-    _sqeuclidean(X, Y, out, down, across, chunks)
+    _sqeuclidean(X, Y, out, height, width, chunks)
 
 
 def sqeuclidean_nogil(
     const real[:, :] X, const real[:, :] Y, real[:, :] out,
-    Py_ssize_t down, Py_ssize_t across, Chunks chunks
+    Py_ssize_t height, Py_ssize_t width, Chunks chunks
 ):
     with nogil:
-        _sqeuclidean(X, Y, out, down, across, chunks)
+        _sqeuclidean(X, Y, out, height, width, chunks)
 
 
 # ================================================ Without a twin

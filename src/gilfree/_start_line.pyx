@@ -19,48 +19,13 @@ cdef extern from "clock.h":
     void gilfree_pause() noexcept nogil
     void gilfree_yield() noexcept nogil
 
-cdef extern from *:
-    """
-    #if defined(__linux__)
-        typedef cpu_set_t gilfree_cpus;
-        #define GILFREE_MOST_CPUS CPU_SETSIZE
-
-        static int gilfree_claim(int64_t *claims, int cpu, int64_t start) {
-            int64_t earlier = gilfree_load(&claims[cpu]);
-            return earlier < start && gilfree_replace(&claims[cpu], earlier, start);
-        }
-
-        static int gilfree_keep_apart(int64_t *claims, int64_t start, gilfree_cpus *usual) {
-            gilfree_cpus one;
-            int cpu = sched_getcpu();
-            if (sched_getaffinity(0, sizeof *usual, usual) || cpu < 0)
-                return 0;
-            if (!gilfree_claim(claims, cpu, start))
-                for (cpu = 0; cpu < CPU_SETSIZE; cpu++)
-                    if (CPU_ISSET(cpu, usual) && gilfree_claim(claims, cpu, start))
-                        break;
-            if (cpu == CPU_SETSIZE)
-                return 0;
-            CPU_ZERO(&one);
-            CPU_SET(cpu, &one);
-            return sched_setaffinity(0, sizeof one, &one) == 0;
-        }
-
-        #define gilfree_roam(usual) sched_setaffinity(0, sizeof *(usual), usual)
-    #else
-        typedef int gilfree_cpus;
-        #define GILFREE_MOST_CPUS 1
-        #define gilfree_keep_apart(claims, start, usual) 0
-        #define gilfree_roam(usual) 0
-    #endif
-    """
-    # Claim a CPU that no other thread of this start has, stay on it, and tell whether there is one.
+cdef extern from "cpus.h":
     ctypedef struct gilfree_cpus:
         pass
     enum:
         GILFREE_MOST_CPUS
     bint gilfree_keep_apart(int64_t *claims, int64_t start, gilfree_cpus *usual) noexcept nogil
-    int gilfree_roam(gilfree_cpus *usual) noexcept nogil
+    void gilfree_roam(const gilfree_cpus *usual) noexcept nogil
 
 
 cdef enum:

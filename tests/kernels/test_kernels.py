@@ -134,7 +134,7 @@ ENTRIES = {
     ),
     "sqeuclidean": lambda: (
         *(np.ones((1000, 30)), np.ones((1000, 30)), np.empty((1000, 1000))),
-        *(1, 1, Chunks(1)),
+        *(1000, 1000, Chunks(1)),
     ),
     "mandelbrot": lambda: (
         *(0, 400, -2.0, 1.0, 3 / 400, 2 / 300, 100),

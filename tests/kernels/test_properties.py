@@ -56,7 +56,8 @@ def small_chunks(shortest, awake=False):
         patch.setattr(arrays_module, "COPY_BLOCK", 7)
         patch.setattr(pool, "SHARED", 0)
         patch.setattr(pool, "WORTH_SENDING", 0)
-        patch.setattr(_sqeuclidean, "TILE", shortest)
+        for name in "SHORTEST", "LONGEST", "LONGEST_TILE":
+            patch.setattr(_sqeuclidean, name, shortest)
         patch.setattr(pool, "BRIEF", math.inf if awake else 0)
         yield
 

@@ -96,7 +96,7 @@ def calls_of_each_loop(dtype: type, suffix: str) -> list[Callable[[], Any]]:
         ),
         "sqeuclidean": lambda: (
             *(matrix[:150], matrix, np.empty((150, len(matrix)), dtype)),
-            *(3, 3, Chunks(9, 9)),
+            *(50, 2000, Chunks(9, 9)),
         ),
         "mandelbrot": lambda: (0, 80, *picture, np.empty(4000, np.int32), Chunks(4000, 9)),
         "monte_carlo_pi": lambda: (np.random.PCG64(1), 30_000),

@@ -35,6 +35,14 @@ cdef extern from "clock.h":
     void gilfree_sleep(int64_t nanoseconds) noexcept nogil
     void gilfree_yield() noexcept nogil
 
+cdef extern from "cpus.h":
+    ctypedef struct gilfree_cpus:
+        pass
+    int64_t gilfree_this_thread() noexcept nogil
+    void gilfree_usual_cpus(gilfree_cpus *usual) noexcept nogil
+    void gilfree_keep_off(int64_t thread, const gilfree_cpus *usual) noexcept nogil
+    void gilfree_roam(const gilfree_cpus *usual) noexcept nogil
+
 cdef extern from "pythread.h":
     ctypedef void *PyThread_type_lock
     enum:
@@ -154,6 +162,8 @@ cdef class Helper:
     cdef int64_t state  # atomic
     cdef PyThread_type_lock bell  # held, but for the moment in which the helper is woken
     cdef Chunks chunks  # of the call that it was called for
+    cdef int64_t thread  # as the system numbers it
+    cdef gilfree_cpus usual  # where it may run
 
     def __cinit__(self):
         self.bell = PyThread_allocate_lock()
@@ -169,6 +179,7 @@ cdef class Helper:
     cdef void ring(self, Chunks chunks) noexcept:
         self.chunks = chunks
         if not gilfree_replace(&self.state, AWAKE, CALLED):
+            gilfree_keep_off(self.thread, &self.usual)
             gilfree_store(&self.state, CALLED)
             PyThread_release_lock(self.bell)
 
@@ -182,8 +193,10 @@ cdef class Helper:
                     break
                 gilfree_pause()
             gilfree_yield()
+        gilfree_usual_cpus(&self.usual)
         if gilfree_replace(&self.state, AWAKE, ASLEEP):
             PyThread_acquire_lock(self.bell, WAIT_LOCK)
+            gilfree_roam(&self.usual)
         until = gilfree_now() + MOMENT
         while not gilfree_load(&self.chunks.taken) and gilfree_now() < until:
             gilfree_pause()
@@ -193,6 +206,7 @@ cdef class Helper:
         cdef Call call
         cdef int64_t *at_work = NULL
         cdef bint called = True
+        self.thread = gilfree_this_thread()
         while True:
             call = pool.take(self, called)
             called = call is None

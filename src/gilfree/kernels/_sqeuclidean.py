@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import functools
 import itertools
-import math
 from concurrent.futures import Executor
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from gilfree import _kernels
 from gilfree._chunks import Chunks
 from gilfree.kernels.arrays import RealArray, aligned, output, real_array
-from gilfree.kernels.chunks import evenly
+from gilfree.kernels.chunks import FOR_EACH, LONGEST, SHORTEST
 from gilfree.kernels.pool import Workers
 from gilfree.kernels.record import Kernel, Loop, entry_point, random_numbers
 
 NS = 0.1  # what a coordinate of a pair costs on one core
-TILE = 100e3  # nanoseconds
-LEAST = 64  # pairs in a tile
+LONGEST_TILE = 100e3  # nanoseconds
 
 
 def sqeuclidean(
@@ -80,36 +79,41 @@ def sqeuclidean(
     result = output(out, (len(X), len(Y)), dtype, X=X, Y=Y)
     # The loop takes any strides, so only points of another dtype are copied as a whole.
     X, Y = aligned(X, dtype), aligned(Y, dtype)
-    down, across = _tiles(len(X), len(Y), pair)
+    height, width = _tile(result.size * pair, pair, len(Y))
     if pool.elsewhere:
-        tiles = itertools.product(evenly(len(X), down), evenly(len(Y), across))
+        rows, columns = _cuts(len(X), height * 8), _cuts(len(Y), width * 8)
+        tiles = itertools.product(rows, columns)
         pieces = (((i, j), (nogil, X[i], Y[j])) for i, j in tiles)
-        pool.send(_tile, pieces, result.__setitem__)
+        pool.send(_distances, pieces, result.__setitem__)
     else:
         loop = entry_point("sqeuclidean", nogil)
-        pool.share(functools.partial(loop, X, Y, result, down, across), down * across)
+        count = -(-len(X) // height) * -(-len(Y) // width)
+        pool.share(functools.partial(loop, X, Y, result, height, width), count)
     return result if out is None else out
 
 
-def _tiles(rows: int, columns: int, pair: float) -> tuple[int, int]:
-    """Return into how many rows and columns of tiles to cut the distances.
+def _tile(work: float, pair: float, columns: int) -> tuple[int, int]:
+    """Return how many rows and columns of the result a tile has.
 
-    Tiles are as nearly square as may be: each turns its rows of Y for the loop once, and that pays
-    by the rows of X it has.
+    As wide as what the loop takes side by side, so that it need not go over the edge of it; and as
+    high as may be, for each tile turns its rows of Y once. Of points with very many coordinates, a
+    tile has few, or Ctrl-C would have to wait.
     """
-    size = rows * columns
-    if not size:
-        return 0, 0
-    count = max(min(size * pair / TILE, size / LEAST), 1)
-    side = math.sqrt(size / count)
-    down = min(max(round(rows / side), 1), rows)
-    return down, min(max(round(count / down), 1), columns)
+    width = _kernels.ROWS * _kernels.TILES
+    if 2 * width * pair > LONGEST:
+        width = _kernels.ROWS
+    tile = min(max(work / FOR_EACH, SHORTEST), LONGEST_TILE)
+    return 2 * max(int(tile / pair / max(min(width, columns), 1) / 2), 1), width
 
 
-def _tile(nogil: bool, X: RealArray, Y: RealArray) -> RealArray:
+def _cuts(size: int, length: int) -> list[slice]:
+    return [slice(start, start + length) for start in range(0, size, length)]
+
+
+def _distances(nogil: bool, X: RealArray, Y: RealArray) -> RealArray:
     out = np.empty((len(X), len(Y)), X.dtype)
     X, Y = aligned(X, X.dtype), aligned(Y, Y.dtype)
-    entry_point("sqeuclidean", nogil)(X, Y, out, 1, 1, Chunks(1))
+    entry_point("sqeuclidean", nogil)(X, Y, out, max(len(X), 1), max(len(Y), 1), Chunks(1))
     return out
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from threading import BrokenBarrierError
 
+from gilfree._chunks import Chunks
 from gilfree._start_line import StartLine
 from gilfree.kernels.pool import Workers
 
@@ -36,7 +37,12 @@ def wake(workers: int, threads: ThreadPoolExecutor | None = None) -> None:
         BrokenBarrierError
     ):  # not all could start: the kernel does without, too
         if threads is None:
-            Workers(workers).share(lambda _: line.wait(AWAKE_SECONDS, 1.0), workers)
+
+            def wait(chunks: Chunks) -> None:
+                for _ in chunks:
+                    line.wait(AWAKE_SECONDS, 1.0)
+
+            Workers(workers).share(wait, workers)
         else:
             list(threads.map(lambda _: line.wait(AWAKE_SECONDS, 1.0), range(workers)))
 

@@ -1,0 +1,80 @@
+/* Which CPUs a thread may run on. Linux alone tells and obeys; elsewhere, nothing here has an effect.
+
+   The scheduler often has a thread that it wakes start on the CPU of the one that woke it, and moves
+   it away milliseconds later. */
+
+#ifndef GILFREE_CPUS_H
+#define GILFREE_CPUS_H
+
+#include <stdint.h>
+#include "atomic.h"
+
+#if defined(__linux__)
+    #include <sched.h>
+    #include <sys/syscall.h>
+    #include <unistd.h>
+
+    typedef cpu_set_t gilfree_cpus;
+    #define GILFREE_MOST_CPUS CPU_SETSIZE
+    #define gilfree_this_thread() ((int64_t) syscall(SYS_gettid))
+
+    /* Where this thread may run; none, if the system does not tell. */
+    static inline void gilfree_usual_cpus(gilfree_cpus *usual)
+    {
+        if (sched_getaffinity(0, sizeof *usual, usual))
+            CPU_ZERO(usual);
+    }
+
+    static inline void gilfree_roam(const gilfree_cpus *usual)
+    {
+        if (CPU_COUNT(usual))
+            sched_setaffinity(0, sizeof *usual, usual);
+    }
+
+    /* Before this thread wakes another one: have it start on a CPU other than this. */
+    static inline void gilfree_keep_off(int64_t thread, const gilfree_cpus *usual)
+    {
+        gilfree_cpus others = *usual;
+        int cpu = sched_getcpu();
+        if (cpu < 0 || !CPU_ISSET(cpu, usual) || CPU_COUNT(usual) < 2)
+            return;
+        CPU_CLR(cpu, &others);
+        sched_setaffinity((pid_t) thread, sizeof others, &others);
+    }
+
+    static inline int gilfree_claim(int64_t *claims, int cpu, int64_t start)
+    {
+        int64_t earlier = gilfree_load(&claims[cpu]);
+        return earlier < start && gilfree_replace(&claims[cpu], earlier, start);
+    }
+
+    /* Claim a CPU that no other thread of this start has, stay on it, and tell whether there is
+       one. `claims` has the number of the last start in which a CPU was claimed, from 1. */
+    static inline int gilfree_keep_apart(int64_t *claims, int64_t start, gilfree_cpus *usual)
+    {
+        gilfree_cpus one;
+        int cpu = sched_getcpu();
+        gilfree_usual_cpus(usual);
+        if (!CPU_COUNT(usual) || cpu < 0)
+            return 0;
+        if (!gilfree_claim(claims, cpu, start))
+            for (cpu = 0; cpu < CPU_SETSIZE; cpu++)
+                if (CPU_ISSET(cpu, usual) && gilfree_claim(claims, cpu, start))
+                    break;
+        if (cpu == CPU_SETSIZE)
+            return 0;
+        CPU_ZERO(&one);
+        CPU_SET(cpu, &one);
+        return sched_setaffinity(0, sizeof one, &one) == 0;
+    }
+#else
+    typedef int gilfree_cpus;
+    #define GILFREE_MOST_CPUS 1
+    #define gilfree_this_thread() 0
+    #define gilfree_usual_cpus(usual) ((void) (usual))
+    #define gilfree_roam(usual) ((void) (usual))
+    #define gilfree_keep_off(thread, usual) ((void) (usual))
+    #define gilfree_keep_apart(claims, start, usual) 0
+#endif
+
+#endif
