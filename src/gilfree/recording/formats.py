@@ -43,6 +43,13 @@ def as_html(recording: Recording) -> bytes:
     return page(recording).encode()
 
 
+def as_markdown(recording: Recording) -> bytes:
+    """Return the report as Markdown."""
+    from gilfree.recording.markdown import page
+
+    return page(recording).encode()
+
+
 def as_svg(recording: Recording) -> bytes:
     """Return a lane for each thread, as a drawing."""
     from gilfree.recording.lanes import picture  # matplotlib, which only a picture takes
@@ -64,6 +71,7 @@ FORMATS: dict[str, Callable[[Recording], bytes]] = {
     ".firefox.json": as_firefox_profile,
     ".json": as_json,
     ".html": as_html,
+    ".md": as_markdown,
     ".svg": as_svg,
     ".png": as_png,
 }

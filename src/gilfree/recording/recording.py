@@ -189,10 +189,11 @@ class Recording:
     def save(self, path: str | Path) -> None:
         """Write the recording to a file, in the format that its suffix names.
 
-        ``.html``: a page to look at. ``.svg`` or ``.png``: a picture, which takes matplotlib.
-        ``.json``: what `to_dict` returns. ``.trace.json`` or ``.trace.json.gz``: what each thread
-        did when, for ui.perfetto.dev or chrome://tracing. ``.firefox.json``: the same, for
-        profiler.firefox.com. Of a recording that is too long for a viewer, short slices are joined.
+        ``.html``: a page to look at. ``.md``: the report as Markdown. ``.svg`` or ``.png``: a
+        picture, which takes matplotlib. ``.json``: what `to_dict` returns. ``.trace.json`` or
+        ``.trace.json.gz``: what each thread did when, for ui.perfetto.dev or chrome://tracing.
+        ``.firefox.json``: the same, for profiler.firefox.com. Of a recording that is too long for a
+        viewer, short slices are joined.
 
         Raises
         ------
