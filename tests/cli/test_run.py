@@ -104,6 +104,24 @@ def test_the_limits_for_ci_and_the_file(tmp_path):
     assert run("--max-stall", "20s", "--max-wait", "1", "-c", HOLDS).returncode == 0
 
 
+@needs.gil
+@pytest.mark.parametrize("given", [True, False])
+def test_in_a_workflow_lines_are_annotated_and_the_report_is_in_the_summary(tmp_path, given):
+    summary = tmp_path / "summary"
+    summary.write_text("what other steps wrote\n")
+    held = "def held(seconds): hold(seconds)\n"  # of what is in C only, no line is known
+    (tmp_path / "app.py").write_text(held + HOLDS.replace("target=hold", "target=held"))
+    environ = {**os.environ, "GITHUB_WORKSPACE": str(tmp_path)}
+    environ |= {"GITHUB_STEP_SUMMARY": str(summary)} if given else {"GITHUB_STEP_SUMMARY": ""}
+    code = "import os, runpy; os.chdir('/'); os.environ.clear(); runpy.run_path(f'{home}/app.py')"
+    code = f"home = {str(tmp_path)!r}; {code}"
+    done = run("--callers", "--format", "github", "-c", code, cwd=tmp_path, env=environ)
+    assert done.returncode == 0
+    assert "\n::warning file=app.py,line=1,title=MainThread waited for the GIL for " in done.stderr
+    added = summary.read_text().partition("what other steps wrote\n")[2]
+    assert added.startswith("### gilfree run\n\n") == given
+
+
 @needs.no_gil
 def test_the_limits_hold_for_who_is_suspended():
     collects = HOLDS.replace("time.sleep(0.01)", "time.sleep(0.01); import gc")
@@ -120,8 +138,10 @@ def test_the_limits_hold_for_who_is_suspended():
     [
         ([], "the program is missing: a script, -m MODULE or -c CODE"),
         (["-o", "x.txt", "-c", "1"], "argument -o: must end with .trace.json.gz, .trace.json, "),
+        (["nowhere.py"], "can't run nowhere.py: No such file or directory"),
+        (["-m", "nowhere.at.all"], "can't run nowhere.at.all: "),
         (["--max-stall", "soon", "-c", "1"], "must be a time such as 100ms or 1.5s, not 'soon'"),
-        (["--max-wait", "200%", "-c", "1"], "must be a percentage, as 10%, or a number from 0 to"),
+        (["--max-wait", "200%", "-c", "1"], "must be a number from 0 to 1, or a percentage"),
     ],
 )
 def test_a_wrong_argument_is_said_in_one_line(arguments, message):

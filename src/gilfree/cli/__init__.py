@@ -5,12 +5,14 @@ from __future__ import annotations
 import io
 import os
 import sys
+import traceback
 from collections.abc import Sequence
 from typing import NoReturn
 
 import gilfree
 from gilfree.cli import demo, explain, probe, run, survey
 from gilfree.cli.arguments import Parser, UsageError, examples
+from gilfree.cli.status import Status
 from gilfree.gil.sampler import NoSamplerError
 
 
@@ -23,15 +25,18 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         sys.stdout.flush()
     except (UsageError, NoSamplerError) as error:
         print(f"gilfree: {error}", file=sys.stderr)
-        status = 2
+        status = Status.FAILED if isinstance(error, UsageError) else Status.CANT_TELL
     except OSError as error:  # of the output: a closed pipe, a full disk
         if not isinstance(error, BrokenPipeError):
             what = f"can't write {error.filename}" if error.filename else "can't write"
             print(f"gilfree: {what}: {error.strerror}", file=sys.stderr)
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # Python flushes once more as it exits
-        status = 1
+        status = Status.FAILED
     except KeyboardInterrupt:
-        status = 130
+        status = Status.INTERRUPTED
+    except Exception:  # a mistake of gilfree's own, which is not to pass for a limit exceeded
+        traceback.print_exc()
+        status = Status.FAILED
     sys.exit(status)
 
 

@@ -45,35 +45,16 @@ def examples(*lines: str) -> str:
     return "".join([f"{heading}:\n", *(f"  {line}\n" for line in lines)])
 
 
-def statuses(
-    failed: str = "the output could not be written",
-    wrong: str = "an argument is wrong, or a package is missing",
-) -> str:
-    """Return the part of a help text that says what the exit statuses mean."""
-    meanings = {0: "done", 1: failed, 2: wrong, 130: "interrupted by Ctrl-C"}
-    lines = (f"  {status:>3}  {meaning}\n" for status, meaning in meanings.items())
-    return "".join(["\nexit status:\n", *lines])
-
-
 def share(text: str) -> float:
-    """Read a number from 0 to 1."""
+    """Read a share, given as a number or a percentage."""
     try:
-        number = float(text)
+        number = float(text[:-1]) / 100 if text.endswith("%") else float(text)
     except ValueError:
         number = -1.0
     if not 0 <= number <= 1:
-        msg = f"must be a number from 0 to 1, not {text!r}"
+        msg = f"must be a number from 0 to 1, or a percentage, as 10%, not {text!r}"
         raise argparse.ArgumentTypeError(msg)
     return number
-
-
-def percentage(text: str) -> float:
-    """Read a share, given as a percentage or a number."""
-    try:
-        return share(f"{float(text[:-1]) / 100}") if text.endswith("%") else share(text)
-    except (ValueError, argparse.ArgumentTypeError):
-        msg = f"must be a percentage, as 10%, or a number from 0 to 1, not {text!r}"
-        raise argparse.ArgumentTypeError(msg) from None
 
 
 def duration(text: str) -> float:

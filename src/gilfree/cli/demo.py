@@ -18,8 +18,9 @@ from gilfree import kernels
 from gilfree._system import cpu_model, environment, usable_cpus
 from gilfree._words import environment_line
 from gilfree.cli import array
-from gilfree.cli.arguments import UsageError, examples, few_workers, statuses
+from gilfree.cli.arguments import UsageError, examples, few_workers
 from gilfree.cli.extras import progress, scaling, terminal
+from gilfree.cli.status import Status, statuses
 from gilfree.demo import STEPS, waiting
 from gilfree.demo.kernels import STEP as KERNELS
 from gilfree.demo.kernels import Recorded, recorded_of
@@ -103,7 +104,7 @@ def run(options: argparse.Namespace) -> int:
     if not complete:
         return _interrupted(options)
     _write_files(options, results, quick)
-    return 0
+    return Status.DONE
 
 
 def _chosen(options: argparse.Namespace) -> list[Step[Any]]:
@@ -133,7 +134,7 @@ def _interrupted(options: argparse.Namespace) -> int:
     unwritten = " and ".join(filter(None, [options.plot, options.html]))
     unwritten = unwritten and f"; {unwritten} was not written"
     print(f"gilfree: interrupted: so much was measured so far{unwritten}", file=sys.stderr)
-    return 130
+    return Status.INTERRUPTED
 
 
 def _check_files(options: argparse.Namespace, with_kernels: bool) -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from gilfree.cli.arguments import UsageError, examples, statuses
+from gilfree.cli.arguments import UsageError, examples
 from gilfree.cli.extras import progress, terminal
+from gilfree.cli.status import statuses
 from gilfree.explain import explain, names
 
 

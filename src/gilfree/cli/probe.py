@@ -9,7 +9,9 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from gilfree.cli.arguments import UsageError, examples, share, statuses, workers
+from gilfree.cli.arguments import UsageError, examples, share, workers
+from gilfree.cli.limits import of_held
+from gilfree.cli.status import Status, statuses
 from gilfree.gil.lazy import LazyCallError
 from gilfree.gil.probe import Probing
 from gilfree.gil.report import GilReport
@@ -25,10 +27,7 @@ def add_to(commands: Any) -> None:
         description="Run a statement many times, also on several threads at once, and tell whether "
         "it releases the GIL. Arguments are those of python -m timeit.",
         epilog=examples('gilfree probe --max-held 0.1 -s "import zlib" "zlib.crc32(bytes(10**8))"')
-        + statuses(
-            "held for more than --max-held, or the output could not be written",
-            "an argument is wrong, or the statement raised an exception",
-        ),
+        + statuses(),
     )
     parser.add_argument(
         "-s",
@@ -44,7 +43,7 @@ def add_to(commands: Any) -> None:
         "--max-held",
         type=share,
         metavar="SHARE",
-        help="exit with 1 if it holds the GIL for more than this share of the call, as 0.1",
+        help="exit with 1 if it holds the GIL for more than this share of the call, as 0.1 or 10%%",
     )
     parser.add_argument("--json", action="store_true", help="print JSON instead of a report")
     parser.set_defaults(run=run)
@@ -60,13 +59,14 @@ def run(options: argparse.Namespace) -> int:
     if not complete:
         sys.stdout.flush()
         print("gilfree: interrupted; what was known by then is above", file=sys.stderr)
-        return 130
+        return Status.INTERRUPTED
     if options.max_held is None:
-        return 0
-    if report.held is None:
-        msg = "--max-held can't be checked: no sample hit the call"
-        raise UsageError(msg)
-    return int(report.held > options.max_held)
+        return Status.DONE
+    status, why = of_held(report, options.max_held)
+    if why:
+        sys.stdout.flush()
+        print(f"gilfree: {why}", file=sys.stderr)
+    return status
 
 
 def _statement_report(options: argparse.Namespace) -> tuple[GilReport, bool]:
@@ -93,7 +93,7 @@ def _statement_report(options: argparse.Namespace) -> tuple[GilReport, bool]:
         raise
     except BaseException as error:
         show_own_traceback(error)
-        sys.exit(2)
+        sys.exit(Status.FAILED)
 
 
 @contextlib.contextmanager

@@ -9,23 +9,24 @@ import runpy
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Iterator
-from types import ModuleType
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType, TracebackType
 from typing import Any
 
 from gilfree import _files
-from gilfree._words import exact_share, readable_time
-from gilfree.cli.arguments import UsageError, duration, examples, percentage
+from gilfree._words import readable_time
+from gilfree.cli.arguments import UsageError, duration, examples, share
 from gilfree.cli.extras import need_matplotlib
+from gilfree.cli.limits import of_recording
+from gilfree.cli.status import statuses
 from gilfree.gil.stall_reports import SHORTEST, report_stalls
 from gilfree.recording.formats import FORMATS, PICTURES, format_of
+from gilfree.recording.github import commands
+from gilfree.recording.markdown import page, plain
 from gilfree.recording.recording import Recording, record
 
-STATUSES = """
-exit status: that of the program; else
-    1  a thread waited, or was suspended, for longer than --max-stall or --max-wait
-    2  an argument is wrong, or nothing can be recorded here
-"""
+PROGRAM_FIRST = "\nIf the program fails, the exit status is its own, whatever that means; else:\n"
 
 
 def add_to(commands: Any) -> None:
@@ -40,7 +41,8 @@ def add_to(commands: Any) -> None:
         epilog=examples(
             "gilfree run app.py --port 8000", "gilfree run --max-stall 100ms -m pytest tests"
         )
-        + STATUSES,
+        + PROGRAM_FIRST
+        + statuses(),
     )
     parser.add_argument(
         "-o",
@@ -70,10 +72,17 @@ def add_to(commands: Any) -> None:
     )
     parser.add_argument(
         "--max-wait",
-        type=percentage,
+        type=share,
         metavar="SHARE",
         help="exit with 1 if a thread waited, or was suspended, for more than this share of the "
         "time, as 10%%",
+    )
+    parser.add_argument(
+        "--format",
+        choices=["text", "github"],
+        default="text",
+        help="github: also annotate the lines that others waited for, and add the report to the "
+        "summary of the job",
     )
     rest = argparse.REMAINDER
     parser.add_argument("-m", dest="module", nargs=rest, help="run a module")
@@ -106,17 +115,8 @@ def run(options: argparse.Namespace) -> int:
     if not program:
         msg = "the program is missing: a script, -m MODULE or -c CODE"
         raise UsageError(msg)
-    # Before the program has run for hours, or has gone to another folder.
-    outputs = [os.path.abspath(path) for path in options.outputs]
-    for path in outputs:
-        try:
-            _files.check(path)
-        except OSError as error:
-            msg = f"-o {path} can't be written: {error.strerror}"
-            raise UsageError(msg) from error
-        if format_of(path) in PICTURES:
-            need_matplotlib()
-    process = os.getpid()
+    outputs = checked_outputs(options.outputs)
+    process, github = os.getpid(), GitHub() if options.format == "github" else None
     with record(callers=options.callers) as recording:
         if options.stall is not None:
             report_stalls(options.stall)
@@ -129,28 +129,47 @@ def run(options: argparse.Namespace) -> int:
         print(recording, file=sys.stderr)
     for path in outputs:
         recording.save(path)
-    too_long = list(beyond(recording, options.max_stall, options.max_wait))
-    for line in too_long:
-        print(f"gilfree: {line}", file=sys.stderr)
-    return status or int(bool(too_long))
+    limits, reasons = of_recording(recording, options.max_stall, options.max_wait)
+    for why in reasons:
+        print(f"gilfree: {why}", file=sys.stderr)
+    if github is not None:
+        github.tell(recording, reasons, options.max_stall or 0.0)
+    return status or limits
 
 
-def beyond(recording: Recording, max_stall: float | None, max_wait: float | None) -> Iterator[str]:
-    """Say which limits were passed, and by what."""
-    worst = max((thread.longest_stall or 0.0 for thread in recording.threads), default=0.0)
-    if max_stall is not None and worst > max_stall:
-        yield (
-            f"the longest stall took {readable_time(worst)}, more than the "
-            f"{readable_time(max_stall)} of --max-stall"
-        )
-    waited = max((thread.stalled or 0.0 for thread in recording.threads), default=0.0)
-    share = waited / recording.seconds if waited else 0.0
-    if max_wait is not None and share > max_wait:
-        what = "waited" if recording.facts.gil else "was suspended"
-        yield (
-            f"a thread {what} for {exact_share(share)} of the time, more than the "
-            f"{exact_share(max_wait)} of --max-wait"
-        )
+def checked_outputs(paths: list[str]) -> list[str]:
+    """Return the files in full, or say which can't be written.
+
+    That is before the program has run for hours, or has gone to another folder.
+    """
+    outputs = [os.path.abspath(path) for path in paths]
+    for path in outputs:
+        try:
+            _files.check(path)
+        except OSError as error:
+            msg = f"-o {path} can't be written: {error.strerror}"
+            raise UsageError(msg) from error
+        if format_of(path) in PICTURES:
+            need_matplotlib()
+    return outputs
+
+
+class GitHub:
+    """The workflow that the program runs in, as it was before that."""
+
+    def __init__(self) -> None:
+        self._folder = Path.cwd()
+        self._workspace = Path(os.environ.get("GITHUB_WORKSPACE") or self._folder)
+        self._summary = os.environ.get("GITHUB_STEP_SUMMARY")
+
+    def tell(self, recording: Recording, reasons: list[str], longer_than: float) -> None:
+        """Annotate lines in the log, and add to the summary of the job."""
+        for line in commands(recording, self._folder, self._workspace, longer_than):
+            print(line, file=sys.stderr)
+        if self._summary:
+            said = "".join(f"- {plain(why)}\n" for why in reasons)
+            with open(self._summary, "a", encoding="utf-8") as file:
+                file.write(f"### gilfree run\n\n{said}\n{page(recording)}\n")
 
 
 def status_of(options: argparse.Namespace, program: list[str]) -> int:
@@ -172,7 +191,11 @@ def status_of(options: argparse.Namespace, program: list[str]) -> int:
     except KeyboardInterrupt:
         return 130
     except BaseException as error:
-        show_traceback(error)
+        frames = frames_of_program(error)
+        if frames is None and isinstance(error, (ImportError, OSError)):
+            msg = f"can't run {program[0]}: {getattr(error, 'strerror', None) or error}"
+            raise UsageError(msg) from error
+        traceback.print_exception(type(error), error, frames, file=sys.stderr)
         return 1
     finally:
         sys.argv, sys.path[0], sys.modules["__main__"] = before
@@ -207,10 +230,10 @@ def status_of_exit(error: SystemExit) -> int:
     return 1
 
 
-def show_traceback(error: BaseException) -> None:
-    """Print the traceback of the program, without the frames that led to it."""
+def frames_of_program(error: BaseException) -> TracebackType | None:
+    """Return the frames of the traceback but those that led to the program; None if none is."""
     frames = error.__traceback__
     own = __file__, runpy.__file__, "<frozen runpy>"
     while frames is not None and frames.tb_frame.f_code.co_filename in own:
         frames = frames.tb_next
-    traceback.print_exception(type(error), error, frames, file=sys.stderr)
+    return frames

@@ -10,8 +10,9 @@ from typing import Any
 import gilfree
 from gilfree._system import environment
 from gilfree._words import environment_line
-from gilfree.cli.arguments import UsageError, examples, statuses
+from gilfree.cli.arguments import UsageError, examples
 from gilfree.cli.extras import progress, terminal
+from gilfree.cli.status import statuses
 from gilfree.survey import LIBRARIES, calls_of, survey
 
 

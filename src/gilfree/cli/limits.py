@@ -1,0 +1,71 @@
+"""Whether what was found is within the limits given: it is, it is not, or that can't be told."""
+
+from __future__ import annotations
+
+from gilfree._words import exact_share, readable_time
+from gilfree.cli.status import Status
+from gilfree.gil.report import GilReport
+from gilfree.recording.recording import Recording
+from gilfree.recording.verdict import RecordingVerdict
+
+# Of who waited, nothing is known then, or too little.
+UNKNOWN = RecordingVerdict.NOTHING, RecordingVerdict.INCONCLUSIVE
+
+
+def of_held(report: GilReport, most: float) -> tuple[Status, str]:
+    """Tell whether a call holds the GIL for more than a share of it; and why, if it isn't within.
+
+    What was found may be off by its uncertainty either way.
+    """
+    limit = f"the {most:.1%} of --max-held"
+    if not report.gil_enabled:
+        return Status.CANT_TELL, f"{limit} can't be checked: this Python has no GIL to hold"
+    if report.held is None:
+        return Status.CANT_TELL, f"{limit} can't be checked: no sample hit the call"
+    held = f"held for {report.held:.1%} ± {report.uncertainty:.1%} of the call"
+    if report.held - report.uncertainty > most:
+        return Status.EXCEEDED, f"{held}, more than {limit}"
+    if min(report.held + report.uncertainty, 1.0) > most:
+        return Status.CANT_TELL, f"{held}, too close to {limit} to tell"
+    return Status.DONE, ""
+
+
+def of_recording(
+    recording: Recording, max_stall: float | None, max_wait: float | None
+) -> tuple[Status, list[str]]:
+    """Tell whether both limits are kept, if there are any; and why not, a line for each."""
+    checked = []
+    if max_stall is not None:
+        checked.append(_of_stall(recording, max_stall))
+    if max_wait is not None:
+        checked.append(_of_wait(recording, max_wait))
+    found = {status for status, _ in checked}
+    worst_first = Status.EXCEEDED, Status.CANT_TELL
+    status = next((status for status in worst_first if status in found), Status.DONE)
+    return status, [why for _, why in checked if why]
+
+
+def _of_stall(recording: Recording, most: float) -> tuple[Status, str]:
+    limit = f"the {readable_time(most)} of --max-stall"
+    worst = max((thread.longest_stall or 0.0 for thread in recording.threads), default=0.0)
+    if worst > most:
+        why = f"the longest stall took {readable_time(worst)}, more than {limit}"
+        return Status.EXCEEDED, why
+    if recording.verdict in UNKNOWN:
+        return Status.CANT_TELL, f"{limit} can't be checked: {recording.sentence}"
+    if recording.facts.largest_gap > most:
+        gap = readable_time(recording.facts.largest_gap)
+        return Status.CANT_TELL, f"{limit} can't be checked: nothing was seen for {gap}"
+    return Status.DONE, ""
+
+
+def _of_wait(recording: Recording, most: float) -> tuple[Status, str]:
+    limit = f"the {exact_share(most)} of --max-wait"
+    waited = max((thread.stalled or 0.0 for thread in recording.threads), default=0.0)
+    if waited > most * recording.seconds:
+        what = "waited" if recording.facts.gil else "was suspended"
+        share = exact_share(waited / recording.seconds)
+        return Status.EXCEEDED, f"a thread {what} for {share} of the time, more than {limit}"
+    if recording.verdict in UNKNOWN:
+        return Status.CANT_TELL, f"{limit} can't be checked: {recording.sentence}"
+    return Status.DONE, ""

@@ -1,0 +1,51 @@
+"""The exit statuses, of every command alike; this file alone has the numbers."""
+
+from __future__ import annotations
+
+import enum
+import textwrap
+from typing import Self
+
+
+class Status(enum.IntEnum):
+    """How a command ended.
+
+    Attributes
+    ----------
+    text : str
+        What it means, for the help of each command.
+    """
+
+    text: str
+
+    def __new__(cls, number: int, text: str) -> Self:
+        """Make a member of its number, with the text as an attribute."""
+        status = int.__new__(cls, number)
+        status._value_ = number
+        status.text = text
+        return status
+
+    DONE = 0, "done, and within the limits that were given"
+    EXCEEDED = 1, "beyond --max-held, --max-stall or --max-wait"
+    FAILED = (
+        2,
+        "could not be run, or its output not be written: an argument is wrong, a file or package "
+        "is missing, the statement raised an exception",
+    )
+    CANT_TELL = (
+        3,
+        "can't tell: what was seen does not suffice for the limit, this Python has no GIL to hold, "
+        "or this system or Python does not show who has it",
+    )
+    INTERRUPTED = 130, "interrupted by Ctrl-C"
+
+
+def statuses() -> str:
+    """Return the part of a help text that says what the exit statuses mean."""
+    lines = [
+        textwrap.fill(
+            status.text, 80, initial_indent=f"  {status:>3d}  ", subsequent_indent=" " * 7
+        )
+        for status in Status
+    ]
+    return "".join(["\nexit status:\n", *(f"{line}\n" for line in lines)])
