@@ -163,12 +163,12 @@ def levels(session):
 
 @nox.session
 def lint(session):
-    """Run ruff and cython-lint, and zizmor on the workflows."""
+    """Run ruff and cython-lint, and zizmor on the workflows and the action."""
     session.install("ruff", "cython-lint", "zizmor")
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
     session.run("cython-lint", "src", "benchmarks")
-    session.run("zizmor", "--offline", "--quiet", ".github")
+    session.run("zizmor", "--offline", "--quiet", "action.yml", ".github")
 
 
 @nox.session

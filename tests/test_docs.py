@@ -6,7 +6,7 @@ A page is followed as a reader would, in a folder of its own. A block is
 - run, if it is ``python`` or ``sh``; the README's two commands are left to ``nox -s readme``, what
   else installs to the sessions that do so, and what only runs an example to ``test_examples.py``;
 - compared with what the block before it printed, if it is ``output``; ``text`` shows a run on some
-  machine, with figures of its own.
+  machine, with figures of its own, and ``yaml`` a part of a workflow.
 
 Any other block of C or Cython stands word for word in the sources of the package.
 """
@@ -98,7 +98,7 @@ def test_a_page_can_be_followed(page, tmp_path):
             status, printed = run(["bash", "-euo", "pipefail", "-c", text], tmp_path, environ)
             assert status == 0, f"{where}\n{printed}"
         else:
-            assert language in ("sh", "text"), f"{where}: a block of what?"
+            assert language in ("sh", "text", "yaml"), f"{where}: a block of what?"
 
 
 def in_source(text, language):
