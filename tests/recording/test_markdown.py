@@ -30,7 +30,7 @@ def test_it_says_what_the_report_says():
     lines = page(recording).splitlines()
     assert lines[0] == f"**{plain(recording.sentence)}**"
     assert lines[2].startswith("| thread | waiting | held | running | blocked | longest wait |")
-    assert lines[4].startswith("| worker | ")
+    assert lines[4].startswith("| worker | 20\N{NO-BREAK SPACE}ms | 20")
     assert "The longest of 3 stalls:" in lines
     assert any("someone had it for 10 ms in someone (someone.py:41), in one C" in x for x in lines)
 

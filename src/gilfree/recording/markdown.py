@@ -59,7 +59,7 @@ def _threads(facts: Facts) -> Iterator[str]:
     yield _row(["thread", *(name.replace("_", " ") for name in names)])
     yield _row(["---", *("---:" for _ in names)])
     for thread in facts.threads[:MOST_THREADS]:
-        times = (cell(getattr(thread, name)) for name in names)
+        times = (_unbroken(cell(getattr(thread, name))) for name in names)
         yield _row([plain(name_of(thread)), *times])
     if len(facts.threads) > MOST_THREADS:
         what = "waited" if facts.gil else "was suspended"
@@ -73,7 +73,8 @@ def _stalls(facts: Facts) -> Iterator[str]:
     for stall in facts.stalls[:MOST_STALLS]:
         waiter = plain(stall.waiter or "a thread without a name")
         meanwhile = "<br>".join(_meanwhile(stall, gil=facts.gil)) or NOT_KNOWN[facts.gil]
-        yield _row([readable_time(stall.seconds), waiter, f"{stall.start:.3f} s", meanwhile])
+        waited, start = readable_time(stall.seconds), f"{stall.start:.3f} s"
+        yield _row([_unbroken(waited), waiter, _unbroken(start), meanwhile])
 
 
 def _meanwhile(stall: Stall, *, gil: bool) -> Iterator[str]:
@@ -83,6 +84,11 @@ def _meanwhile(stall: Stall, *, gil: bool) -> Iterator[str]:
             yield f"… called by {', by '.join(map(plain, callers))}"
     if len(stall.holders) > MOST_HOLDERS:
         yield f"{len(stall.holders) - MOST_HOLDERS} more"
+
+
+def _unbroken(text: str) -> str:
+    """Keep a figure and its unit on one line, however narrow the column."""
+    return text.replace(" ", "\N{NO-BREAK SPACE}")
 
 
 def _row(cells: Iterable[str]) -> str:
