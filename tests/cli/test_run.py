@@ -101,7 +101,8 @@ def test_the_limits_for_ci_and_the_file(tmp_path):
     found = json.loads(path.read_text())
     assert found["stalls"][0]["waiter"] == "MainThread"
     assert found["stalls"][0]["holders"][0]["thread"] == "worker"
-    assert run("--max-stall", "20s", "--max-wait", "1", "-c", HOLDS).returncode == 0
+    done = run("--max-stall", "20s", "--max-wait", "1", "-c", HOLDS)
+    assert done.returncode == (3 if done.stderr.startswith("inconclusive: ") else 0)
 
 
 @needs.gil

@@ -37,6 +37,7 @@ def test_it_says_what_the_report_says():
 
 def test_what_means_something_in_markdown_is_escaped():
     assert plain("__init__ <b> a|b\n`x`\t$y$") == r"\_\_init\_\_ \<b\> a\|b \`x\` \$y\$"
+    assert plain("\\|") == r"\\\|"
     assert plain("\ud800é") == "?é"
     assert len(plain("x" * 5000)) < 500
 
