@@ -126,3 +126,8 @@ def test_without_a_gil_the_report_has_other_words():
     assert saved["threads"][0]["suspended"] == 3.0
     assert saved["threads"][0]["held"] is saved["threads"][0]["waiting"] is None
     assert "switched the GIL on" in str(Recording(dataclasses.replace(facts, gil_came=True)))
+
+
+def test_a_name_of_one_long_word_is_cut_and_not_left_out():
+    facts = Facts(10.0, (times("IPythonHistorySavingThread", 3.0),), ())
+    assert "\nIPythonHistorySavingTh…  " in str(Recording(facts))

@@ -73,7 +73,9 @@ def _table(facts: Facts) -> Iterator[str]:
     yield _row("thread", ("", "", "", "", *under), widths).rstrip()
     for thread in threads[:MOST_THREADS]:
         times = [getattr(thread, column) for column in names]
-        name = textwrap.shorten(name_of(thread), NAME_WIDTH - 1, placeholder="…")
+        name = name_of(thread)
+        if len(name) >= NAME_WIDTH:
+            name = f"{name[: NAME_WIDTH - 2]}…"
         yield _row(name, map(cell, times), widths)
     if len(threads) > MOST_THREADS:
         what = "waited" if facts.gil else "was suspended"
