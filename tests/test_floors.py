@@ -21,7 +21,7 @@ FLOORS = (
     ("gil",),
     ("kernels",),
     ("_system", "explain"),
-    ("_arguments", "_files", "_isa", "_lazy", "_words"),
+    ("_arguments", "_files", "_html", "_isa", "_lazy", "_words"),
     ("_cpu", "_kernels", "_macros", "_start_line"),  # compiled
     ("_chunks",),  # which _kernels takes
 )

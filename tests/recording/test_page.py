@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import html.parser
+import html
 import json
 import re
 import shutil
@@ -10,6 +10,7 @@ import subprocess
 
 import numpy as np
 import pytest
+from markup import Structure, foreign_selectors
 
 from gilfree.gil.facts import Facts, Holder, Slices, Stall, ThreadTimes
 from gilfree.recording import page
@@ -44,30 +45,6 @@ def recording(threads=3, slices=30, seconds=3.0, names=None, stalls=True):
 def data_of(text):
     source = re.search(r'<script type="application/json">(.*?)</script>', text, re.DOTALL)
     return json.loads(source[1])
-
-
-class Structure(html.parser.HTMLParser):
-    """Checks that each element is closed, and keeps what there is."""
-
-    def __init__(self, text):
-        super().__init__()
-        self.open, self.tags, self.attributes = [], [], []
-        self.feed(text)
-        self.close()
-        assert self.open == []
-
-    def handle_starttag(self, tag, attributes):
-        self.tags.append(tag)
-        self.attributes += attributes
-        if tag not in {"meta", "br"}:
-            self.open.append(tag)
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_startendtag(self, tag, attributes):
-        self.tags.append(tag)
-        self.attributes += attributes
 
 
 def test_a_file_of_that_suffix_is_the_page(tmp_path):
@@ -117,17 +94,7 @@ def test_threads_of_one_name_have_their_own_stalls():
 def test_a_notebook_gets_a_part_that_touches_nothing_else():
     text = recording()._repr_html_()
     assert not re.search(r"<(html|body|head|!DOCTYPE)", text)
-    style = re.search("<style>(.*?)</style>", text, re.DOTALL)[1]
-    style = re.sub(r"/\*.*?\*/", "", style, flags=re.DOTALL)
-    depth, outermost = 0, ""
-    for char in style:
-        depth -= char == "}"
-        outermost += char if depth == 0 else ""
-        depth += char == "{"
-    selectors = [part for part in re.findall(r"[^{}]+", outermost) if part.strip()]
-    assert selectors
-    for selector in selectors:
-        assert re.match(r"\s*(\.gilfree-recording|body\.gilfree-page|@media)", selector), selector
+    assert foreign_selectors(text) == []
 
 
 def test_a_long_recording_stays_small_and_says_what_was_joined():
@@ -237,11 +204,15 @@ addEventListener("load", () => setTimeout(() => {
 
 @pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
 @pytest.mark.thread_unsafe(reason="starts a browser")
-def test_the_script_draws_and_zooms(tmp_path):
+@pytest.mark.parametrize(
+    ("theme", "blocked"), [("", "#ebebeb"), (' data-jp-theme-light="false"', "#2c2f34")]
+)
+def test_the_script_draws_and_zooms_in_the_theme_of_the_notebook(tmp_path, theme, blocked):
     found = recording(slices=12)
     other = found._repr_html_()  # a second one on the page
     text = page.page(found).replace("</head>", f"{ACTIONS}</head>")
     text = text.replace("</body>", f"{other}</body>")
+    text = text.replace("<body", f"<body{theme}")
     path = tmp_path / "page.html"
     path.write_text(text, encoding="utf-8")
     command = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--window-size=800,900"]
@@ -259,7 +230,7 @@ def test_the_script_draws_and_zooms(tmp_path):
     assert told["errors"] == []
     assert told["drawn"] == 2
     assert told["gil"] == ["#d55e00"]
-    assert told["thread"] == ["#56b4e9", "#d55e00", "#ebebeb", "#f0e442"]
+    assert told["thread"] == sorted(["#56b4e9", "#d55e00", "#f0e442", blocked])
     assert told["holder"].startswith("worker 0 has the GIL\nfrom 0.000 s for 250 ms")
     assert told["stall"].startswith("worker 0 ")
     assert told["inside"]

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from gilfree._words import counted, exact_share, readable_time
+from gilfree.gil.card import fragment
 from gilfree.gil.verdict import (
     CONCLUSIVE,
     HANDOVER,
@@ -283,8 +284,9 @@ class GilReport:
         wakeup = readable_time(max(self.wakeup, self.longest_stall))
         return f"another Python thread waits no longer than waking it takes, {wakeup}"
 
-    def __str__(self) -> str:
-        """Return the verdict and the figures, in lines of at most 80 columns."""
+    @property
+    def _rows(self) -> list[tuple[str, str]]:
+        """The figures, each with its name."""
         held = "unknown" if self.held is None else f"{self.held:.1%} ± {self.uncertainty:.1%}"
         stretch = ""
         if self.longest_hold is not None:
@@ -312,5 +314,13 @@ class GilReport:
                 f"without a CPU {self.no_cpu:.0%}"
             )
             rows.insert(4, ("at once", shares))
+        return rows
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows."""
+        return fragment(self, self._rows)
+
+    def __str__(self) -> str:
+        """Return the verdict and the figures, in lines of at most 80 columns."""
         lines = textwrap.wrap(f"{self.name}: {self.sentence}", 80, subsequent_indent="  ")
-        return "\n".join([*lines, *(f"  {name:<9}{text}" for name, text in rows)])
+        return "\n".join([*lines, *(f"  {name:<9}{text}" for name, text in self._rows)])

@@ -25,7 +25,7 @@ from typing import Any, Literal, TypeAlias, get_args
 from gilfree import kernels
 from gilfree._arguments import whole_number
 from gilfree._system import environment, usable_cpus
-from gilfree._words import readable_time
+from gilfree.measure.card import HEADINGS, fragment, seconds_of
 from gilfree.measure.clocking import quartiles, seconds, wake, worker_counts
 from gilfree.measure.limit import MOST_PROCESSES, Processes
 from gilfree.measure.pure_python import run as run_bytecode
@@ -113,18 +113,15 @@ class Comparison:
         """Return plain dicts, lists, strings and numbers, for JSON."""
         return {**dataclasses.asdict(self), "rows": [dataclasses.asdict(row) for row in self.rows]}
 
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows."""
+        return fragment(self)
+
     def __str__(self) -> str:
         """Return a table of at most 80 columns."""
-        headings = {
-            "bytecode": "bytecode",
-            "held": "GIL held",
-            "released": "GIL released",
-            "executor": "executor",
-            "limit": "limit",
-        }
         lines = [
             f"{self.kernel}: medians of {self.repeat} rounds: time, speedup over one worker",
-            "".join([f"{'workers':>7}", *(f"{headings[mode]:>15}" for mode in self.modes)]),
+            "".join([f"{'workers':>7}", *(f"{HEADINGS[mode]:>15}" for mode in self.modes)]),
         ]
         for workers in self.workers:
             cells = [_cell(self.row(mode, workers)) for mode in self.modes]
@@ -133,9 +130,7 @@ class Comparison:
 
 
 def _cell(row: Timing) -> str:
-    # Bytecode does a part of the work only, and processes do it several times.
-    seconds = "" if row.mode in ("bytecode", "limit") else readable_time(row.seconds)
-    return f"{seconds} {row.speedup:5.2f}×"
+    return f"{seconds_of(row)} {row.speedup:5.2f}×"
 
 
 def compare(

@@ -115,9 +115,11 @@
 
     function draw() {
       pending = 0;
-      const style = getComputedStyle(root);
-      for (const name of [...STATES, "ink", "dim", "line"])
-        colours[name] = style.getPropertyValue(`--${name}`).trim();
+      for (const name of [...STATES, "ink", "dim", "line"]) {
+        root.style.color = `var(--${name})`;  // as a colour it is that of the theme, light or dark
+        colours[name] = getComputedStyle(root).color;
+      }
+      root.style.color = "";
       const { width } = box(), ratio = window.devicePixelRatio || 1;
       if (!width) return;
       brushes.forEach((brush, row) => {
@@ -358,6 +360,9 @@
     }
     for (const part of root.querySelectorAll(".zoom, .keys")) part.hidden = false;
     window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
+    // JupyterLab shows nothing for the moment in which its theme changes.
+    new MutationObserver(() => { pending = pending || requestAnimationFrame(draw); })
+      .observe(document.body, { attributeFilter: ["data-jp-theme-light"] });
     new ResizeObserver(draw).observe(chart);
     draw();
   }

@@ -10,12 +10,12 @@ import base64
 import json
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
-from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from gilfree._html import as_html, style
 from gilfree._words import counted, readable_time
 from gilfree.gil.facts import Facts, Stall, ThreadTimes
 from gilfree.recording.text import (
@@ -81,7 +81,7 @@ def page(recording: Recording) -> str:
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{_html(recording.sentence)}</title>\n"
+        f"<title>{as_html(recording.sentence)}</title>\n"
         '</head>\n<body class="gilfree-page">\n'
         f"{fragment(recording)}</body>\n</html>\n"
     )
@@ -92,20 +92,20 @@ def fragment(recording: Recording) -> str:
     facts = recording.facts
     figures = [readable_time(facts.seconds), counted(len(facts.threads), "thread")]
     figures += [counted(len(facts.stalls), "stall"), counted(facts.looks, "look")]
-    parts = [f"<h1>{_html(recording.sentence)}</h1>", f'<p class="note">{", ".join(figures)}</p>']
+    parts = [f"<h1>{as_html(recording.sentence)}</h1>", f'<p class="note">{", ".join(figures)}</p>']
     if facts.threads and recording.timeline.lanes:
         parts += _chart(recording)
     if facts.threads:
         parts += ['<div class="tables">', *_threads(facts), *_stalls(facts), "</div>"]
     if texts := "; ".join(unseen(facts)):
-        parts.append(f'<p class="note">Not seen: {_html(texts)}.</p>')
+        parts.append(f'<p class="note">Not seen: {as_html(texts)}.</p>')
     here = Path(__file__)
-    style = here.with_suffix(".css").read_text(encoding="utf-8")
+    looks = style() + here.with_suffix(".css").read_text(encoding="utf-8")
     script = here.with_suffix(".js").read_text(encoding="utf-8")
     body = "\n".join(parts)
     return (
-        f"<style>\n{style}</style>\n"
-        f'<div class="gilfree-recording">\n{body}\n</div>\n<script>\n{script}</script>\n'
+        f"<style>\n{looks}</style>\n"
+        f'<div class="gilfree gilfree-recording">\n{body}\n</div>\n<script>\n{script}</script>\n'
     )
 
 
@@ -134,7 +134,8 @@ def _chart(recording: Recording) -> Iterator[str]:
     yield '<div class="head"><div class="axis"><b></b><div class="track">'
     yield f"<p>0<span>{end}</span></p></div></div>"
     for number, (name, lane) in enumerate(zip(names, whole, strict=True)):
-        yield f'<div class="lane" data-lane="{number}"><b title="{_html(name)}">{_html(name)}</b>'
+        text = as_html(name)
+        yield f'<div class="lane" data-lane="{number}"><b title="{text}">{text}</b>'
         bins = min(MOST_BINS, MOST_BINS_IN_ALL // len(whole))
         yield f'<div class="track">{_picture(lane.between(0.0, seconds, bins))}</div></div>'
         if number == 0:
@@ -306,7 +307,7 @@ def _threads(facts: Facts) -> Iterator[str]:
     for thread in threads[:MOST_LANES]:
         times = (getattr(thread, column) for column in columns)
         cells = "".join(f"<td>{cell(time)}</td>" for time in times)
-        yield f"<tr><th>{_html(_short(name_of(thread)))}</th>{cells}</tr>"
+        yield f"<tr><th>{as_html(_short(name_of(thread)))}</th>{cells}</tr>"
     yield "</tbody></table></div>"
     if len(threads) > MOST_LANES:
         more = counted(len(threads) - MOST_LANES, "thread")
@@ -327,9 +328,9 @@ def _stalls(facts: Facts) -> Iterator[str]:
         yield f'<tr><td><button type="button" data-stall="{number}" disabled title="zoom to it">'
         yield f"{readable_time(stall.seconds)}</button></td>"
         yield f"<td>{_moment(stall.start, facts.seconds)}</td>"
-        yield f"<td>{_html(_short(stall.waiter or 'a thread without a name'))}</td>"
+        yield f"<td>{as_html(_short(stall.waiter or 'a thread without a name'))}</td>"
         shown = stall.holders[:MOST_HOLDERS]
-        texts = [_html(_short(holder_text(one, gil=facts.gil))) for one in shown]
+        texts = [as_html(_short(holder_text(one, gil=facts.gil))) for one in shown]
         if len(stall.holders) > MOST_HOLDERS:
             texts.append(f"{len(stall.holders) - MOST_HOLDERS} more")
         yield f"<td>{'<br>'.join(texts) or NOT_KNOWN[facts.gil]}</td></tr>"
@@ -350,8 +351,3 @@ def _moment(time: float, seconds: float) -> str:
 
 def _short(text: str) -> str:
     return text if len(text) <= LONGEST_NAME else text[: LONGEST_NAME - 1] + "…"
-
-
-def _html(text: str) -> str:
-    """Return text as HTML; half a surrogate pair, which names of files may hold, as its number."""
-    return escape(text.encode("utf-8", "backslashreplace").decode())
