@@ -13,7 +13,7 @@ PACKAGE = Path(gilfree.__file__).parent
 # From the top to the bottom. A room is a folder or a module; it imports from lower floors alone.
 FLOORS = (
     ("__main__",),
-    ("cli",),
+    ("cli", "notebook"),
     ("show",),
     ("demo",),
     ("survey",),

@@ -31,7 +31,9 @@ def test_what_nobody_has_used_is_not_imported():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     imported = done.stdout.split()
     assert "gilfree.kernels" in imported
-    for name in "numpy", "threading", "gilfree._kernels", "gilfree.gil", "gilfree.measure":
+    for name in "numpy", "IPython", "threading":
+        assert name not in imported
+    for name in "gilfree._kernels", "gilfree.gil", "gilfree.measure":
         assert name not in imported
 
 

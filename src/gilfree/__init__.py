@@ -51,6 +51,7 @@ if not TYPE_CHECKING:
             "RecordingVerdict": "recording.verdict",
             "Verdict": "gil.verdict",
             "compare": "measure.compare",
+            "load_ipython_extension": "notebook",  # what %load_ext gilfree calls
             "probe": "gil.probe",
             "record": "recording.recording",
             "report_stalls": "gil.stall_reports",

@@ -18,11 +18,13 @@ from gilfree.gil.report import GilReport
 STATEMENT, SETUP = "<statement>", "<setup>"
 
 
-def statement(source: str, setup: str = "") -> Callable[[], Any]:
+def statement(
+    source: str, setup: str = "", namespace: dict[str, Any] | None = None
+) -> Callable[[], Any]:
     """Run `setup` once, and return a function that runs `source`.
 
     An expression gives its value, other statements give None. The function is named after the
-    source.
+    source. Both run in `namespace`, which is empty by default.
 
     Raises
     ------
@@ -31,7 +33,7 @@ def statement(source: str, setup: str = "") -> Callable[[], Any]:
     Exception
         Whatever `setup` raises.
     """
-    namespace: dict[str, Any] = {"__name__": "__main__"}
+    namespace = {"__name__": "__main__"} if namespace is None else namespace
     code = _compile(source, STATEMENT)
     exec(_compile(setup, SETUP, "exec"), namespace)  # noqa: S102  what the user asked for
 
@@ -47,10 +49,16 @@ def _caller(code: CodeType, namespace: dict[str, Any]) -> Callable[[], Any]:
     return run
 
 
-def probing_of(source: str, setup: str = "", workers: int | None = None) -> Probing:
+def probing_of(
+    source: str,
+    setup: str = "",
+    workers: int | None = None,
+    namespace: dict[str, Any] | None = None,
+) -> Probing:
     """Return a probe of a statement, to be run."""
     nothing = _caller(compile("None", "<nothing>", "eval"), {})
-    return Probing(statement(source, setup), " ".join(source.split()), workers, harness=nothing)
+    run = statement(source, setup, namespace)
+    return Probing(run, " ".join(source.split()), workers, harness=nothing)
 
 
 def probe_statement(source: str, setup: str = "", workers: int | None = None) -> GilReport:
@@ -84,7 +92,12 @@ def _compile(source: str, name: str, mode: str = "eval") -> Any:
 
 def show_own_traceback(error: BaseException) -> None:
     """Print the traceback of what a statement raised, without the frames that led to it."""
-    frames: TracebackType | None = error.__traceback__
+    traceback.print_exception(type(error), error, own_traceback(error), file=sys.stderr)
+
+
+def own_traceback(error: BaseException) -> TracebackType | None:
+    """Return the traceback of what a statement raised, without the frames that led to it."""
+    frames = error.__traceback__
     while frames is not None and frames.tb_frame.f_code.co_filename not in (STATEMENT, SETUP):
         frames = frames.tb_next
-    traceback.print_exception(type(error), error, frames, file=sys.stderr)
+    return frames
