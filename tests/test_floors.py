@@ -13,8 +13,8 @@ PACKAGE = Path(gilfree.__file__).parent
 # From the top to the bottom. A room is a folder or a module; it imports from lower floors alone.
 FLOORS = (
     ("__main__",),
-    ("cli", "notebook"),
-    ("show",),
+    ("cli", "notebook", "pytest_plugin"),
+    ("show", "suite"),
     ("demo",),
     ("survey",),
     ("measure", "recording", "testing"),

@@ -53,14 +53,23 @@ def make_recorder(module: Any, **options: Any) -> Any:
 
 
 class Session:
-    """One recording, from its start to its end."""
+    """One recording, from its start to its end.
+
+    Parameters
+    ----------
+    callers : bool, default: False
+        Keep who called the lines at which others had the GIL.
+    beside : bool, default: False
+        It may be under way at the same time as others: it is none of the program's own.
+    """
 
     under_way: Session | None = None
     _lock = threading.Lock()
 
-    def __init__(self, *, callers: bool = False) -> None:
+    def __init__(self, *, callers: bool = False, beside: bool = False) -> None:
         self._module = recorder()
         self._callers = callers
+        self._beside = beside
         self._gil = gil_enabled()
         self._names: Names | None = None
         self._recorder: Any = None
@@ -68,13 +77,14 @@ class Session:
     def start(self) -> None:
         """Start the recorder's thread."""
         with Session._lock:
-            if Session.under_way is not None:
+            if Session.under_way is not None and not self._beside:
                 msg = "a recording of this process is under way already"
                 raise RuntimeError(msg)
             self._recorder = make_recorder(self._module, callers=self._callers)
             self._names = Names()
             self._recorder.start()
-            Session.under_way = self
+            if not self._beside:
+                Session.under_way = self
         # The thread in C must not outlive the interpreter, if nobody ends the recording.
         atexit.register(self._abandon)
 
