@@ -1,4 +1,4 @@
-"""A thread beside the tests that asks for the GIL all the time: what would another one have felt?
+"""A thread beside the tests that asks for the GIL all the time: what another one would have felt.
 
 A test of one thread has nobody who waits. Its bytecode would give way if it was asked to, and its C
 code would not; so without a thread that asks, the two look alike.

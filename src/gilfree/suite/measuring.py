@@ -46,12 +46,6 @@ class Limits(NamedTuple):
         return min((limit for limit in self if limit is not None), default=None)
 
 
-class GilLimitError(pytest.fail.Exception):
-    """A test has exceeded a limit."""
-
-    __module__ = "builtins"  # as its base class has it: the summary shows the bare name
-
-
 class Measuring:
     """What is registered if somebody asks."""
 
@@ -64,6 +58,7 @@ class Measuring:
         self._limits = Limits(*(_limit(config.getini(key) or None, key) for key in keys))
         self._piece: Piece | None = None
         self._impossible = ""  # why there is none
+        self._exceeded = False  # by the test that is about to be reported
         self._pending: list[Row] = []  # that no report has taken along yet
         self._rows: list[Row] = []
         # Those through which pytest-xdist talks, for one.
@@ -102,7 +97,8 @@ class Measuring:
                 what = "kept the GIL" if name == "max_hold" else "waited for the GIL"
                 msg = f"{what} for {readable_time(figure.seconds)}, more than {name} = "
                 msg += f"{readable_time(limit)}: {figure.text}\n\n{found.report(phase)}"
-                raise GilLimitError(msg, pytrace=False)
+                self._exceeded = True
+                pytest.fail(msg, pytrace=False)
             if figure.seconds + gap > limit:
                 unsure.append(f"{name} = {readable_time(limit)}")
         if unsure:
@@ -180,13 +176,12 @@ class Measuring:
     # ---------------------------------------------------------------- reporting
 
     @pytest.hookimpl(wrapper=True)
-    def pytest_runtest_makereport(
-        self, call: pytest.CallInfo[None]
-    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    def pytest_runtest_makereport(self) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         """Have a report say that a limit was exceeded, and take along what was found so far."""
         report = yield
-        if report.failed and call.excinfo and isinstance(call.excinfo.value, GilLimitError):
-            vars(report)["gil_exceeded"] = True
+        if self._exceeded:
+            vars(report)["gil_exceeded"] = report.failed  # it may be expected to
+            self._exceeded = False
         self._end_piece(older_than=LONG)
         if self._pending:
             vars(report)["gil_rows"] = [list(row) for row in self._pending]
