@@ -12,6 +12,9 @@ waits for the GIL, and for whom.
 Public is what ``gilfree.__all__`` names, ``gilfree.testing`` and the command line. Everything else,
 all folders among it, is private and may change in any release. To be studied and run beside the
 guide are the loops themselves, ``gilfree._kernels`` and ``gilfree._macros``.
+
+(PYTEST_DONT_REWRITE, as pytest wants it said: ``gilfree run -m pytest`` has imported this before
+pytest comes to know that it has a plugin in here, and pytest would warn of that.)
 """
 
 from __future__ import annotations

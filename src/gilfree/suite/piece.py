@@ -6,42 +6,24 @@ goes on for many phases, and is cut into them by the clock.
 
 from __future__ import annotations
 
-import bisect
 import dataclasses
 import os
-from collections import defaultdict
-from collections.abc import Collection, Iterator
-from typing import NamedTuple
+from collections.abc import Collection
 
 from gilfree._words import readable_time
-from gilfree.gil.facts import Facts, Holder, Stall
+from gilfree.gil.facts import Facts
 from gilfree.gil.recorder import Session
 from gilfree.recording.recording import Recording
-from gilfree.recording.text import place_of
 from gilfree.suite.asker import Asker
+from gilfree.suite.figures import Figure, figures_of
 from gilfree.suite.phase import Phase, now
 
-ASKER = "another thread"  # what the asker is called
-NAMELESS = "a thread without a name"
-
-
-class Figure(NamedTuple):
-    """The longest hold within a phase, or the longest wait.
-
-    Attributes
-    ----------
-    seconds : float
-    text : str
-        Who had the GIL, where, and who waited.
-    """
-
-    seconds: float = 0.0
-    text: str = ""
+ASKER = "another thread"  # what the asker is called in a report
 
 
 @dataclasses.dataclass(frozen=True)
 class Found:
-    """What was found: of each phase the longest hold and the longest wait, and the facts of all."""
+    """What was found: the figures of each phase, and the facts of all."""
 
     begin: float
     phases: list[Phase]
@@ -53,7 +35,7 @@ class Found:
         return self.figures.get(phase, (Figure(), Figure()))
 
     def report(self, phase: Phase) -> str:
-        """Return the report of the recording, with what is to be known of it."""
+        """Return the report of the recording, and what is to be known of it."""
         lines = [str(Recording(self.facts)), ""]
         if len(self.phases) > 1:
             before = readable_time(phase.begin - self.begin)
@@ -68,7 +50,7 @@ class Piece:
     Parameters
     ----------
     strangers : collection of int
-        Native ids of threads that are none of the tests': whether they wait is of no interest.
+        Native ids of threads that are not the tests'.
     """
 
     def __init__(self, strangers: Collection[int] = ()) -> None:
@@ -83,7 +65,7 @@ class Piece:
 
     @property
     def is_here(self) -> bool:
-        """Whether it is under way in this process, and not in one that has forked this."""
+        """Whether it is under way in this process, and not in the one that has forked it."""
         return self._process == os.getpid()
 
     def finish(self) -> Found:
@@ -92,74 +74,14 @@ class Piece:
             self._asker.stop()
         facts = self._session.finish()
         assert facts is not None  # it has started
-        facts = _named(facts, self._asker.native_id)
-        return Found(self.begin, self.phases, dict(self._figures(facts)), facts)
-
-    def _figures(self, facts: Facts) -> Iterator[tuple[Phase, tuple[Figure, Figure]]]:
-        begin = facts.slices.begin / 1e9
-        ends = [phase.end for phase in self.phases]
-        within: dict[int, list[Stall]] = defaultdict(list)
-        for stall in facts.stalls:
-            start, end = begin + stall.start, begin + stall.start + stall.seconds
-            for number in range(bisect.bisect_right(ends, start), len(ends)):
-                phase = self.phases[number]
-                if phase.begin >= end:
-                    break
-                first = max(start, phase.begin)
-                part = dataclasses.replace(stall, start=first, seconds=min(end, phase.end) - first)
-                within[number].append(part)
-        for number, stalls in within.items():
-            yield self.phases[number], (self._hold(facts, stalls), self._wait(facts, stalls))
-
-    def _hold(self, facts: Facts, stalls: list[Stall]) -> Figure:
-        """Return for how long a thread had the GIL while somebody wanted it."""
-        holds = [hold for stall in stalls for hold in self._holds(facts, stall)]
-        if not holds:
-            return Figure()
-        seconds, holder, stall = max(holds, key=lambda hold: hold[0])
-        meanwhile = [
-            other
-            for other in self._own(facts, stalls)
-            if other.start < stall.start + stall.seconds
-            and stall.start < other.start + other.seconds
-            and any(each.index == holder.index for each in other.holders)
-        ]
-        waiter = max(meanwhile, key=lambda other: other.seconds, default=None)
-        who = f"{ASKER} would have waited" if waiter is None else f"{_waiter(waiter)} waited"
-        return Figure(seconds, f"{_where(holder)}; {who}")
-
-    def _holds(self, facts: Facts, stall: Stall) -> Iterator[tuple[float, Holder, Stall]]:
-        """Yield for how long each thread had the GIL in a stall, and where for most of that."""
-        by_thread: dict[int | None, list[Holder]] = defaultdict(list)
-        for holder in stall.holders:
-            if not self._is_strange(facts, holder.index):
-                by_thread[holder.index].append(holder)
-        for holders in by_thread.values():
-            seconds = sum(holder.seconds for holder in holders)
-            yield min(seconds, stall.seconds), holders[0], stall
-
-    def _wait(self, facts: Facts, stalls: list[Stall]) -> Figure:
-        """Return for how long one of the test's own threads waited."""
-        stall = max(self._own(facts, stalls), key=lambda one: one.seconds, default=None)
-        if stall is None:
-            return Figure()
-        where = _where(stall.holders[0]) if stall.holders else "not known who had it"
-        return Figure(stall.seconds, f"{where}; {_waiter(stall)} waited")
-
-    def _own(self, facts: Facts, stalls: list[Stall]) -> Iterator[Stall]:
-        return (stall for stall in stalls if not self._is_strange(facts, stall.index))
-
-    def _is_strange(self, facts: Facts, index: int | None) -> bool:
-        """Tell whether a thread is none of the tests'."""
-        if index is None:
-            return False
-        native_id = facts.threads[index].native_id
-        return native_id == self._asker.native_id or native_id in self._strangers
+        asker = self._asker.native_id
+        figures = figures_of(facts, self.phases, {asker, *self._strangers})
+        return Found(self.begin, self.phases, figures, _named(facts, asker))
 
 
-def _named(facts: Facts, native_id: int) -> Facts:
+def _named(facts: Facts, asker: int) -> Facts:
     """Return the facts with a name for the asker."""
-    index = next((i for i, one in enumerate(facts.threads) if one.native_id == native_id), None)
+    index = next((i for i, one in enumerate(facts.threads) if one.native_id == asker), None)
     if index is None:
         return facts
     threads = list(facts.threads)
@@ -169,12 +91,3 @@ def _named(facts: Facts, native_id: int) -> Facts:
         for stall in facts.stalls
     )
     return dataclasses.replace(facts, threads=tuple(threads), stalls=tuple(stalls))
-
-
-def _where(holder: Holder) -> str:
-    how = ", in bytecode" if holder.in_c is False else ""
-    return f"{place_of(holder) or 'somewhere'} in {holder.thread or NAMELESS}{how}"
-
-
-def _waiter(stall: Stall) -> str:
-    return stall.waiter or NAMELESS

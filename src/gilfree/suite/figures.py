@@ -1,0 +1,108 @@
+"""Of each phase the longest hold of the GIL, and the longest wait of a thread of the test's."""
+
+from __future__ import annotations
+
+import bisect
+import dataclasses
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Sequence
+from typing import NamedTuple
+
+from gilfree.gil.facts import Facts, Holder, Stall
+from gilfree.recording.text import place_of
+from gilfree.suite.phase import Phase
+
+NAMELESS = "a thread without a name"
+WOULD = "another thread would have waited"
+
+
+class Figure(NamedTuple):
+    """A hold or a wait: how long, and who had the GIL, where, and who waited."""
+
+    seconds: float = 0.0
+    text: str = ""
+
+
+def figures_of(
+    facts: Facts, phases: Sequence[Phase], strangers: Collection[int]
+) -> dict[Phase, tuple[Figure, Figure]]:
+    """Return the longest hold and the longest wait of each phase in which somebody waited.
+
+    Parameters
+    ----------
+    facts : Facts
+    phases : sequence of Phase
+        In the order in which they were, and within the recording.
+    strangers : collection of int
+        Native ids of threads that are not the tests': their waits tell of holds, and no more.
+    """
+    strange = {i for i, one in enumerate(facts.threads) if one.native_id in strangers}
+    found = {}
+    for number, stalls in _stalls_within(facts, phases).items():
+        own = [stall for stall in stalls if stall.index not in strange]
+        found[phases[number]] = _longest_hold(stalls, own, strange), _longest_wait(own)
+    return found
+
+
+def _stalls_within(facts: Facts, phases: Sequence[Phase]) -> dict[int, list[Stall]]:
+    """Return by the number of a phase the parts of stalls that are within it, by its clock."""
+    begin = facts.slices.begin / 1e9
+    ends = [phase.end for phase in phases]
+    within = defaultdict(list)
+    for stall in facts.stalls:
+        start, end = begin + stall.start, begin + stall.start + stall.seconds
+        for number in range(bisect.bisect_right(ends, start), len(ends)):
+            if phases[number].begin >= end:
+                break
+            first, last = max(start, phases[number].begin), min(end, ends[number])
+            part = dataclasses.replace(stall, start=first, seconds=last - first)
+            within[number].append(part)
+    return within
+
+
+def _longest_hold(stalls: list[Stall], own: list[Stall], strange: Collection[int]) -> Figure:
+    holds = [hold for stall in stalls for hold in _holds(stall, strange)]
+    if not holds:
+        return Figure()
+    seconds, holder, stall = max(holds, key=lambda hold: hold[0])
+    waiters = (
+        other
+        for other in own
+        if other.start < stall.start + stall.seconds
+        and stall.start < other.start + other.seconds
+        and any(each.index == holder.index for each in other.holders)
+    )
+    waiter = max(waiters, key=_seconds, default=None)
+    return Figure(seconds, f"{_where(holder)}; {WOULD if waiter is None else _waited(waiter)}")
+
+
+def _holds(stall: Stall, strange: Collection[int]) -> Iterator[tuple[float, Holder, Stall]]:
+    """Yield for how long each thread had the GIL in a stall, and where for most of that."""
+    by_thread: dict[int | None, list[Holder]] = defaultdict(list)
+    for holder in stall.holders:
+        if holder.index not in strange:
+            by_thread[holder.index].append(holder)
+    for holders in by_thread.values():
+        seconds = sum(holder.seconds for holder in holders)
+        yield min(seconds, stall.seconds), holders[0], stall
+
+
+def _longest_wait(own: list[Stall]) -> Figure:
+    stall = max(own, key=_seconds, default=None)
+    if stall is None:
+        return Figure()
+    where = _where(stall.holders[0]) if stall.holders else "not known who had it"
+    return Figure(stall.seconds, f"{where}; {_waited(stall)}")
+
+
+def _seconds(stall: Stall) -> float:
+    return stall.seconds
+
+
+def _where(holder: Holder) -> str:
+    how = ", in bytecode" if holder.in_c is False else ""
+    return f"{place_of(holder) or 'somewhere'} in {holder.thread or NAMELESS}{how}"
+
+
+def _waited(stall: Stall) -> str:
+    return f"{stall.waiter or NAMELESS} waited"

@@ -1,0 +1,398 @@
+"""``pytest --gil``, its marker, its limits and its fixture, in suites made for that."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import subprocess
+import sys
+
+import needs
+import pytest
+
+pytest_plugins = ["pytester"]
+pytestmark = pytest.mark.thread_unsafe(reason="runs suites in processes of their own")
+measures = [needs.recorder, needs.gil]
+
+BEGINNING = """
+import ctypes, threading, time, pytest
+hold = ctypes.PyDLL(None).usleep  # microseconds, with the GIL
+"""
+HOLDS = """
+def test_hold():
+    hold(300_000)
+
+def test_wait():
+    worker = threading.Thread(target=hold, args=[200_000], name="worker")
+    worker.start()
+    time.sleep(0.01)
+    worker.join()
+
+def test_nothing():
+    pass
+"""
+LIMITS = """
+@pytest.mark.gil(max_hold="50ms")
+def test_hold():
+    hold(400_000)
+
+@pytest.mark.gil(max_wait=0.05)
+def test_wait():
+    worker = threading.Thread(target=hold, args=[400_000], name="worker")
+    worker.start()
+    time.sleep(0.01)
+    worker.join()
+"""
+
+
+def plugin():
+    """Return the name under which pytest finds it, also from a checkout that is not installed."""
+    installed = importlib.metadata.entry_points(group="pytest11", name="gil")
+    return "gil" if installed else "gilfree.pytest_plugin"
+
+
+@pytest.fixture
+def suite(pytester, monkeypatch):
+    """Run a suite, whose warnings are errors, in a process that is killed when it hangs."""
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")  # of those that are not named
+
+    def run(source, *options, **files):
+        pytester.makepyfile(test_it=BEGINNING + source, **files)
+        options = ["-p", plugin(), "-W", "error", *options]
+        return pytester.runpytest_subprocess(*options, timeout=60)
+
+    return run
+
+
+# ---------------------------------------------------------------- without being asked
+
+
+def test_the_plugin_alone_imports_no_numpy_and_nothing_that_measures():
+    code = "import sys, gilfree.pytest_plugin; print(*sys.modules, sep='\\n')"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    imported = done.stdout.split()
+    assert "gilfree.pytest_plugin" in imported
+    for name in "numpy", "gilfree.gil", "gilfree.recording", "gilfree.suite", "gilfree.testing":
+        assert name not in imported
+
+
+SPY = """
+import sys
+def pytest_unconfigure(config):
+    loaded = sorted(n for n in sys.modules if n.startswith("gilfree."))
+    print("loaded", *loaded)
+    plugin = sys.modules["gilfree.pytest_plugin"]
+    print("hooks", *sorted(h.name for h in config.pluginmanager.get_hookcallers(plugin)))
+"""
+
+
+def test_a_suite_that_does_not_ask_has_no_hook_for_each_test(suite):
+    result = suite("def test_it(): pass", "--strict-markers", conftest=SPY)
+    result.assert_outcomes(passed=1)
+    result.stdout.re_match_lines(
+        [
+            r"loaded gilfree\._arguments gilfree\._cpu gilfree\._isa gilfree\._lazy "
+            r"gilfree\.kernels gilfree\.pytest_plugin$",
+            r"hooks pytest_addoption pytest_collection_finish pytest_configure$",
+        ]
+    )
+
+
+def test_help_and_markers_name_it(suite):
+    suite("", "--help").stdout.fnmatch_lines(["*(gilfree):", "  --gil *", "  gil_max_hold*"])
+    suite("", "--markers").stdout.fnmatch_lines(["@pytest.mark.gil(max_hold=*, max_wait=*): *"])
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ("--gil-min=fast", "*--gil-min: must be a time such as 50ms*, not 'fast'"),
+        ("--gil-count=-1", "*--gil-count: must be a number of tests, or 0 for all, not '-1'"),
+        ("--override-ini=gil_max_wait=3h", "*gil_max_wait must be a time such as 50ms*not '3h'"),
+    ],
+)
+def test_a_wrong_option_is_named_with_what_would_be_right(suite, option, message):
+    result = suite("def test_it(): pass", option)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([message])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("max_hold='fast'", "*::test_it: in the marker gil, max_hold must be a time *'fast'"),
+        ("max_held='1s'", "*::test_it: the marker gil takes max_hold and max_wait, by name"),
+        ("'1s'", "*::test_it: the marker gil takes max_hold and max_wait, by name"),
+    ],
+)
+def test_a_wrong_marker_is_named_with_its_test(suite, arguments, message):
+    result = suite(f"@pytest.mark.gil({arguments})\ndef test_it(): pass")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([message])
+
+
+# ---------------------------------------------------------------- what is shown
+
+
+class TestMeasured:
+    """What takes a recorder, and a GIL."""
+
+    pytestmark = measures
+
+    def test_the_longest_holds_and_waits_are_shown_with_their_lines(self, suite):
+        result = suite(HOLDS, "--gil", "--gil-min=50ms")
+        result.assert_outcomes(passed=3)
+        result.stdout.re_match_lines(
+            [
+                "=+ longest holds of the GIL =+",
+                r"0\.\d{3} s call     test_it.py::test_hold  test_hold \(test_it.py:\d+\) in "
+                "MainThread; another thread would have waited",
+                r"0\.\d{3} s call     test_it.py::test_wait  .* in worker; MainThread waited",
+                "=+ longest waits for the GIL =+",
+                r"0\.\d{3} s call     test_it.py::test_wait  .* in worker; MainThread waited",
+            ],
+        )
+
+    def test_setup_and_teardown_are_phases_by_themselves(self, suite):
+        source = """
+        @pytest.fixture
+        def slow():
+            hold(400_000)
+            yield
+            hold(250_000)
+
+        def test_it(slow):
+            pass
+        """
+        result = suite(source.replace("\n        ", "\n"), "--gil", "--gil-min=100ms")
+        result.stdout.re_match_lines(
+            [
+                r"0\.\d{3} s setup    test_it.py::test_it  slow .*",
+                r"0\.\d{3} s teardown test_it.py::test_it  slow .*",
+            ],
+            consecutive=True,
+        )
+
+    def test_a_few_are_shown_or_all(self, suite):
+        source = "@pytest.mark.parametrize('i', range(4))\ndef test_it(i): hold(50_000)"
+        few = suite(source, "--gil", "--gil-count=1", "--gil-min=20ms")
+        few.stdout.fnmatch_lines(["0.* s call *", "(3 more of 20 ms or longer: --gil-count 0)"])
+        everything = suite(source, "--gil", "--gil-count=0", "--gil-min=20ms").stdout.str()
+        assert everything.count(" s call ") == 4
+
+    def test_without_any_it_says_so(self, suite):
+        result = suite("def test_it(): pass", "--gil", "--gil-min=30s")
+        result.stdout.fnmatch_lines(["*GIL: no test kept the GIL for 30 s or longer*"])
+
+    # ------------------------------------------------------------ limits
+
+    @pytest.mark.parametrize("options", [["-rA"], ["-rA", "--gil"]])
+    def test_a_test_that_exceeds_its_limit_fails_with_the_report(self, suite, options):
+        result = suite(LIMITS, *options)
+        result.assert_outcomes(failed=2)
+        result.stdout.re_match_lines(
+            [
+                r"test_it.py GG .*",
+                r"kept the GIL for \d+ ms, more than max_hold = 50 ms: test_hold .* in MainThread; "
+                "another thread would have waited",
+                "another thread waited for the GIL .*",
+                "another thread is gilfree's, which asks for the GIL all the time",
+                r"waited for the GIL for \d+ ms, more than max_wait = 50 ms: .* in worker; "
+                "MainThread waited",
+                r"GIL test_it.py::test_hold - .*kept the.*",
+                r"GIL test_it.py::test_wait - .*waited.*",
+            ]
+        )
+
+    def test_what_keeps_its_limit_passes_and_what_fails_by_itself_fails_so(self, suite):
+        source = """
+            import unittest
+
+            @pytest.mark.gil(max_hold="20s", max_wait="20s")
+            def test_kept():
+                hold(100_000)
+
+            @pytest.mark.gil(max_wait="50ms")
+            def test_hold_without_a_waiter():
+                pass
+
+            @pytest.mark.gil(max_hold="1ms")
+            def test_own():
+                hold(50_000)
+                assert 0
+
+            @pytest.mark.xfail(strict=True)
+            @pytest.mark.gil(max_hold="50ms")
+            def test_expected():
+                hold(400_000)
+
+            class TestCase(unittest.TestCase):
+                @pytest.mark.gil(max_hold="50ms")
+                def test_unit(self):
+                    hold(400_000)
+        """
+        result = suite(source.replace("\n            ", "\n"), "-rA")
+        result.assert_outcomes(passed=2, failed=2, xfailed=1)
+        result.stdout.fnmatch_lines(
+            ["FAILED *::test_own - assert 0", "GIL *::test_unit - *"], consecutive=False
+        )
+
+    def test_the_ini_file_has_limits_for_all_tests_and_a_marker_others(self, suite, pytester):
+        pytester.makeini("[pytest]\ngil_max_hold = 50ms")
+        source = """
+            def test_all():
+                hold(400_000)
+
+            @pytest.mark.gil(max_hold=None)
+            def test_free():
+                hold(400_000)
+
+            def test_nothing():
+                pass
+        """
+        result = suite(source.replace("\n            ", "\n"), "-rf")
+        result.assert_outcomes(passed=2, failed=1)
+        result.stdout.fnmatch_lines(["GIL *::test_all - *"])
+
+    # ------------------------------------------------------------ the fixture
+
+    @pytest.mark.parametrize("options", [[], ["--gil"]])
+    def test_the_fixture_records_until_it_is_asked(self, suite, options):
+        source = """
+            import gilfree
+
+            def test_it(gil_record):
+                before = threading.active_count()
+                worker = threading.Thread(target=hold, args=[200_000], name="worker")
+                worker.start()
+                time.sleep(0.01)
+                worker.join()
+                names = [thread.name for thread in gil_record.threads]
+                assert {"MainThread", "worker"} <= set(names)
+                assert gil_record.stalls[0].waiter == "MainThread"
+                assert gil_record.stalls[0].holders[0].thread == "worker"
+                seconds = gil_record.seconds
+                time.sleep(0.01)
+                assert gil_record.seconds == seconds
+                assert before == threading.active_count() == 1
+
+            def test_beside_one_of_its_own(gil_record):
+                with gilfree.record() as own:
+                    hold(50_000)
+                assert own.threads
+                assert gil_record.threads
+
+            def test_nobody_asks(gil_record):
+                pass
+        """
+        result = suite(source.replace("\n            ", "\n"), *options)
+        result.assert_outcomes(passed=3)
+
+    # ------------------------------------------------------------ what else there is
+
+    @needs.fork
+    def test_a_test_may_fork(self, suite):
+        source = """
+            import os
+
+            @pytest.mark.gil(max_hold="20s")
+            def test_it():
+                child = os.fork()
+                if not child:
+                    os._exit(0)
+                assert os.waitpid(child, 0)[1] == 0
+
+            def test_again():
+                test_it()
+        """
+        result = suite(source.replace("\n            ", "\n"), "--gil")
+        result.assert_outcomes(passed=2)
+
+    def test_a_clock_that_stands_still_is_no_matter(self, suite):
+        source = """
+            @pytest.fixture(autouse=True)
+            def frozen(monkeypatch):
+                for name in "time", "monotonic", "perf_counter", "sleep":
+                    monkeypatch.setattr(time, name, lambda *_: 0.0)
+
+            def test_it():
+                hold(300_000)
+        """
+        result = suite(source.replace("\n            ", "\n"), "--gil")
+        result.stdout.re_match_lines([r"0\.[23]\d\d s call     test_it.py::test_it .*"])
+
+    @pytest.mark.parametrize(
+        ("module", "options", "source"),
+        [
+            (
+                "pytest_asyncio.plugin",
+                [],
+                "@pytest.mark.asyncio\nasync def test_it(): hold(300_000)",
+            ),
+            (
+                "anyio.pytest_plugin",
+                [],
+                "@pytest.fixture\ndef anyio_backend(): return 'asyncio'\n"
+                "@pytest.mark.anyio\nasync def test_it(): hold(300_000)",
+            ),
+            (
+                "pytest_run_parallel.plugin",
+                ["--parallel-threads=2"],
+                "def test_it(): hold(300_000)",
+            ),
+            ("pytest_cov.plugin", ["--cov=."], "def test_it(): hold(300_000)"),
+        ],
+    )
+    def test_other_plugins(self, suite, module, options, source):
+        pytest.importorskip(module)
+        result = suite(source, "-p", module, "--gil", *options)
+        assert result.parseoutcomes()["passed"] == 1
+        result.stdout.re_match_lines([r"0\.\d{3} s call     test_it.py::test_it  test_it .*"])
+
+    def test_what_workers_of_xdist_find_is_shown(self, suite):
+        pytest.importorskip("xdist")
+        result = suite(
+            HOLDS + LIMITS.replace("def test_", "def test_limit_"),
+            "-p",
+            "xdist.plugin",
+            "-n2",
+            "--gil",
+        )
+        result.assert_outcomes(passed=3, failed=2)
+        result.stdout.fnmatch_lines(
+            [
+                "0.* s call * test_it.py::test_hold  test_hold *",
+                "0.* s call * test_it.py::test_wait  *in worker; MainThread waited",
+            ]
+        )
+
+    def test_a_worker_of_xdist_tells_the_status_where_nothing_is_shown(self, suite):
+        pytest.importorskip("xdist")
+        result = suite(LIMITS, "-p", "xdist.plugin", "-n2", "-rf")
+        result.assert_outcomes(failed=2)
+        result.stdout.fnmatch_lines_random(["GIL *::test_hold - *", "GIL *::test_wait - *"])
+
+
+# ---------------------------------------------------------------- where nothing can be told
+
+NO_GIL = """
+from gilfree.suite import measuring
+measuring.gil_enabled = lambda: False
+"""
+
+
+def test_what_cannot_be_told_is_a_warning_also_where_these_are_errors(suite):
+    source = "@pytest.mark.gil(max_hold='1ms')\ndef test_it(): time.sleep(0.1)"
+    result = suite(source, conftest=NO_GIL)
+    result.assert_outcomes(passed=1, warnings=1)
+    result.stdout.fnmatch_lines(
+        ["*test_it.py:*: GilWarning: its limits can't be told: this Python has no GIL"]
+    )
+    ignored = suite(source, "-W", "ignore::gilfree.testing.GilWarning", conftest=NO_GIL)
+    ignored.assert_outcomes(passed=1)
+
+
+def test_where_there_is_no_gil_it_says_so(suite):
+    result = suite("def test_it(): pass", "--gil", conftest=NO_GIL)
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(["*GIL: nothing was measured: this Python has no GIL*"])
