@@ -42,6 +42,7 @@ TOUCHES_CPYTHON = [
         "kernels/test_pool",
         "test_interpreters",
         "test_macros",
+        "test_pytest_plugin",
     )
 ]
 # Of what is slow, these compare with the truth what was read of CPython's insides.
@@ -58,6 +59,7 @@ nox.options.sessions = [
     "levels",
     *(f"tests-{python}" for python in PYTHONS if python != OLDEST),
     "parallel",
+    "plugins",
     "tsan",
     "asan",
 ]
@@ -148,6 +150,16 @@ def parallel(session):
     session.install("pytest-run-parallel>=0.10")
     # The rest run in the session `tests`.
     run_tests(session, "--parallel-threads=8", "--skip-thread-unsafe=1", *session.posargs)
+
+
+@nox.session
+def plugins(session):
+    """Run the tests of `pytest --gil` beside plugins that run tests in ways of their own."""
+    install(session, "[test]")
+    session.install(
+        "anyio", "pytest-asyncio", "pytest-cov", "pytest-run-parallel>=0.10", "pytest-xdist"
+    )
+    run_tests(session, "tests/test_pytest_plugin.py", *session.posargs)
 
 
 @nox.session

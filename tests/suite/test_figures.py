@@ -64,8 +64,21 @@ def test_what_is_between_two_phases_counts_in_none():
 
 def test_the_asker_is_nobodys_holder():
     hold, wait = figures_of(facts(stall(1, 0.1, 0.1, 2, 0.1)), [FIRST], {ASKER})[FIRST]
-    assert hold == Figure()
-    assert wait.seconds == pytest.approx(0.1)
+    assert hold == wait == Figure()
+
+
+def test_a_wait_counts_for_as_long_as_it_is_known_for_whom():
+    _, wait = figures_of(facts(stall(1, 0.1, 0.3, 0, 0.05)), [FIRST], {ASKER})[FIRST]
+    assert wait.seconds == 0.05
+
+
+def test_a_hold_in_bytecode_is_called_so():
+    one = stall(2, 0.1, 0.2, 0, 0.2)
+    holders = (dataclasses.replace(one.holders[0], in_c=False),)
+    one = dataclasses.replace(one, holders=holders)
+    hold, _ = figures_of(facts(one), [FIRST], {ASKER})[FIRST]
+    assert hold.in_bytecode
+    assert "in main, in bytecode; " in hold.text
 
 
 def test_facts_without_a_thread_are_those_of_the_others():

@@ -14,7 +14,7 @@ from types import BuiltinFunctionType
 
 from gilfree.gil._waiter import Waiter
 
-PAUSE = 1e-3  # seconds: by how much a hold may seem shorter; the tests lose some microseconds to it
+PAUSE = 2e-3  # seconds: by how much a hold may seem shorter; the tests lose some microseconds to it
 PATIENCE = 1.0  # seconds, for a thread that sleeps for PAUSE
 
 # The native ids of the latest askers: recordings of others may see them, too.

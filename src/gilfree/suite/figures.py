@@ -17,10 +17,22 @@ WOULD = "another thread would have waited"
 
 
 class Figure(NamedTuple):
-    """A hold or a wait: how long, and who had the GIL, where, and who waited."""
+    """A hold or a wait.
+
+    Attributes
+    ----------
+    seconds : float
+        How long it took. Of a wait, as far as it is known for whom: if nobody had the GIL, some
+        thread that was to take it got no CPU, and that may be the one beside the tests.
+    text : str
+        Who had the GIL, where, and who waited.
+    in_bytecode : bool
+        Of a hold: that gives way after the switch interval, unless it gets no CPU to do so.
+    """
 
     seconds: float = 0.0
     text: str = ""
+    in_bytecode: bool = False
 
 
 def figures_of(
@@ -40,7 +52,7 @@ def figures_of(
     found = {}
     for number, stalls in _stalls_within(facts, phases).items():
         own = [stall for stall in stalls if stall.index not in strange]
-        found[phases[number]] = _longest_hold(stalls, own, strange), _longest_wait(own)
+        found[phases[number]] = _longest_hold(stalls, own, strange), _longest_wait(own, strange)
     return found
 
 
@@ -73,7 +85,8 @@ def _longest_hold(stalls: list[Stall], own: list[Stall], strange: Collection[int
         and any(each.index == holder.index for each in other.holders)
     )
     waiter = max(waiters, key=_seconds, default=None)
-    return Figure(seconds, f"{_where(holder)}; {WOULD if waiter is None else _waited(waiter)}")
+    who = WOULD if waiter is None else _waited(waiter)
+    return Figure(seconds, f"{_where(holder)}; {who}", in_bytecode=holder.in_c is False)
 
 
 def _holds(stall: Stall, strange: Collection[int]) -> Iterator[tuple[float, Holder, Stall]]:
@@ -87,12 +100,14 @@ def _holds(stall: Stall, strange: Collection[int]) -> Iterator[tuple[float, Hold
         yield min(seconds, stall.seconds), holders[0], stall
 
 
-def _longest_wait(own: list[Stall]) -> Figure:
-    stall = max(own, key=_seconds, default=None)
-    if stall is None:
-        return Figure()
-    where = _where(stall.holders[0]) if stall.holders else "not known who had it"
-    return Figure(stall.seconds, f"{where}; {_waited(stall)}")
+def _longest_wait(own: list[Stall], strange: Collection[int]) -> Figure:
+    longest = Figure()
+    for stall in own:
+        holders = [holder for holder in stall.holders if holder.index not in strange]
+        seconds = min(stall.seconds, sum(holder.seconds for holder in holders))
+        if seconds > longest.seconds:
+            longest = Figure(seconds, f"{_where(holders[0])}; {_waited(stall)}")
+    return longest
 
 
 def _seconds(stall: Stall) -> float:
