@@ -374,6 +374,33 @@ class TestMeasured:
 
 # ---------------------------------------------------------------- where nothing can be told
 
+
+@needs.recorder
+def test_the_fixture_takes_no_gil(suite):
+    source = """
+def test_it(gil_record):
+    worker = threading.Thread(target=time.sleep, args=[0.05], name="worker")
+    worker.start()
+    worker.join()
+    assert {"MainThread", "worker"} <= {thread.name for thread in gil_record.threads}
+    assert str(gil_record) == str(gil_record)
+"""
+    suite(source).assert_outcomes(passed=1)
+
+
+def test_where_nothing_can_be_recorded_the_fixture_skips(suite):
+    conftest = """
+from gilfree.gil.sampler import NoSamplerError
+from gilfree.suite import so_far
+def nothing(**options):
+    raise NoSamplerError("recording needs Linux")
+so_far.Session = nothing
+"""
+    result = suite("def test_it(gil_record): pass", "-rs", conftest=conftest)
+    result.assert_outcomes(skipped=1)
+    result.stdout.fnmatch_lines(["SKIPPED * recording needs Linux"])
+
+
 NO_GIL = """
 from gilfree.suite import measuring
 measuring.gil_enabled = lambda: False

@@ -9,9 +9,10 @@ The kernels run on every core::
 tells whether a callable of your own releases it. ``gilfree.record`` looks at a whole program: who
 waits for the GIL, and for whom.
 
-Public is what ``gilfree.__all__`` names, ``gilfree.testing``, the command line, and what the plugin of
-pytest adds to that. Everything else, all folders among it, is private and may change in any release. To be studied and run beside the
-guide are the loops themselves, ``gilfree._kernels`` and ``gilfree._macros``.
+Public is what ``gilfree.__all__`` names, ``gilfree.testing``, the command line, and what the plugin
+of pytest adds to its own. Everything else, all folders among it, is private and may change in any
+release. To be studied and run beside the guide are the loops themselves, ``gilfree._kernels`` and
+``gilfree._macros``.
 
 (PYTEST_DONT_REWRITE, as pytest wants it said: ``gilfree run -m pytest`` has imported this before
 pytest comes to know that it has a plugin in here, and pytest would warn of that.)

@@ -11,7 +11,7 @@ import platform
 import sys
 import threading
 import time
-from typing import Any
+from typing import Any, ClassVar
 
 from gilfree._system import gil_enabled
 from gilfree.gil.facts import Caller, Facts, Holder, Slices, Stall, ThreadTimes
@@ -64,6 +64,7 @@ class Session:
     """
 
     under_way: Session | None = None
+    _all: ClassVar[set[Session]] = set()  # under way, those beside it, too
     _lock = threading.Lock()
 
     def __init__(self, *, callers: bool = False, beside: bool = False) -> None:
@@ -83,6 +84,7 @@ class Session:
             self._recorder = make_recorder(self._module, callers=self._callers)
             self._names = Names()
             self._recorder.start()
+            Session._all.add(self)
             if not self._beside:
                 Session.under_way = self
         # The thread in C must not outlive the interpreter, if nobody ends the recording.
@@ -100,6 +102,7 @@ class Session:
         atexit.unregister(self._abandon)
         there_is_one = self._recorder.stop()
         with Session._lock:
+            Session._all.discard(self)
             if Session.under_way is self:
                 Session.under_way = None
         names = self._names.finish() if self._names is not None else {}
@@ -112,8 +115,10 @@ class Session:
     def forget(cls) -> None:
         """Forget, in a forked child, what its parent records."""
         cls._lock = threading.Lock()
-        if cls.under_way is not None and cls.under_way._names is not None:
-            cls.under_way._names.finish()
+        for session in cls._all:
+            if session._names is not None:
+                session._names.finish()
+        cls._all.clear()
         cls.under_way = None
 
 

@@ -166,7 +166,7 @@ class Measuring:
         least = self._config.getoption("gil_min")
         for phase in found.phases if self._all else ():
             for kind, figure in zip(KINDS, found.of(phase), strict=True):
-                if figure.seconds >= least > 0 or figure.seconds > least == 0:
+                if figure.seconds and figure.seconds >= least:
                     self._pending.append(
                         Row(kind, figure.text, figure.seconds, phase.name, phase.test)
                     )
@@ -223,7 +223,7 @@ class Measuring:
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Show the longest holds and waits."""
-        if not self._all:
+        if not self._all or self._config.getoption("collectonly"):
             return
         least = readable_time(self._config.getoption("gil_min"))
         for kind, title in KINDS.items():

@@ -58,8 +58,12 @@ class Piece:
         self._process = os.getpid()
         self._session = Session(beside=True)
         self._asker = Asker()
-        self._session.start()
         self._asker.start()
+        try:
+            self._session.start()
+        except RuntimeError:
+            self._asker.stop()
+            raise
         self.begin = now()
         self.phases: list[Phase] = []
 
