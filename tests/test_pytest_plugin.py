@@ -44,6 +44,16 @@ def test_wait():
     worker.join()
 """
 
+BLIND = """
+import dataclasses
+from gilfree.suite import piece
+finish = piece.Piece.finish
+def blind(self):
+    found = finish(self)
+    return dataclasses.replace(found, facts=dataclasses.replace(found.facts, largest_gap=9.0))
+piece.Piece.finish = blind
+"""
+
 
 def plugin():
     """Return the name under which pytest finds it, also from a checkout that is not installed."""
@@ -252,6 +262,11 @@ class TestMeasured:
         result = suite(source.replace("\n            ", "\n"), "-rf")
         result.assert_outcomes(passed=2, failed=1)
         result.stdout.fnmatch_lines(["GIL *::test_all - *"])
+
+    def test_what_is_too_close_to_a_limit_is_a_warning(self, suite):
+        result = suite(LIMITS, conftest=BLIND)
+        result.assert_outcomes(passed=2, warnings=2)
+        result.stdout.fnmatch_lines(["*GilWarning: * too close to max_hold = 50 ms to tell: *9 s"])
 
     # ------------------------------------------------------------ the fixture
 
