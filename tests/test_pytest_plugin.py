@@ -281,8 +281,8 @@ class TestMeasured:
                 worker.start()
                 time.sleep(0.01)
                 worker.join()
-                names = [thread.name for thread in gil_record.threads]
-                assert {"MainThread", "worker"} <= set(names)
+                names = {thread.name for thread in gil_record.threads}
+                assert names == {"MainThread", "worker"}
                 assert gil_record.stalls[0].waiter == "MainThread"
                 assert gil_record.stalls[0].holders[0].thread == "worker"
                 seconds = gil_record.seconds
