@@ -17,10 +17,10 @@ import sys
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
+from test_hand_out import KERNELS
 from timing import bursts_in_turn, in_turn
 
 import gilfree
-from gilfree import _kernels
 from gilfree._system import environment, usable_cpus
 from gilfree._words import environment_line
 from gilfree.kernels.pool import SHARED
@@ -29,57 +29,12 @@ POINTS = [1, 8, 64, 512, *(round(10 ** (n / 4)) for n in range(12, 33))]
 ROUNDS = 7
 
 
-# For so many elements: the compiled loop in one call, and the public function.
-
-
-def sum_of_squares(size):
-    x = np.random.default_rng(1).random(size)
-    return (lambda: _kernels.sum_of_squares_nogil(x)), (gilfree.sum_of_squares, x)
-
-
-def polyval(size):
-    x, c, out = np.random.default_rng(2).random(size), np.arange(1.0, 9.0), np.empty(size)
-    return (lambda: _kernels.polyval_nogil(x, c, out)), (gilfree.polyval, x, c, out)
-
-
-def histogram(size):
-    x, edges = np.random.default_rng(3).random(size), np.linspace(0, 1, 65)
-    scale, counts = _kernels.bin_scale(edges), np.zeros((_kernels.COUNT_ROWS, 65), np.intp)
-    return (
-        lambda: _kernels.histogram_nogil(x, edges, *scale, counts),
-        (gilfree.histogram, x, 64, (0.0, 1.0)),
-    )
-
-
-def sqeuclidean(size):
-    X = np.random.default_rng(4).random((max(round(size**0.5), 1), 16))
-    out = np.empty((len(X), len(X)))
-    return (lambda: _kernels.sqeuclidean_nogil(X, X, out)), (gilfree.sqeuclidean, X, X, out)
-
-
-def mandelbrot(size):
-    height = max(round((size / 12) ** 0.5), 1)
-    rows, columns = (3 * height, 4 * height) if size >= 12 else (1, size)
-    out = np.empty(rows * columns, np.int32)
-    corner = 0, columns, -2.0, 1.0, 3.0 / columns, 2.0 / rows, 200
-    return (lambda: _kernels.mandelbrot_nogil(*corner, out)), (gilfree.mandelbrot, (rows, columns))
-
-
-def monte_carlo_pi(size):
-    return (
-        lambda: _kernels.monte_carlo_pi_nogil(np.random.PCG64(1), size),
-        (gilfree.monte_carlo_pi, size, 1),
-    )
-
-
-KERNELS = [sum_of_squares, polyval, histogram, sqeuclidean, mandelbrot, monte_carlo_pi]
-
-
 def measure(kernel):
     """Return, for each size, the median seconds of the loop, on one worker, and on all."""
     rows = []
     for size in POINTS:
-        loop, (public, *args) = kernel(size)
+        args, (loop,) = kernel(size, 1)
+        public = getattr(gilfree, kernel.__name__)
         calls = [
             loop,
             functools.partial(public, *args, workers=1),

@@ -26,7 +26,6 @@ from gilfree._start_line import StartLine
 from gilfree._system import usable_cpus
 from gilfree.gil._waiter import Waiter
 from gilfree.gil.statement import statement
-from gilfree.kernels import helpers as pool
 from gilfree.kernels.pool import Workers
 
 STATM = "/proc/self/statm"
