@@ -26,6 +26,7 @@ from gilfree._start_line import StartLine
 from gilfree._system import usable_cpus
 from gilfree.gil._waiter import Waiter
 from gilfree.gil.statement import statement
+from gilfree.kernels import _pool
 from gilfree.kernels.pool import Workers
 
 STATM = "/proc/self/statm"
@@ -222,7 +223,7 @@ CASES = dict(cases())
 @pytest.fixture(autouse=True)
 def few_threads(monkeypatch):
     """Let the shared pool start four threads: its 256 come bit by bit, and take 10 MB in all."""
-    monkeypatch.setattr(pool, "MOST_THREADS", 4)
+    monkeypatch.setattr(_pool, "MOST_THREADS", 4)
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -99,7 +99,9 @@ def histogram(
         return sum(counts, start=np.zeros(bins, np.intp)), edges
     how = double_edges, scale, tolerance
     partials = _each_worker(pool, bins, _histogram, nogil, dtype, x, *how)
-    return sum(partials, start=np.zeros(bins, np.intp)), edges
+    if not partials:
+        return np.zeros(bins, np.intp), edges
+    return functools.reduce(np.add, partials), edges
 
 
 def _each_worker(
@@ -132,9 +134,13 @@ def _edges(
     first, last = range or (outer if outer.size else (0.0, 0.0))
     if first < last and math.isfinite(last - first) and type(last - first) in PLAIN:
         # What NumPy does between its checks, which take longer than the count of some thousands.
-        edges: RealArray = np.empty(bins + 1, np.result_type(first, last, 1.0))
+        # np.result_type would say the same of two numbers of Python's, and takes its time.
+        weak = type(first) is type(last) is float
+        edges: RealArray = np.empty(bins + 1, float if weak else np.result_type(first, last, 1.0))
         _kernels.edges(first, last, edges)
-        edges = edges.astype(np.result_type(first, last, outer), copy=False)
+        edges = edges.astype(
+            outer.dtype if weak else np.result_type(first, last, outer), copy=False
+        )
         if _kernels.increasing(edges):
             return edges
     # NumPy says what is wrong, or makes the best of it.
