@@ -44,6 +44,7 @@ SHOWN = {
         r"gilfree\[\d+\]: .* has waited for the GIL for ",
         r"  held .*Dask-Default-Threads.*",
     ],
+    "12_hand_out.py": [r"\n  100,000 +\d+\.\d\d ms +\d+\.\d\d ms\n", r"\n      100 "],
 }
 
 

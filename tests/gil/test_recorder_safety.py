@@ -389,7 +389,7 @@ RECORD = (
 def test_without_proc_it_is_one_sentence():
     program = f"exec {sys.executable} -m gilfree run -c 'print(1)'"
     status, out, error = in_own_mounts(commands=["mount -t tmpfs none /proc", program])
-    assert (status, out) == (2, ""), error
+    assert (status, out) == (3, ""), error
     assert error == (
         "gilfree: nothing can be recorded: /proc/self/task/*/syscall can't be read here\n"
     )
