@@ -705,3 +705,31 @@ def test_usable_cpus_follows_the_affinity(run_script):
     """)
     assert int(out) == 1
     assert pool.usable_cpus() >= 1
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system has no affinity")
+def test_a_helper_stays_where_the_user_has_put_it_while_it_slept(run_script):
+    out = run_script("""
+        import os, threading, time
+        from gilfree.kernels.pool import Workers
+
+        def helper():
+            together, where = threading.Barrier(2, timeout=20), {}
+
+            def task(chunks):
+                for _ in chunks:
+                    together.wait()
+                    where[threading.get_native_id()] = os.sched_getaffinity(0)
+
+            Workers(2).share(task, 2)
+            del where[threading.get_native_id()]
+            return where.popitem()
+
+        thread, usual = helper()
+        for cpus in {min(usual)}, {max(usual)}, usual:
+            time.sleep(0.02)  # it has gone to sleep
+            os.sched_setaffinity(thread, cpus)
+            assert helper() == (thread, cpus)
+        print("there")
+    """)
+    assert out == "there\n"

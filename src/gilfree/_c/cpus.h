@@ -18,10 +18,10 @@
     #define GILFREE_MOST_CPUS CPU_SETSIZE
     #define gilfree_this_thread() ((int64_t) syscall(SYS_gettid))
 
-    /* Where this thread may run; none, if the system does not tell. */
-    static inline void gilfree_usual_cpus(gilfree_cpus *usual)
+    /* Where a thread may run, 0 for this one; none, if the system does not tell. */
+    static inline void gilfree_usual_cpus(int64_t thread, gilfree_cpus *usual)
     {
-        if (sched_getaffinity(0, sizeof *usual, usual))
+        if (sched_getaffinity((pid_t) thread, sizeof *usual, usual))
             CPU_ZERO(usual);
     }
 
@@ -31,13 +31,17 @@
             sched_setaffinity(0, sizeof *usual, usual);
     }
 
-    /* Before this thread wakes another one: have it start on a CPU other than this. */
-    static inline void gilfree_keep_off(int64_t thread, const gilfree_cpus *usual)
+    /* Before this thread wakes another one: have it start on a CPU other than this. It may then
+       roam where it could before: `usual`. That is asked for now, for the user may have changed it
+       while the thread slept. */
+    static inline void gilfree_keep_off(int64_t thread, gilfree_cpus *usual)
     {
-        gilfree_cpus others = *usual;
+        gilfree_cpus others;
         int cpu = sched_getcpu();
+        gilfree_usual_cpus(thread, usual);
         if (cpu < 0 || !CPU_ISSET(cpu, usual) || CPU_COUNT(usual) < 2)
             return;
+        others = *usual;
         CPU_CLR(cpu, &others);
         sched_setaffinity((pid_t) thread, sizeof others, &others);
     }
@@ -54,7 +58,7 @@
     {
         gilfree_cpus one;
         int cpu = sched_getcpu();
-        gilfree_usual_cpus(usual);
+        gilfree_usual_cpus(0, usual);
         if (!CPU_COUNT(usual) || cpu < 0)
             return 0;
         if (!gilfree_claim(claims, cpu, start))
@@ -71,7 +75,6 @@
     typedef int gilfree_cpus;
     #define GILFREE_MOST_CPUS 1
     #define gilfree_this_thread() 0
-    #define gilfree_usual_cpus(usual) ((void) (usual))
     #define gilfree_roam(usual) ((void) (usual))
     #define gilfree_keep_off(thread, usual) ((void) (usual))
     #define gilfree_keep_apart(claims, start, usual) 0

@@ -39,8 +39,7 @@ cdef extern from "cpus.h":
     ctypedef struct gilfree_cpus:
         pass
     int64_t gilfree_this_thread() noexcept nogil
-    void gilfree_usual_cpus(gilfree_cpus *usual) noexcept nogil
-    void gilfree_keep_off(int64_t thread, const gilfree_cpus *usual) noexcept nogil
+    void gilfree_keep_off(int64_t thread, gilfree_cpus *usual) noexcept nogil
     void gilfree_roam(const gilfree_cpus *usual) noexcept nogil
 
 cdef extern from "pythread.h":
@@ -163,7 +162,7 @@ cdef class Helper:
     cdef PyThread_type_lock bell  # held, but for the moment in which the helper is woken
     cdef Chunks chunks  # of the call that it was called for
     cdef int64_t thread  # as the system numbers it
-    cdef gilfree_cpus usual  # where it may run
+    cdef gilfree_cpus usual  # where it could run before it was woken
 
     def __cinit__(self):
         self.bell = PyThread_allocate_lock()
@@ -193,7 +192,6 @@ cdef class Helper:
                     break
                 gilfree_pause()
             gilfree_yield()
-        gilfree_usual_cpus(&self.usual)
         if gilfree_replace(&self.state, AWAKE, ASLEEP):
             PyThread_acquire_lock(self.bell, WAIT_LOCK)
             gilfree_roam(&self.usual)
