@@ -563,6 +563,46 @@ def test_a_forked_child_can_call(run_script):
     """)
 
 
+@needs.fork
+@pytest.mark.parametrize("helps", ["call", "executor"])
+def test_a_child_forked_amid_a_call_that_goes_on_says_that_its_helpers_are_lost(run_script, helps):
+    out = run_script(f"""
+        import os, signal, threading, warnings
+        from concurrent.futures import ThreadPoolExecutor
+        from gilfree.kernels.pool import Workers
+        warnings.simplefilter("ignore", DeprecationWarning)  # fork with threads: what is tested
+
+        child = None
+        here, together = threading.get_ident(), threading.Barrier(2, timeout=20)
+        forked = threading.Event()
+
+        def fork(*_):
+            global child
+            child = os.fork()
+            forked.set()
+            if not child:
+                signal.alarm(20)  # rather than wait for ever
+
+        def task(chunks):
+            for _ in chunks:
+                together.wait()
+                if threading.get_ident() == here:
+                    os.kill(os.getpid(), signal.SIGUSR1)
+                forked.wait(20)
+
+        signal.signal(signal.SIGUSR1, fork)
+        executor = ThreadPoolExecutor(1) if {helps == "executor"} else None
+        try:
+            Workers(2, executor).share(task, 2)
+        except RuntimeError as error:
+            print(error, flush=True)
+            os._exit(0 if not child else 1)
+        _, status = os.waitpid(child, 0)
+        print(status)
+    """)
+    assert out == "forked amid a call, whose helpers the child does not have\n0\n"
+
+
 def test_a_call_while_the_interpreter_exits(run_script):
     out = run_script("""
         import atexit, threading, numpy as np, gilfree

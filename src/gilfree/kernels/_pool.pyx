@@ -72,12 +72,14 @@ cdef class Call:
     cdef readonly Chunks chunks
     cdef object error
     cdef bint over
+    cdef Pool pool
     cdef Py_ssize_t wanted  # helpers
     cdef Call next  # of those that want helpers
 
     def __cinit__(self, work, Chunks chunks):
         self.work = work
         self.chunks = chunks
+        self.pool = shared
 
     def run(self, call_helper, Py_ssize_t helpers):
         cdef Py_ssize_t _
@@ -85,7 +87,7 @@ cdef class Call:
         try:
             if call_helper is None:
                 if helpers:
-                    shared.call(self, helpers)
+                    self.pool.call(self, helpers)
             else:
                 for _ in range(helpers):
                     call_helper(self.help)
@@ -93,7 +95,10 @@ cdef class Call:
         except BaseException as error:
             self.fail(error)
         if helpers:
-            self.end()
+            if self.pool is shared:
+                self.end()
+            elif gilfree_load(&self.chunks.at_work):  # this is a child, forked by a signal handler
+                self.fail(RuntimeError("forked amid a call, whose helpers the child does not have"))
         if self.error is not None:
             # What is raised keeps the frames it comes through, one of which may keep this call.
             error, self.error = self.error, None
@@ -140,7 +145,7 @@ cdef class Call:
         # From now on no helper begins; when those that have begun are done, none is at work.
         with cython.critical_section(self):
             self.over = True
-        shared.withdraw(self)
+        self.pool.withdraw(self)
         with nogil:
             while gilfree_load(&self.chunks.at_work):
                 gilfree_sleep(LOOK_AT_WORK)
