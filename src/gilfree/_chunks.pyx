@@ -25,9 +25,11 @@ cdef extern from "Python.h":
 cdef extern from "pythread.h":
     unsigned long PyThread_get_thread_ident() noexcept nogil
 
-# How long the caller works before it looks for Ctrl-C, and whoever holds the GIL before it releases
-# it. (Nanoseconds, as PATIENCE.)
+# How long the caller works before it looks for Ctrl-C. (Nanoseconds, as all of these.)
 cdef int64_t TURN = 20_000_000
+# How long a helper works that holds the GIL, before it releases it: as long as Python itself lets a
+# thread have it. All other threads wait for it, and so does Ctrl-C, for many helpers in turn.
+cdef int64_t HELD_TURN = 5_000_000
 # How long the caller stays awake when no chunk is left, until its helpers are done with theirs. It
 # has no GIL meanwhile, so they need not wait for it.
 cdef int64_t PATIENCE = 50_000
@@ -55,7 +57,10 @@ cdef class Chunks:
     cdef void enter(self) noexcept:
         # Before a worker enters the kernel.
         cdef bint caller = PyThread_get_thread_ident() == self.caller
-        gilfree_store(&self.caller_due if caller else &self.helper_due, gilfree_now() + TURN)
+        if caller:
+            gilfree_store(&self.caller_due, gilfree_now() + TURN)
+        else:
+            gilfree_store(&self.helper_due, gilfree_now() + HELD_TURN)
 
     cdef bint take(self, Chunk *chunk) noexcept nogil:
         # The next chunk, unless none is left, or this thread has to come back: the caller, to look
