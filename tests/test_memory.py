@@ -86,6 +86,15 @@ def fail(_):
     raise ZeroDivisionError
 
 
+def one_chunk():
+    """Return a chunk of one element, anew for each call: it is taken once."""
+    return Chunks(1)
+
+
+def enter(entry, *arguments):
+    entry(*(each() if each is one_chunk else each for each in arguments))
+
+
 def run_pool(task=list, workers=2):
     Workers(workers).share(task, 3)
 
@@ -133,17 +142,20 @@ KERNELS = {
 }
 # The entry points to the loops, with what they refuse, which is found while views are held.
 ENTRIES = {
-    "sum_of_squares": ((X,), (POINTS,)),
-    "polyval": ((X, X[:3], np.empty(50)), (X, FLOATS, np.empty(50))),
-    "minmax": ((X, np.empty(2)), (X, FLOATS)),
+    "sum_of_squares": ((X, np.empty(1), one_chunk), (POINTS, np.empty(1), one_chunk)),
+    "polyval": ((X, X[:3], np.empty(50), one_chunk), (X, FLOATS, np.empty(50), one_chunk)),
+    "minmax": ((X, np.zeros(2), one_chunk), (X, FLOATS, one_chunk)),
     "histogram": (
-        (X, EDGES, 5.0, 1e-9, np.zeros((_kernels.COUNT_ROWS, 11), np.intp)),
-        (X, EDGES, 5.0, 1e-9, np.zeros((_kernels.COUNT_ROWS, 11), np.int32)),
+        (X, EDGES, 5.0, 1e-9, np.zeros((_kernels.COUNT_ROWS, 11), np.intp), one_chunk),
+        (X, EDGES, 5.0, 1e-9, np.zeros((_kernels.COUNT_ROWS, 11), np.int32), one_chunk),
     ),
-    "sqeuclidean": ((POINTS, POINTS, np.empty((25, 25))), (POINTS, POINTS, X)),
+    "sqeuclidean": (
+        (POINTS, POINTS, np.empty((25, 25)), 25, 25, one_chunk),
+        (POINTS, POINTS, X, 25, 25, one_chunk),
+    ),
     "mandelbrot": (
-        (0, 5, 0.0, 0.0, 0.1, 0.1, 9, np.empty(30, np.int32)),
-        (0, 5, 0.0, 0.0, 0.1, 0.1, 9, np.empty(30, np.int64)),
+        (0, 5, 0.0, 0.0, 0.1, 0.1, 9, np.empty(30, np.int32), one_chunk),
+        (0, 5, 0.0, 0.0, 0.1, 0.1, 9, np.empty(30, np.int64), one_chunk),
     ),
     "monte_carlo_pi": ((np.random.PCG64(1), 9), (np.random.RandomState(1), 9)),
     "count": ((COUNTER, 9), (np.zeros(0, np.int64), 9)),
@@ -163,10 +175,10 @@ def cases():
     for name, (good, bad) in ENTRIES.items():
         for suffix in "gil", "nogil":
             entry = getattr(_kernels, f"{name}_{suffix}")
-            yield f"_{entry.__name__}", lambda entry=entry, good=good: entry(*good)
+            yield f"_{entry.__name__}", lambda entry=entry, good=good: enter(entry, *good)
             if bad is not None:
                 errors = TypeError, ValueError, AttributeError
-                yield f"_{entry.__name__} wrong", wrong(entry, *bad, error=errors)
+                yield f"_{entry.__name__} wrong", wrong(enter, entry, *bad, error=errors)
     yield "sum_of_squares copied", lambda: gilfree.sum_of_squares(STRIDED)
     yield "polyval copied", lambda: gilfree.polyval(STRIDED, FLOATS[:2])
     yield "_edges", lambda: _kernels.edges(0.0, 1.0, np.empty(9))

@@ -89,14 +89,14 @@ def test_the_kernels_run_and_the_probe_says_in_one_line_what_it_knows(run):
     assert re.fullmatch(r".*unknown\d*/gilfree/__init__.py 25.0\n", done.stdout), done.stderr
     if sys.platform == "linux":
         done = run("-m", "gilfree", "run", "-c", "pass")
-        assert (done.returncode, done.stdout) == (2, "")
+        assert (done.returncode, done.stdout) == (3, "")
         assert done.stderr == (
             "gilfree: recording knows the insides of CPython 3.11 to 3.15, and this is "
             f"{sys.version.split()[0]}: all of gilfree works here but what needs them\n"
         )
     for command in ["probe", "pass"], ["survey", "stdlib"]:
         done = run("-m", "gilfree", *command)
-        assert (done.returncode, done.stdout) == (2, "")
+        assert (done.returncode, done.stdout) == (3, "")
         assert done.stderr == (
             "gilfree: the probe knows the thread states of CPython 3.11 to 3.15, and this is "
             f"{sys.version.split()[0]}: all of gilfree works here but the probe\n"
