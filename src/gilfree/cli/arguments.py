@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import math
 import textwrap
 from typing import Any, NoReturn
 
+from gilfree._arguments import seconds_of
 from gilfree._system import usable_cpus
 from gilfree.measure.limit import MOST_PROCESSES
 
@@ -59,16 +59,10 @@ def share(text: str) -> float:
 
 def duration(text: str) -> float:
     """Read a time: seconds, or with its unit."""
-    units = {"ms": 1e-3, "us": 1e-6, "µs": 1e-6, "s": 1.0}
-    unit = next((unit for unit in units if text.endswith(unit)), "")
     try:
-        seconds = float(text.removesuffix(unit)) * units.get(unit, 1.0)
-    except ValueError:
-        seconds = -1.0
-    if not 0 < seconds < math.inf:
-        msg = f"must be a time such as 100ms or 1.5s, not {text!r}"
-        raise argparse.ArgumentTypeError(msg)
-    return seconds
+        return seconds_of(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def workers(text: str) -> int:
