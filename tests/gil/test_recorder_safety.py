@@ -277,6 +277,20 @@ def test_multiprocessing_by_fork(run_script):
     )
 
 
+def test_one_recording_after_the_other_takes_no_memory_that_it_does_not_write_to(run_script):
+    code = """
+from pathlib import Path
+import gilfree
+sizes = []
+for _ in range(6):
+    with gilfree.record():
+        resident = int(Path("/proc/self/statm").read_text().split()[1])
+        sizes.append(resident * 4096 >> 20)
+assert sizes[-1] - sizes[1] < 8, sizes
+"""
+    run_script(code)
+
+
 def test_who_is_refused_a_second_recording_leaves_the_first_as_it_is(run_script):
     run_script(
         """
