@@ -340,7 +340,7 @@ class TestMeasured:
         [
             (
                 "pytest_asyncio.plugin",
-                [],
+                ["-o", "asyncio_default_fixture_loop_scope=function"],  # unset, it warns
                 "@pytest.mark.asyncio\nasync def test_it(): hold(300_000)",
             ),
             (
