@@ -187,7 +187,7 @@ def lint(session):
 def types(session):
     """Run mypy --strict on the package, and two type checkers on a use of its public names."""
     install(session, "[cli,plot]")
-    session.install("mypy", "basedpyright")
+    session.install("mypy", "basedpyright", "pytest")  # whose types its plugin takes
     session.run("mypy")
     session.run("mypy", "tests/typing_public.py")
     session.run("basedpyright", "--level", "error", "tests/typing_public.py")
