@@ -199,6 +199,11 @@ class TestMeasured:
         result = suite("def test_it(): pass", "--gil", "--gil-min=30s")
         result.stdout.fnmatch_lines(["*GIL: no test kept the GIL for 30 s or longer*"])
 
+    def test_of_tests_that_did_not_run_it_says_nothing(self, suite):
+        for options in ["nowhere.py"], ["-k", "nothing"]:
+            result = suite("def test_it(): pass", "--gil", *options)
+            result.stdout.no_fnmatch_line("*no test kept the GIL*")
+
     # ------------------------------------------------------------ limits
 
     @pytest.mark.parametrize("options", [["-rA"], ["-rA", "--gil"]])

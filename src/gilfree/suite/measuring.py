@@ -61,6 +61,7 @@ class Measuring:
         self._exceeded = False  # by the test that is about to be reported
         self._pending: list[Row] = []  # that no report has taken along yet
         self._rows: list[Row] = []
+        self._any = False  # test that was run, here or by a worker
         # Those through which pytest-xdist talks, for one.
         self._strangers = {
             thread.native_id
@@ -189,6 +190,7 @@ class Measuring:
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Take what it brings, also from a worker of pytest-xdist."""
+        self._any = True
         self._take(getattr(report, "gil_rows", ()))
 
     def pytest_sessionfinish(self) -> None:
@@ -239,7 +241,7 @@ class Measuring:
                 more = len(rows) - len(shown)
                 terminalreporter.write_line(f"({more} more of {least} or longer: --gil-count 0)")
         notes = sorted({row.text for row in self._rows if row.kind == NOTE})
-        if not notes and not any(row.kind in KINDS for row in self._rows):
+        if self._any and not self._rows:
             notes = [f"no test kept the GIL for {least} or longer"]
         for note in notes:
             terminalreporter.write_sep("=", f"GIL: {note}")
