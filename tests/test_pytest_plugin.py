@@ -69,7 +69,10 @@ def suite(pytester, monkeypatch):
     def run(source, *options, **files):
         pytester.makepyfile(test_it=BEGINNING + source, **files)
         options = ["-p", plugin(), "-W", "error", *options]
-        return pytester.runpytest_subprocess(*options, timeout=60)
+        result = pytester.runpytest_subprocess(*options, timeout=60)
+        if "conftest" not in files and "the recorder looked away" in result.stdout.str():
+            pytest.skip("the recorder got no CPU for too long to tell")
+        return result
 
     return run
 
