@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 
@@ -127,10 +128,11 @@ def test_in_a_workflow_lines_are_annotated_and_the_report_is_in_the_summary(tmp_
 def test_the_limits_hold_for_who_is_suspended():
     collects = HOLDS.replace("time.sleep(0.01)", "time.sleep(0.01); import gc")
     collects += "; threading.Thread(target=gc.collect).start(); sum(range(10**7))"
-    done = run("--max-stall", "100ms", "--max-wait", "10%", "-c", collects)
+    done = run("--max-stall", "5ms", "--max-wait", "1%", "-c", collects)
     assert done.returncode == 1
-    assert "this Python has no GIL: MainThread was suspended for" in done.stderr
-    assert "more than the 100 ms of --max-stall" in done.stderr
+    # Both keep the world from being stopped, and wait for each other, either one for longer.
+    assert re.match("this Python has no GIL: (MainThread|worker) was suspended for", done.stderr)
+    assert "more than the 5 ms of --max-stall" in done.stderr
     assert "a thread was suspended for" in done.stderr
 
 
