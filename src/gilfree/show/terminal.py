@@ -93,9 +93,15 @@ def _table(columns: Sequence[Column]) -> Table:
 # ---------------------------------------------------------------- terminal
 
 
+class _Output(Console):
+    def on_broken_pipe(self) -> None:
+        """Let the command end as it does where anything else can't be written."""
+        raise  # what rich is handling
+
+
 def console() -> Console:
     """Return standard output: coloured on a terminal, plain in a pipe, never under 80 columns."""
-    console = Console(highlight=False)
+    console = _Output(highlight=False)
     console.width = max(console.width, 80)
     return console
 
