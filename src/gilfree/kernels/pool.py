@@ -24,7 +24,7 @@ Result = TypeVar("Result")
 # Below SHARED, one thread is faster than two that are awake. Below BRIEF, it is faster than one
 # that has to wake another: helpers are called if one is awake, or calls come in a row.
 SHARED = 20e3  # nanoseconds
-BRIEF = 150e3  # nanoseconds
+BRIEF = 100e3  # nanoseconds
 # Below this, it takes longer to send work to an executor of the caller's than to do it.
 WORTH_SENDING = 100e3  # nanoseconds
 
