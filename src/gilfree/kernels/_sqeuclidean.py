@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from gilfree import _kernels
 from gilfree._chunks import Chunks
 from gilfree.kernels.arrays import RealArray, aligned, output, real_array
-from gilfree.kernels.chunks import FOR_EACH, LONGEST, SHORTEST
+from gilfree.kernels.chunks import FEW, LONGEST, SHORTEST
 from gilfree.kernels.pool import Workers
 from gilfree.kernels.record import Kernel, Loop, entry_point, random_numbers
 
@@ -102,7 +102,7 @@ def _tile(work: float, pair: float, columns: int) -> tuple[int, int]:
     width = _kernels.ROWS * _kernels.TILES
     if 2 * width * pair > LONGEST:
         width = _kernels.ROWS
-    tile = min(max(work / FOR_EACH, SHORTEST), LONGEST_TILE)
+    tile = min(max(work / FEW, SHORTEST), LONGEST_TILE)
     return 2 * max(int(tile / pair / max(min(width, columns), 1) / 2), 1), width
 
 
