@@ -159,7 +159,9 @@ def plugins(session):
     session.install(
         "anyio", "pytest-asyncio", "pytest-cov", "pytest-run-parallel>=0.10", "pytest-xdist"
     )
-    run_tests(session, "tests/test_pytest_plugin.py", *session.posargs)
+    # Without the key, pytest-asyncio warns, and warnings are errors here.
+    key = "asyncio_default_fixture_loop_scope=function"
+    run_tests(session, "-o", key, "tests/test_pytest_plugin.py", *session.posargs)
 
 
 @nox.session
