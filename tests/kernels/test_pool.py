@@ -659,7 +659,7 @@ def test_ctrl_c_in_a_long_call_comes_back_soon(run_script, nogil):
                 return time.perf_counter() - pressed[0]
             raise SystemExit("not interrupted")
 
-        gilfree.mandelbrot((1, 1))  # Ctrl-C is to come amid a call, and not amid the import of NumPy
+        gilfree.mandelbrot((1, 1))  # Ctrl-C is to come amid a call, not amid an import
         print(min(seconds_late() for _ in range(3)))
         assert gilfree.mandelbrot((1, 1), (-1, 1, -1, 1)) == 200
     """)
