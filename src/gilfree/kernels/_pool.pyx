@@ -329,7 +329,7 @@ if hasattr(os, "register_at_fork"):  # a forked child has the pool, but none of 
 # How long after a brief call another one comes, at most, if they come in a row.
 cdef int64_t IN_A_ROW = 1_000_000
 
-cdef int64_t last = -<int64_t> 1 << 62  # atomic: when a brief call last asked
+cdef int64_t last = -(<int64_t> 1 << 62)  # atomic: when a brief call last asked
 
 
 def in_a_row():
