@@ -133,9 +133,9 @@ def test_each_helper_enters_once_and_the_caller_works_too():
         entered.append(threading.get_ident())
         if first:
             together.wait()
-        _kernels.mandelbrot_nogil(0, 1, -0.5, 0.0, 1e-3, 1e-3, 1_000_000, pixels, chunks)
+        _kernels.mandelbrot_nogil(0, 1, -0.5, 0.0, 1e-3, 1e-3, 200_000, pixels, chunks)
 
-    Workers(3).share(work, pixels.size)
+    Workers(3).share(work, pixels.size, 16)
     helpers = [thread for thread in entered if thread != here]
     assert here in entered
     assert len(helpers) == len(set(helpers)) == 2
@@ -146,10 +146,10 @@ def test_the_caller_alone_comes_back_now_and_then_to_look_for_ctrl_c():
 
     def work(chunks):
         entered.append(threading.get_ident())
-        _kernels.mandelbrot_nogil(0, 1, -0.5, 0.0, 1e-3, 1e-3, 1_000_000, pixels, chunks)
+        _kernels.mandelbrot_nogil(0, 1, -0.5, 0.0, 1e-3, 1e-3, 200_000, pixels, chunks)
 
     pixels = np.empty(640, np.int32)  # 40 times 16 that take some milliseconds
-    Workers(2).share(work, pixels.size)
+    Workers(2).share(work, pixels.size, 16)
     here = entered.count(threading.get_ident())
     assert here > 2
     assert len(entered) - here == 1
