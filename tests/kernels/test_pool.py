@@ -133,7 +133,7 @@ def test_each_helper_enters_once_and_the_caller_works_too():
         entered.append(threading.get_ident())
         if first:
             together.wait()
-        _kernels.mandelbrot_nogil(0, 1, -0.5, 0.0, 1e-3, 1e-3, 200_000, pixels, chunks)
+        _kernels.mandelbrot_nogil(0, 1, -0.5, 0.0, 1e-3, 1e-3, 600_000, pixels, chunks)
 
     Workers(3).share(work, pixels.size, 16)
     helpers = [thread for thread in entered if thread != here]
@@ -146,7 +146,7 @@ def test_the_caller_alone_comes_back_now_and_then_to_look_for_ctrl_c():
 
     def work(chunks):
         entered.append(threading.get_ident())
-        _kernels.mandelbrot_nogil(0, 1, -0.5, 0.0, 1e-3, 1e-3, 200_000, pixels, chunks)
+        _kernels.mandelbrot_nogil(0, 1, -0.5, 0.0, 1e-3, 1e-3, 600_000, pixels, chunks)
 
     pixels = np.empty(640, np.int32)  # 40 times 16 that take some milliseconds
     Workers(2).share(work, pixels.size, 16)
