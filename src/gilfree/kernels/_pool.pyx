@@ -2,8 +2,8 @@
 """Who works on a call: the caller, and helpers, which are threads that all calls share.
 
 Compiled, for two reasons. Ctrl-C is an exception between any two steps of the main thread's
-Python, also between one that takes a lock and one that sees to its release. Here it arises in two
-places alone: in `work`, which may be Python, and in `PyErr_CheckSignals`. And a helper says that it
+Python, also between one that takes a lock and one that sees to its release. Here it arises only in
+what may be Python, `work` and `call_helper`, and in `PyErr_CheckSignals`. And a helper says that it
 is done after it has released the GIL, so that the caller, who waits for that, can have it.
 
 A pool has the calls that want helpers. A helper that is called helps the first of these, whoever
