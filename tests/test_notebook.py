@@ -18,6 +18,7 @@ NOTEBOOK = Path(__file__).parent.parent / "examples" / "notebook.ipynb"
 SHELL = """
 import os, sys, tempfile, types
 os.environ["IPYTHONDIR"] = tempfile.mkdtemp()
+os.environ.pop("VIRTUAL_ENV", None)  # IPython warns where it names another than the one in use
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.utils.capture import capture_output
 from traitlets.config import Config
