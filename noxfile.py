@@ -55,6 +55,7 @@ nox.options.sessions = [
     "lint",
     "types",
     "package",
+    "docs",
     "benchmarks",
     "levels",
     *(f"tests-{python}" for python in PYTHONS if python != OLDEST),
@@ -209,6 +210,27 @@ def package(session):
     paths = str(sdist(session)), str(wheel(session))
     session.run("twine", "check", "--strict", *paths)
     session.run("check-wheel-contents", "--config", "pyproject.toml", paths[1])
+
+
+@nox.session
+def docs(session):
+    """Build the site into build/site; a warning fails, as of a link that leads nowhere."""
+    install(session, "[docs]")
+    shutil.rmtree("build/site", ignore_errors=True)  # pages of the last build among it
+    build_docs(session, "html", "build/site")
+
+
+@nox.session
+def links(session):
+    """Ask whether what the pages link to in the web is there. Needs the network; CI does not."""
+    install(session, "[docs]")
+    build_docs(session, "linkcheck", "build/links")
+
+
+def build_docs(session, builder, folder):
+    """Run Sphinx over the repository, all pages anew."""
+    command = ["sphinx-build", "-qEnW", "--keep-going", "-c", "docs", "-d", "build/doctrees"]
+    session.run(*command, "-b", builder, ".", folder)
 
 
 # ---------------------------------------------------------------- checks of many minutes

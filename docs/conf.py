@@ -16,9 +16,10 @@ author = copyright = "The gilfree developers"  # noqa: A001  the name is Sphinx'
 release = version = gilfree.__version__
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.viewcode", "numpydoc"]
-extensions += ["front", "contents", "files", "printed"]  # in _ext
+extensions += ["front", "contents", "files", "texts"]  # in _ext
 include_patterns = ["*.md", "docs/*.md", "docs/*/*.md"]
 root_doc = "README"
+smartquotes = False  # -- is an option's
 myst_heading_anchors = 4  # GitHub's anchors of headings, such as #keep-it-so-in-ci
 
 # The docstrings name the types, in words that a signature lacks: array_like, shape (n,).
@@ -31,6 +32,7 @@ nitpick_ignore_regex = [("py:obj", ".*")]
 
 html_theme = "pydata_sphinx_theme"
 html_title = "gilfree"
+html_context = {"default_mode": "auto"}  # light or dark, as the reader's system
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_show_sourcelink = False

@@ -1,7 +1,7 @@
 """Shows the files and folders of the repository that pages link to: examples, benchmarks, sources.
 
-On GitHub such a link leads to the file. Here each gets a page with its text, and a folder one with its
-files. A notebook stays a download, which MyST makes of every link to a file that is no page.
+On GitHub such a link leads to the file. Here each gets a page with its text, and a folder one with
+its files. A notebook stays a download, which MyST makes of every link to a file that is no page.
 """
 
 from collections.abc import Iterator
@@ -19,6 +19,7 @@ from sphinx.transforms import SphinxTransform
 KIND = "file-of-the-repository"
 FOLDER = "files"  # of the site
 SHOWN = {".py", ".pyx", ".pxd", ".pyi", ".c", ".h", ".js", ".css", ".toml", ".yml"}
+linked: set[str] = set()  # what needs a page: paths from the root of the repository
 
 
 class LinksToFiles(SphinxTransform):
@@ -53,14 +54,14 @@ def link_to_file(
     if link["reftype"] != KIND:
         return None
     path = link["reftarget"]
-    app.gilfree_files.add(path)  # type: ignore[attr-defined]
+    linked.add(path)
     uri = app.builder.get_relative_uri(link["refdoc"], f"{FOLDER}/{path}")
     return nodes.reference("", "", content, refuri=uri, internal=True)
 
 
 def pages(app: Sphinx) -> Iterator[tuple[str, dict[str, Any], str]]:
     """Yield a page for each file and folder that was linked to, and each file of such a folder."""
-    todo = sorted(app.gilfree_files)  # type: ignore[attr-defined]
+    todo = sorted(linked)
     done = set()
     for path in todo:
         if path in done:
@@ -93,13 +94,12 @@ def file_body(app: Sphinx, path: Path) -> str:
     """Return a file's text with its lines numbered, as HTML."""
     language = get_lexer_for_filename(path.name).aliases[0]
     text = path.read_text(encoding="utf-8")
-    return app.builder.highlighter.highlight_block(text, language, linenos="inline")  # type: ignore[attr-defined]
+    return app.builder.highlighter.highlight_block(text, language, linenos="inline")
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register with Sphinx."""
-    app.gilfree_files = set()  # type: ignore[attr-defined]
     app.add_transform(LinksToFiles)
     app.connect("missing-reference", link_to_file)
     app.connect("html-collect-pages", pages)
-    return {"parallel_read_safe": True, "parallel_write_safe": False}  # pages are noted in writing
+    return {"parallel_read_safe": True, "parallel_write_safe": False}  # `linked` grows in writing

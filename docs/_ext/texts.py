@@ -1,13 +1,17 @@
-"""The directive ``printed``: what a command prints, run while the site is built.
+"""Texts that are made while the site is built, so that they are those of the version it describes.
 
-So a help text on the site is the one of the version that it describes. With ``:part:``, only the lines
-from the one that begins so to the next empty one.
+``printed`` shows what a command prints; with ``:part:``, only the lines from the one that begins so
+to the next empty one. ``docstring`` shows a docstring alone: nobody calls a magic or a fixture by
+the signature that autodoc would put above it.
 """
 
+import inspect
 import os
+import pkgutil
 import shlex
 import subprocess
 import sys
+import textwrap
 from typing import Any, ClassVar
 
 from docutils import nodes
@@ -15,7 +19,8 @@ from docutils.parsers.rst import directives
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
-PLAIN = {"COLUMNS": "80", "NO_COLOR": "1", "PYTHON_COLORS": "0", "PYTEST_ADDOPTS": ""}
+WIDTH = 80
+PLAIN = {"COLUMNS": str(WIDTH), "NO_COLOR": "1", "PYTHON_COLORS": "0", "PYTEST_ADDOPTS": ""}
 
 
 class Printed(SphinxDirective):
@@ -26,10 +31,10 @@ class Printed(SphinxDirective):
     option_spec: ClassVar = {"part": directives.unchanged_required}
 
     def run(self) -> list[nodes.Node]:
-        """Run the command, without the configuration of the folder we are in."""
+        """Run the command, where no pyproject.toml gives pytest options."""
         done = subprocess.run(
             [sys.executable, "-m", *shlex.split(self.arguments[0])],
-            cwd=os.path.dirname(sys.executable),
+            cwd=sys.prefix,
             env=os.environ | PLAIN,
             stdout=subprocess.PIPE,
             check=True,
@@ -40,17 +45,30 @@ class Printed(SphinxDirective):
 
 
 def part_of(text: str, start: str) -> str:
-    """Return the lines from the one that begins with `start` to the next empty one."""
+    """Return the lines from the one that begins with `start` to the next empty one, wrapped."""
     lines = iter(text.splitlines())
     found = [next(line for line in lines if line.lstrip().startswith(start))]
     for line in lines:
         if not line.strip():
             break
         found.append(line)
-    return "\n".join(found)
+    wrapped = (textwrap.fill(line, WIDTH, subsequent_indent="    ") for line in found)
+    return textwrap.dedent("\n".join(wrapped))
+
+
+class Docstring(SphinxDirective):
+    """Shows the docstring of what a dotted name leads to."""
+
+    required_arguments = 1
+
+    def run(self) -> list[nodes.Node]:
+        """Parse it, as the reStructuredText that it is."""
+        text = inspect.getdoc(pkgutil.resolve_name(self.arguments[0])) or ""
+        return self.parse_text_to_nodes(text)
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register with Sphinx."""
     app.add_directive("printed", Printed)
+    app.add_directive("docstring", Docstring)
     return {"parallel_read_safe": True}
