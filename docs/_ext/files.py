@@ -6,7 +6,7 @@ its files. A notebook stays a download, which MyST makes of every link to a file
 
 from collections.abc import Iterator
 from html import escape
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from docutils import nodes
@@ -61,27 +61,22 @@ def link_to_file(
 
 def pages(app: Sphinx) -> Iterator[tuple[str, dict[str, Any], str]]:
     """Yield a page for each file and folder that was linked to, and each file of such a folder."""
-    todo = sorted(linked)
-    done = set()
-    for path in todo:
-        if path in done:
-            continue
-        done.add(path)
-        full = app.srcdir / path
-        if full.is_dir():
-            names = sorted(one.name for one in full.iterdir() if is_shown(one))
-            todo += [f"{path}/{name}" for name in names]
-            body = folder_body(full.name, names)
+    names = {path: names_in(app.srcdir / path) for path in linked if (app.srcdir / path).is_dir()}
+    inner = {f"{folder}/{name}" for folder in names for name in names[folder]}
+    for path in sorted(linked | inner):
+        if path in names:
+            body = folder_body(PurePosixPath(path).name, names[path])
         else:
-            body = file_body(app, full)
-        title = f"<h1>{escape(path)}</h1>"
-        context = {"parents": [], "title": path, "body": title + body}
+            body = file_body(app, app.srcdir / path)
+        context = {"parents": [], "title": path, "body": f"<h1>{escape(path)}</h1>{body}"}
         yield f"{FOLDER}/{path}", context, "page.html"
 
 
-def is_shown(path: Path) -> bool:
-    """Tell whether a file of a folder is to be shown: not what Cython made of another."""
-    return path.suffix in SHOWN and not (path.suffix == ".c" and path.with_suffix(".pyx").exists())
+def names_in(folder: Path) -> list[str]:
+    """Return which files of a folder are shown: not what Cython made of another."""
+    files = [path for path in folder.iterdir() if path.suffix in SHOWN]
+    made = {path.with_suffix(".c") for path in files if path.suffix == ".pyx"}
+    return sorted(path.name for path in {*files} - made)
 
 
 def folder_body(folder: str, names: list[str]) -> str:
