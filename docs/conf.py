@@ -30,6 +30,7 @@ numpydoc_show_class_members = False  # their entries follow
 default_role = "py:obj"
 nitpick_ignore_regex = [("py:obj", ".*")]
 
+# NumPy's readers know it, and output of 90 columns fits; furo, tried beside it, cuts it off.
 html_theme = "pydata_sphinx_theme"
 html_title = "gilfree"
 html_context = {"default_mode": "auto"}  # light or dark, as the reader's system
