@@ -59,7 +59,7 @@ FORMATS |= {"percentage": NUMBER}
 
 
 def check(recording):
-    """Read the profile of a recording, and hold what its types and its reader ask for."""
+    """Read the profile of a recording, and check what the format and its viewer require."""
     profile = json.loads(firefox.profile(recording), parse_constant=pytest.fail)
     assert profile.keys() == {"meta", "libs", "threads", "shared"}
     meta, shared = profile["meta"], profile["shared"]
@@ -125,7 +125,7 @@ STATES = "Has GIL", "Waiting for GIL", "On CPU", "Off CPU", "Mixed"
 
 
 @pytest.mark.parametrize("case", made_up.CASES)
-def test_what_is_made_up_is_read_without_a_complaint(case):
+def test_profiles_of_recordings_made_by_hand_follow_the_format(case):
     profile = check(made_up.CASES[case])
     types = [data["type"] for thread in profile["threads"] for data in thread["markers"]["data"]]
     known = sum(stall.index is not None for stall in made_up.CASES[case].stalls)
@@ -163,7 +163,7 @@ def test_a_stall_names_its_holder_and_the_line():
     assert stall[3] == {"type": "Stall", "thread": "worker", "tid": 101, "ms": 10.0} | where
 
 
-def test_what_was_joined_is_said():
+def test_the_profile_says_which_slices_were_joined():
     about = check(made_up.CASES["joined"])["meta"]["extra"][0]["entries"]
     assert any("less than 1 ms" in entry["value"] for entry in about)
 
@@ -177,9 +177,9 @@ def test_a_long_recording_is_joined_until_it_has_few_slices(monkeypatch):
 
 @needs.recorder
 @needs.gil
-@pytest.mark.thread_unsafe(reason="records the process, of which there is one")
+@pytest.mark.thread_unsafe(reason="only one recording of a process can run at a time")
 @pytest.mark.parametrize("make", [planted.hog_victim_cruncher, planted.many_waiters])
-def test_a_recording_of_a_program_whose_truth_is_known(make, tmp_path):
+def test_a_program_whose_holds_are_known(make, tmp_path):
     with gilfree.record() as recording:
         make(0.4).run()
     profile = check(recording)

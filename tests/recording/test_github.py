@@ -37,7 +37,7 @@ def holder(file, line=7, function="work", callers=None):
 def test_a_line_of_the_checkout(checkout):
     expected = [
         "::warning file=app.py,line=7,title=main waited for the GIL for 100 ms"
-        "::worker had it for 50 ms in work (app.py:7), in one C call"
+        "::worker held it for 50 ms in work (app.py:7), in one C call"
     ]
     assert lines_of(checkout, holder(checkout / "app.py")) == expected
     assert lines_of(checkout, holder("app.py")) == expected
@@ -45,7 +45,7 @@ def test_a_line_of_the_checkout(checkout):
     assert lines_of(checkout, *[holder("app.py")] * 3) == expected
 
 
-def test_what_has_a_meaning_in_a_command_is_escaped(checkout):
+def test_characters_with_a_meaning_in_a_command_are_escaped(checkout):
     odd = holder("src/odd, 100%: name.py", function="a\r\nb: c, %d")
     (line,) = lines_of(checkout, odd)
     assert line.startswith("::warning file=src/odd%2C 100%25%3A name.py,line=7,title=")
@@ -53,7 +53,7 @@ def test_what_has_a_meaning_in_a_command_is_escaped(checkout):
     assert "\n" not in line
 
 
-def test_of_callers_the_innermost_in_the_checkout(checkout):
+def test_the_innermost_caller_in_the_checkout_is_annotated(checkout):
     library = checkout.parent / "library.py"
     callers = (Caller(str(library), 1, "f"), Caller("app.py", 3, "g"), Caller("app.py", 9, "h"))
     (line,) = lines_of(checkout, holder(library, callers=callers))
@@ -62,7 +62,7 @@ def test_of_callers_the_innermost_in_the_checkout(checkout):
     assert line.startswith(f"::warning file={library.as_posix()},line=7,")
 
 
-def test_no_line_no_annotation(checkout):
+def test_without_a_line_there_is_no_annotation(checkout):
     unknown = holder("app.py", line=None), holder("<string>"), holder("gone.py")
     assert lines_of(checkout, *unknown, Holder(None, 0.1, None, None, None, None)) == []
 

@@ -1,4 +1,4 @@
-"""The picture of a recording: what was done when is drawn there, whatever threads are called."""
+"""The picture of a recording: each state is drawn where it was, whatever the threads' names."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from gilfree.recording.recording import Recording
 from gilfree.recording.timeline import STATES
 
 lanes = pytest.importorskip("gilfree.recording.lanes", reason="matplotlib is not installed")
-pytestmark = pytest.mark.thread_unsafe(reason="matplotlib's settings are those of the process")
+pytestmark = pytest.mark.thread_unsafe(reason="matplotlib's settings are global")
 
 HELD, WAITING, RUNNING, BLOCKED, UNREAD = STATES
 HOLDER = Holder("worker", 0.3, "/srv/app.py", 41, "parse", in_c=True)
@@ -28,7 +28,7 @@ def recording(threads, stalls=(), grain=0.0):
 
 
 def boxes(figure, what, state):
-    """Return left, right, top and bottom of what has the colour of a state, in inches."""
+    """Return left, right, top and bottom of each rectangle of a state, in inches."""
     found = [
         patch.get_path().vertices.reshape(-1, 5, 2)
         for patch in figure.axes[0].patches
@@ -79,7 +79,7 @@ def test_lanes_are_drawn_where_they_belong():
     assert not len(boxes(figure, ".*", UNREAD))  # nor in the legend
 
 
-def test_what_is_finer_than_a_pixel_shares_the_height():
+def test_states_within_a_pixel_share_the_height():
     turns = [(HELD, 0.001), (WAITING, 0.003)] * 2500
     figure = lanes.draw(recording([("worker", turns)], grain=0.0005))
     for state, share in (HELD, 0.25), (WAITING, 0.75):
@@ -87,25 +87,25 @@ def test_what_is_finer_than_a_pixel_shares_the_height():
         area = ((right - left) * (bottom - top)).sum()
         assert area / axis_of(figure)[1] / 0.32 == pytest.approx(share, abs=0.02)
     said = " ".join(texts(figure))
-    assert "shares the height of its lane" in said
+    assert "share the height of its lane" in said
     assert "Slices of a thread that together took less than 500 µs were joined." in said
-    assert "shares the height" not in " ".join(texts(lanes.draw(recording(two()))))
+    assert "share the height" not in " ".join(texts(lanes.draw(recording(two()))))
 
 
-def test_forty_threads_are_drawn_and_more_are_named():
+def test_forty_threads_are_drawn_and_the_others_are_counted():
     threads = [(f"worker-{number}", [(BLOCKED, 1.0)]) for number in range(43)]
     figure = lanes.draw(recording(threads))
     assert [text for text in texts(figure) if text.startswith("worker-")] == [
         f"worker-{number}" for number in range(40)
     ]
-    assert "Left out: 3 threads that waited no longer." in texts(figure)
+    assert "Left out: 3 threads that waited no longer than these." in texts(figure)
     tops = np.sort(boxes(figure, "threads", BLOCKED)[:, 2])
     assert np.diff(tops).min() > 0.18  # the height of one
     assert tops[-1] < figure.get_size_inches()[1]
 
 
 def an_hour(count=40, seed=1):
-    """Return threads that are now in this state, now in that, for half a second on average."""
+    """Return threads that change their state at random, every half second on average."""
     drawn = np.random.default_rng(seed)
     for number in range(count):
         lengths = drawn.exponential(size=7200)
@@ -120,10 +120,10 @@ def test_an_hour_is_drawn_in_minutes_and_its_svg_is_bounded():
     svg = lanes.picture(hour, "svg")
     assert len(svg) < 1e6
     assert ET.fromstring(svg).tag.endswith("svg")
-    calm = lanes.picture(recording([*an_hour(count=1)]), "svg")
-    assert len(calm) < 1e6
+    one_thread = lanes.picture(recording([*an_hour(count=1)]), "svg")
+    assert len(one_thread) < 1e6
     assert b"<image" in svg
-    assert b"<image" not in calm  # drawn as long as that is no more than so much
+    assert b"<image" not in one_thread  # it has fewer than MOST_RECTANGLES
 
 
 @pytest.mark.parametrize(
@@ -147,7 +147,7 @@ def test_the_axis_has_units_that_fit(seconds, unit):
 HOSTILE = ["$x^2$", "a\x00b\x1b[31m\n\u202e", "<b>&]]>", "\ud800\ufffe", "漢字" * 500, None, "$"]
 
 
-def test_hostile_names_are_text_and_no_more():
+def test_hostile_names_are_only_text():
     threads = [(name, [(WAITING, 0.5), (HELD, 0.5)]) for name in HOSTILE]
     holder = Holder("$\\frac", 0.3, "/srv/$a$.py", 1, "f\x07" * 200, in_c=True)
     stalls = [Stall(name, 0.1, 0.3, (holder,), index) for index, name in enumerate(HOSTILE)]
@@ -171,7 +171,7 @@ def test_the_longest_stalls_are_marked_without_overlap():
     assert said[0] == "200 ms: MainThread waited while worker was in parse (app.py:41)"
     marks = [t for t in figure.axes[0].texts if t.get_bbox_patch() is not None]
     assert 2 <= len(said) <= 5
-    assert len(marks) == 2 * len(said)  # on the lane, and before its words
+    assert len(marks) == 2 * len(said)  # on the lane, and before its explanation
     figure.draw_without_rendering()
     extents = [mark.get_bbox_patch().get_window_extent() for mark in marks]
     for number, one in enumerate(extents):
@@ -196,15 +196,15 @@ def test_states_differ_in_lightness_too():
         assert np.diff(np.sort(light)).min() > 0.06
 
 
-def test_what_the_system_did_not_tell_is_hatched():
+def test_what_the_system_did_not_report_is_hatched():
     figure = lanes.draw(recording([("worker", [(UNREAD, 1.0)])]))
-    assert "the system does not tell" in texts(figure)
+    assert "not reported by the system" in texts(figure)
     hatched = [patch for patch in figure.axes[0].patches if patch.get_hatch()]
     assert len(hatched) == 2  # the lane, and its entry of the legend
 
 
 @pytest.mark.parametrize("facts", [Facts(0.0, (), ()), Facts(1.0, (), ())])
-def test_nothing_can_be_drawn_as_well(facts):
+def test_an_empty_recording_can_be_drawn(facts):
     assert lanes.picture(Recording(facts), "svg").startswith(b"<?xml")
 
 

@@ -22,7 +22,7 @@ HOSTILE = "</script><script>alert(1)</script><b title='\"&\u2028\udc80"
 
 
 def recording(threads=3, slices=30, seconds=3.0, names=None, stalls=True):
-    """Make one in which each state follows the other, and thread i waits for thread 0."""
+    """Make a recording in which states follow one another, and thread i waits for thread 0."""
     names = names or [f"worker {number}" for number in range(threads)]
     parts, times, found = [], [], []
     for number, name in enumerate(names):
@@ -47,7 +47,7 @@ def data_of(text):
     return json.loads(source[1])
 
 
-def test_a_file_of_that_suffix_is_the_page(tmp_path):
+def test_a_file_with_the_suffix_html_is_the_page(tmp_path):
     path = tmp_path / "found.html"
     recording().save(path)
     text = path.read_text(encoding="utf-8")
@@ -58,7 +58,7 @@ def test_a_file_of_that_suffix_is_the_page(tmp_path):
     assert "<h1>worker 0 waited for the GIL for 750 ms of 3 s" in text
 
 
-def test_nothing_is_from_elsewhere():
+def test_the_page_loads_nothing():
     text = page.page(recording())
     assert not re.search(r"https?:|url\(|@import|\bfetch\b|XMLHttp|import\(", text)
     names = {name for name, _ in Structure(text).attributes}
@@ -79,7 +79,7 @@ def test_all_threads_and_stalls_are_there():
 def test_names_stay_text():
     found = recording(names=[HOSTILE, "x" * 1000])
     text = page.page(found)
-    text.encode()  # no half of a surrogate pair
+    text.encode()  # no lone surrogate
     assert "<script>alert" not in text
     assert Structure(text).tags.count("script") == 2
     assert "x" * 200 not in text
@@ -91,7 +91,7 @@ def test_threads_of_one_name_have_their_own_stalls():
     assert [stall[0] for stall in data["stalls"]] == [1, 2, 3]
 
 
-def test_a_notebook_gets_a_part_that_touches_nothing_else():
+def test_the_part_for_a_notebook_styles_nothing_else():
     text = recording()._repr_html_()
     assert not re.search(r"<(html|body|head|!DOCTYPE)", text)
     assert foreign_selectors(text) == []
@@ -107,7 +107,7 @@ def test_a_long_recording_stays_small_and_says_what_was_joined():
 def test_many_threads_are_counted_not_drawn():
     text = page.page(recording(threads=250))
     assert len(data_of(text)["lanes"]) == page.MOST_LANES + 1
-    assert "150 threads that waited no longer: not drawn" in text
+    assert "150 threads that waited no longer than these: drawn in the first lane only" in text
     assert "And 220 stalls that took no longer" in text
 
 
@@ -135,7 +135,7 @@ def test_short_slices_are_joined_without_loss():
     np.testing.assert_array_equal(page._join(long, 0.01).edges, long.edges)
 
 
-def test_the_gil_is_held_while_anybody_has_it():
+def test_the_first_lane_is_held_while_any_thread_holds_the_gil():
     one = Lane(np.array([0.0, 1.0, 2.0]), np.eye(len(STATES))[[HELD, 1]])
     other = Lane(np.array([0.5, 1.0, 1.5, 3.0]), np.eye(len(STATES))[[1, HELD, 2]])
     gil = page._gil([one, other])
@@ -143,11 +143,11 @@ def test_the_gil_is_held_while_anybody_has_it():
     assert page._gil([Lane(np.zeros(1), np.zeros((0, len(STATES))))]).edges.tolist() == [0.0]
 
 
-# What a reader does, and what is then to be seen.
+# Acts as a reader would, and collects what the page then shows.
 ACTIONS = """
 <script>
 const told = [], errors = [];
-requestAnimationFrame = (go) => setTimeout(go);  // in virtual time few frames are made
+requestAnimationFrame = (go) => setTimeout(go);  // virtual time has few frames
 const tell = (name, value) => told.push([name, value]);
 addEventListener("error", (event) => errors.push(event.message));
 addEventListener("load", () => setTimeout(() => {
@@ -231,7 +231,7 @@ def test_the_script_draws_and_zooms_in_the_theme_of_the_notebook(tmp_path, theme
     assert told["drawn"] == 2
     assert told["gil"] == ["#d55e00"]
     assert told["thread"] == sorted(["#56b4e9", "#d55e00", "#f0e442", blocked])
-    assert told["holder"].startswith("worker 0 has the GIL\nfrom 0.000 s for 250 ms")
+    assert told["holder"].startswith("worker 0 holds the GIL\nfrom 0.000 s for 250 ms")
     assert told["stall"].startswith("worker 0 ")
     assert told["inside"]
     assert told["zoomed"].startswith("750 ms from 0.000")

@@ -20,9 +20,9 @@ from gilfree.recording.timeline import STATES
 
 
 def read(content):
-    """Read a trace as strictly as its readers, and return its events by phase."""
+    """Read a trace as strictly as its viewers, and return its events by phase."""
     text = content.decode()
-    assert "\\u" not in text  # some readers know no such escape
+    assert "\\u" not in text  # some viewers can't read this escape
     trace = json.loads(text, parse_constant=pytest.fail)
     assert trace.keys() == {"traceEvents", "otherData"}
     events = defaultdict(list)
@@ -46,7 +46,7 @@ def read(content):
 
 
 def check(recording):
-    """Read the trace of a recording, and hold all that a reader takes for granted."""
+    """Read the trace of a recording, and check what viewers rely on."""
     events, about = read(perfetto.trace(recording))
     named = {event["tid"]: event["args"] for event in events["M"] if event["name"] == "thread_name"}
     assert len(named) == len(recording.threads) + 1
@@ -86,7 +86,7 @@ def check_arrows(events, slices):
 
 
 def check_counter(counts, tracks):
-    """Compare the counter with the slices at the middle of each stretch without a change."""
+    """Compare the counter with the slices, in the middle between two changes."""
     times = [event["ts"] for event in counts]
     assert times == sorted(set(times))
     edges = {edge for track in tracks for start, end, _ in track for edge in (start, end)}
@@ -105,7 +105,10 @@ def check_counter(counts, tracks):
 
 
 def check_gil(slices, named):
-    """Who has the GIL by its track must have it by its own; and somebody has, whenever anybody."""
+    """Compare the GIL's track with those of threads.
+
+    The holder it names holds the GIL in its own track, and it has no gap while any thread does.
+    """
     holds = [
         (start, end, named[tid]["name"])
         for tid, track in slices.items()
@@ -123,7 +126,7 @@ def check_gil(slices, named):
 
 
 @pytest.mark.parametrize("case", made_up.CASES)
-def test_what_is_made_up_is_read_without_a_complaint(case):
+def test_traces_of_recordings_made_by_hand_follow_the_format(case):
     recording = made_up.CASES[case]
     events, _ = check(recording)
     arrows = {"two of one name": 3, "no names": 1, "hostile names": 1, "joined": 2}
@@ -145,7 +148,7 @@ def test_each_thread_has_its_slices_by_its_own_number():
     assert first[0]["args"] == {"thread": "worker", "tid": 101, "ms": 10.0} | where
 
 
-def test_what_was_joined_has_its_shares_and_is_said():
+def test_a_joined_slice_has_the_shares_of_its_states():
     events, about = check(made_up.CASES["joined"])
     mixed = [one for one in events["X"] if one["name"] == "mixed" and one["tid"] != GIL]
     assert {key: mixed[0]["args"][key] for key in made_up.MIX} == pytest.approx(
@@ -155,7 +158,7 @@ def test_what_was_joined_has_its_shares_and_is_said():
     assert "joined" not in check(made_up.CASES["unread"])[1]
 
 
-def test_the_gil_is_shown_with_who_took_it_last():
+def test_the_track_of_the_gil_names_the_latest_holder():
     events, _ = check(made_up.CASES["interpreters with a GIL each"])
     track = [(one["name"], one["ts"], one["dur"]) for one in events["X"] if one["tid"] == GIL]
     assert track == [("main", 0, 10_000), ("other", 10_000, 10_000), ("main", 20_000, 20_000)]
@@ -169,7 +172,7 @@ def test_a_compressed_trace_is_the_same_each_time(case, tmp_path):
         recording.save(path)
     first, second, plain = [path.read_bytes() for path in paths]
     assert first == second
-    assert first[4:8] == bytes(4)  # where gzip has the time of day
+    assert first[4:8] == bytes(4)  # gzip's time stamp
     assert gzip.decompress(first) == plain
 
 
@@ -190,15 +193,15 @@ def test_a_long_recording_is_joined_until_it_has_few_slices(monkeypatch):
         )
 
 
-def test_threads_without_number_do_not_share_a_track():
+def test_threads_with_the_same_native_id_do_not_share_a_track():
     assert traces.numbers_of(made_up.CASES["a number given out twice"]) == [7, GIL + 1, GIL + 2]
 
 
 @needs.recorder
 @needs.gil
-@pytest.mark.thread_unsafe(reason="records the process, of which there is one")
+@pytest.mark.thread_unsafe(reason="only one recording of a process can run at a time")
 @pytest.mark.parametrize("make", [planted.hog_victim_cruncher, planted.many_waiters])
-def test_a_recording_of_a_program_whose_truth_is_known(make, tmp_path):
+def test_a_program_whose_holds_are_known(make, tmp_path):
     with gilfree.record() as recording:
         make(0.4).run()
     events, _ = check(recording)
@@ -215,7 +218,7 @@ def test_a_recording_of_a_program_whose_truth_is_known(make, tmp_path):
 
 
 @needs.recorder
-def test_a_report_takes_no_numpy(run_script):
+def test_a_report_imports_no_numpy(run_script):
     run_script("""
         import sys, time, gilfree
         with gilfree.record() as recording:
@@ -226,7 +229,7 @@ def test_a_report_takes_no_numpy(run_script):
     """)
 
 
-def test_nothing_is_known_of_the_index_in_json():
+def test_json_has_no_index_of_threads():
     recording = made_up.CASES["two of one name"]
     assert isinstance(recording, Recording)
     (first, *_) = recording.to_dict()["stalls"]

@@ -1,4 +1,4 @@
-"""What a recording says of its figures: verdict, sentence, report."""
+"""What a recording says about its figures: verdict, sentence, report."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ HOLDER = Holder("worker", 2.0, "/srv/app.py", 41, "parse", in_c=True)
         (
             Facts(10.0, (times("MainThread", 0.01),), ()),
             "no_wait",
-            "hardly anybody waited for the GIL: MainThread longest, for under 1% of its time",
+            "hardly any thread waited for the GIL: MainThread longest, for under 1% of its time",
         ),
         (
             Facts(10.0, (times("MainThread", 0.0),), ()),
@@ -77,7 +77,7 @@ HOLDER = Holder("worker", 2.0, "/srv/app.py", 41, "parse", in_c=True)
             ),
             "waited_for_bytecode",
             "thread 7 waited for the GIL for 5 s of 10 s, most often while a thread without a name "
-            "had it",
+            "held it",
         ),
         (
             without_gil(0.0),
@@ -93,7 +93,7 @@ HOLDER = Holder("worker", 2.0, "/srv/app.py", 41, "parse", in_c=True)
         (
             without_gil(None),
             "inconclusive",
-            "inconclusive: the system does not tell here which threads are suspended",
+            "inconclusive: this system does not report which threads are suspended",
         ),
     ],
 )
@@ -104,10 +104,10 @@ def test_the_verdict_and_its_sentence(facts, verdict, sentence):
     assert sentence.split()[0] in str(recording)
 
 
-def test_what_was_not_seen_is_said():
+def test_the_report_says_what_was_not_seen():
     facts = Facts(10.0, (times("MainThread", 3.0),), (), missed=0.5, largest_gap=0.2)
     text = str(Recording(dataclasses.replace(facts, unseen_threads=1, dropped_stalls=2)))
-    assert "not seen: 500 ms in gaps of up to 200 ms between two looks; 1 thread that" in text
+    assert "not seen: 500 ms in gaps of up to 200 ms between two samples; 1 thread that" in text
     assert "2 stalls" in text
     assert "not seen" not in str(Recording(dataclasses.replace(facts, missed=0.0)))
 
@@ -119,7 +119,7 @@ def test_without_a_gil_the_report_has_other_words():
     assert "suspended attached  running  blocked" in text
     assert "the world was stopped, or about to be, for 3.5 s in all, 2 s at a stretch" in text
     assert "MainThread, at 1.000 s: not known who stopped the world" in text
-    for word in "held", "wait", "had it", "not seen":
+    for word in "held", "wait", "not seen":
         assert word not in text
     saved = recording.to_dict()
     assert (saved["stopped"], saved["longest_stop"]) == (3.5, 2.0)
@@ -128,6 +128,6 @@ def test_without_a_gil_the_report_has_other_words():
     assert "switched the GIL on" in str(Recording(dataclasses.replace(facts, gil_came=True)))
 
 
-def test_a_name_of_one_long_word_is_cut_and_not_left_out():
+def test_a_long_name_without_spaces_is_cut_and_not_left_out():
     facts = Facts(10.0, (times("IPythonHistorySavingThread", 3.0),), ())
     assert "\nIPythonHistorySavingTh…  " in str(Recording(facts))

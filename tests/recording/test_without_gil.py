@@ -1,4 +1,4 @@
-"""Pictures and traces of a Python without a GIL have its words."""
+"""Reports, pages and traces of a Python without a GIL say attached and suspended."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from gilfree.recording.recording import Recording
 
 
 def without_gil(recording):
-    """Return a recording as if this had been recorded on a Python without a GIL."""
+    """Return a recording as a Python without a GIL would have made it."""
     threads = [
         dataclasses.replace(
             thread,
@@ -31,7 +31,7 @@ CASES = {name: without_gil(case) for name, case in made_up.CASES.items()}
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
-def test_nothing_speaks_of_a_gil(case):
+def test_nothing_mentions_a_gil(case):
     events = json.loads(perfetto.trace(case))["traceEvents"]
     states = {event["name"] for event in events if event["ph"] == "X"}
     assert states <= {"attached", "suspended", "running", "blocked", "unread", "mixed"}

@@ -1,1 +1,1 @@
-"""RECORD: a whole program; who had the GIL when, as text, pictures and traces."""
+"""RECORD a whole program: which thread held the GIL when, as text, pictures and traces."""

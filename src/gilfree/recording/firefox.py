@@ -1,7 +1,7 @@
 """A recording in the processed format of the Firefox Profiler, for profiler.firefox.com.
 
-What a thread did is told by markers. Those of the GIL have the names that CPython's own sampling
-profiler gives them, so that what reads its profiles reads these.
+Markers show what a thread did. Markers of the GIL have the names that CPython's own sampling
+profiler uses, so that tools for its profiles can read these.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ from gilfree.recording.traces import (
 if TYPE_CHECKING:
     from gilfree.recording.recording import Recording
 
-GECKO_VERSION, PROCESSED_VERSION = 32, 60  # the latter has all tables but markers in one place
-MOST_VISIBLE = 20  # threads, to begin with
-INTERVAL = 1  # phase of a marker that has a start and an end
+GECKO_VERSION, PROCESSED_VERSION = 32, 60  # in 60, threads share all tables except markers
+MOST_VISIBLE = 20  # threads shown when the profile is opened
+INTERVAL = 1  # the phase of a marker that has a start and an end
 CATEGORIES = {"Other": "grey", "GIL": "green", "CPU": "purple"}
 GIL, CPU = 1, 2
 
-# The names of markers, each with its category. Of those of a Python with a GIL, all but the last
-# two have CPython's twin.
+# The names of markers, each with its category. CPython's profiler has the same names, except
+# Attached, Suspended, Mixed and Stall.
 MARKERS = {
     "Has GIL": GIL,
     "No GIL": GIL,
@@ -68,7 +68,7 @@ STALL_FIELDS = {
     "in_c": "string",
     "others": "string",
 }
-# Tables of what is known of sampled stacks: nothing.
+# The tables of sampled stacks, which the format requires: there are no stacks.
 EMPTY_TABLES = {
     "stackTable": ("frame", "prefix"),
     "frameTable": (
@@ -111,7 +111,7 @@ class _Profile:
         self.remarks = remarks(recording.facts, timeline.grain)
 
     def meta(self) -> dict[str, Any]:
-        """Return what is known of all."""
+        """Return what is known of the recording as a whole."""
         facts = self.recording.facts
         return {
             "interval": 1e3 * facts.seconds / facts.looks if facts.looks else 1.0,
@@ -146,11 +146,11 @@ class _Profile:
         }
 
     def _visible(self) -> list[int]:
-        """Return the threads to be shown first: those that waited longest, or had the GIL."""
+        """Return the threads to show first: those that held the GIL or waited longest."""
         threads = self.recording.threads
-        had = (thread.held or thread.attached or 0.0 for thread in threads)
+        holds = (thread.held or thread.attached or 0.0 for thread in threads)
         busy = [
-            -(some + (thread.stalled or 0.0)) for some, thread in zip(had, threads, strict=True)
+            -(held + (thread.stalled or 0.0)) for held, thread in zip(holds, threads, strict=True)
         ]
         return sorted(sorted(range(len(threads)), key=busy.__getitem__)[:MOST_VISIBLE])
 
@@ -188,18 +188,18 @@ class _Profile:
 
     def _states(self, index: int) -> Iterator[Marker]:
         """Yield a marker for each slice of a thread, and one for each time without the GIL."""
-        without = None  # since when
+        without = None  # start of the time without the GIL
         end = 0
         names = states_of(self.recording.facts)
         for start, end, state, shares in slices_of(self.lanes[index], names):
             if not self.recording.facts.gil:
-                pass  # it is always without
+                pass  # "No GIL" would cover the whole thread
             elif state in {"waiting", "running", "blocked"}:
                 without = start if without is None else without
             elif without is not None:
                 yield self._marker(index, without, start, "No GIL")
                 without = None
-            if state in MARKER_OF:  # of the other one, the system told nothing
+            if state in MARKER_OF:  # "unread" has no marker
                 yield self._marker(index, start, end, MARKER_OF[state], **shares)
         if without is not None:
             yield self._marker(index, without, end, "No GIL")
@@ -209,7 +209,7 @@ class _Profile:
         return start, end, name, data | others
 
     def _stalls(self) -> dict[int, list[Marker]]:
-        """Return the stalls of each thread."""
+        """Return markers for the stalls of each thread, by its index."""
         markers: dict[int, list[Marker]] = {}
         for stall in self.recording.stalls:
             if stall.index is None:
@@ -230,12 +230,12 @@ class _Profile:
 
 
 def _type(name: str) -> str:
-    """Return what CPython calls the data of such a marker."""
+    """Return the type of a marker's data, named as CPython's profiler does."""
     return name.replace(" ", "")
 
 
 def _schemas() -> Iterator[dict[str, Any]]:
-    """Yield how each kind of marker is shown."""
+    """Yield for each kind of marker how the viewer shows it."""
     for name in NAMES:
         fields = dict.fromkeys(WITH_GIL + WITHOUT_GIL[:2], "percentage") if name == "Mixed" else {}
         fields = STALL_FIELDS if name == "Stall" else fields

@@ -19,26 +19,26 @@ def as_json(recording: Recording) -> bytes:
 
 def as_trace(recording: Recording) -> bytes:
     """Return a trace for ui.perfetto.dev."""
-    from gilfree.recording.perfetto import trace  # it takes NumPy, which a report does not
+    from gilfree.recording.perfetto import trace  # imports NumPy, which a report does without
 
     return trace(recording)
 
 
 def as_compressed_trace(recording: Recording) -> bytes:
-    """Return the same compressed; what is the same without is the same with it."""
+    """Return the trace, compressed; the same trace gives the same bytes."""
     return gzip.compress(as_trace(recording), mtime=0)
 
 
 def as_firefox_profile(recording: Recording) -> bytes:
     """Return a profile for profiler.firefox.com."""
-    from gilfree.recording.firefox import profile  # it takes NumPy, which a report does not
+    from gilfree.recording.firefox import profile  # imports NumPy
 
     return profile(recording)
 
 
 def as_html(recording: Recording) -> bytes:
-    """Return the page that shows it."""
-    from gilfree.recording.page import page  # takes NumPy
+    """Return the page that shows the recording."""
+    from gilfree.recording.page import page  # imports NumPy
 
     return page(recording).encode()
 
@@ -52,7 +52,7 @@ def as_markdown(recording: Recording) -> bytes:
 
 def as_svg(recording: Recording) -> bytes:
     """Return a lane for each thread, as a drawing."""
-    from gilfree.recording.lanes import picture  # matplotlib, which only a picture takes
+    from gilfree.recording.lanes import picture  # imports matplotlib, which is optional
 
     return picture(recording, "svg")
 
@@ -64,7 +64,7 @@ def as_png(recording: Recording) -> bytes:
     return picture(recording, "png")
 
 
-# A suffix that ends with another one stands before it.
+# The first suffix that fits counts: ".trace.json" stands before ".json".
 FORMATS: dict[str, Callable[[Recording], bytes]] = {
     ".trace.json.gz": as_compressed_trace,
     ".trace.json": as_trace,
@@ -75,16 +75,16 @@ FORMATS: dict[str, Callable[[Recording], bytes]] = {
     ".svg": as_svg,
     ".png": as_png,
 }
-PICTURES = as_svg, as_png  # which take matplotlib
+PICTURES = as_svg, as_png  # these need matplotlib
 
 
 def format_of(path: str | Path) -> Callable[[Recording], bytes]:
-    """Return what makes the bytes of such a file.
+    """Return the function that makes the bytes of a file with this suffix.
 
     Raises
     ------
     ValueError
-        If the suffix is another one.
+        If the suffix is not in `FORMATS`.
     """
     name = Path(path).name
     for suffix, encode in FORMATS.items():

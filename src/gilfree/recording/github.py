@@ -1,4 +1,4 @@
-"""A recording as annotations: commands to a GitHub workflow, which shows them beside the lines."""
+"""A recording as annotations: workflow commands that GitHub shows beside lines of code."""
 
 from __future__ import annotations
 
@@ -19,20 +19,25 @@ TITLE = {True: "waited for the GIL", False: "was suspended"}
 def commands(
     recording: Recording, folder: Path, workspace: Path, longer_than: float = 0.0
 ) -> Iterator[str]:
-    """Yield an annotation for each line at which others were, most of the time, in a long stall.
+    """Yield an annotation for the line of the longest holder in each of the longest stalls.
 
-    Of its callers, if they are known, and itself the innermost in the workspace is taken: a line of
-    a library can't be shown beside the code. A line is annotated once, for the longest stall.
+    If the holder's callers are known, the innermost line in the workspace is annotated: GitHub
+    can't show a line of a library. A line is annotated once, for its longest stall.
 
     Parameters
     ----------
     recording : Recording
     folder : Path
-        That the program was started in, and that its relative paths are meant from.
+        The folder that the program was started in, to which its relative paths refer.
     workspace : Path
-        The checkout, that paths of annotations are relative to.
+        The checkout, to which the paths of annotations are relative.
     longer_than : float, default: 0
-        Leave out stalls of at most so many seconds.
+        Only annotate stalls longer than this, in seconds.
+
+    Yields
+    ------
+    str
+        A line to print.
     """
     workspace, seen = workspace.resolve(), set()
     gil = recording.facts.gil
@@ -51,7 +56,7 @@ def commands(
 
 
 def _place(holder: Holder, folder: Path, workspace: Path) -> tuple[str, int] | None:
-    """Return where to show it: the innermost line in the workspace, else the innermost there is."""
+    """Return the innermost line in the workspace, else the innermost line of an existing file."""
     stack: list[Holder | Caller] = [holder, *(holder.callers or ())]
     places = [_shown(each, folder, workspace) for each in stack]
     known = [place for place in places if place is not None]
@@ -60,7 +65,7 @@ def _place(holder: Holder, folder: Path, workspace: Path) -> tuple[str, int] | N
 
 
 def _shown(one: Holder | Caller, folder: Path, workspace: Path) -> tuple[str, int] | None:
-    """Return file and line as an annotation has them; None if not known, or if there is no file."""
+    """Return file and line for an annotation; None if not known, or if the file does not exist."""
     if one.file is None or one.line is None:
         return None
     path = (folder / one.file).resolve()
@@ -71,10 +76,10 @@ def _shown(one: Holder | Caller, folder: Path, workspace: Path) -> tuple[str, in
 
 
 def _data(text: str) -> str:
-    """Return a text as the message of a command, which ends with its line."""
+    """Escape a text for the message of a command: a line break would end it."""
     return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
 
 
 def _property(text: str) -> str:
-    """Return a text as the value of a property, which ends with a comma or a colon."""
+    """Escape a text for the value of a property: a comma or a colon would end it."""
     return _data(text).replace(":", "%3A").replace(",", "%2C")

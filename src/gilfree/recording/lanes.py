@@ -1,9 +1,9 @@
 """A recording as a picture: a lane for the GIL, and below it one for each thread.
 
-What waits is drawn in yellow, what has the GIL in vermilion and what runs without it in sky blue,
-of the palette by Okabe and Ito, which colour-blind eyes tell apart; printed in grey they differ by
-lightness. A lane is cut into columns as narrow as a pixel. Where a thread did several things within
-one of them, they share its height: so an hour can be drawn as well as a tenth of a second.
+Waiting is yellow, holding the GIL vermilion, and running without it sky blue. The colours are from
+the palette by Okabe and Ito, which colour-blind readers can tell apart, and differ in lightness
+when printed in grey. A lane consists of columns one pixel wide. The states of a thread within one
+column share its height, so an hour can be drawn as well as a tenth of a second.
 """
 
 from __future__ import annotations
@@ -35,18 +35,18 @@ if TYPE_CHECKING:
     from gilfree.recording.recording import Recording
 
 Floats = npt.NDArray[np.floating[Any]]
-Lived = tuple[ThreadTimes, Lane]  # a thread, and what it did when
+ThreadLane = tuple[ThreadTimes, Lane]
 
-# How states lie upon each other where they share a column, from below; and how the legend puts it,
+# States that share a column are stacked in this order, from below. WORDS names them in the legend,
 # with a GIL and without.
 ORDER = "held", "waiting", "running", "unread", "blocked"
 LAYERS = [STATES.index(state) for state in ORDER]
-UNTOLD, BLOCKS = "the system does not tell", "blocked: in a lock, in I/O"
+UNREPORTED, BLOCKS = "not reported by the system", "blocked: in a lock, in I/O"
 WORDS = {
-    True: ("held: has the GIL", "waiting for it", "running without it", UNTOLD, BLOCKS),
-    False: ("attached: runs Python", "suspended", "running detached", UNTOLD, BLOCKS),
+    True: ("holding the GIL", "waiting for it", "running without it", UNREPORTED, BLOCKS),
+    False: ("attached: running Python", "suspended", "running detached", UNREPORTED, BLOCKS),
 }
-FIRST_LANE = {True: "the GIL", False: "anybody"}
+FIRST_LANE = {True: "the GIL", False: "any thread"}
 UNREAD, BLOCKED = map(STATES.index, ("unread", "blocked"))
 LIGHT = {"held": "#d55e00", "waiting": "#f0e442", "running": "#56b4e9", "unread": "#c4c4c4"}
 LIGHT |= {"blocked": "#ebebeb", "paper": "white", "ink": "#1a1a1a", "dim": "#5f5f5f"}
@@ -57,23 +57,24 @@ DARK |= {"line": "#484848"}
 STYLE: dict[Any, Any] = {
     "font.size": 8.5,
     "hatch.linewidth": 0.6,
-    "svg.hashsalt": "gilfree",  # the same picture is the same file
+    "svg.hashsalt": "gilfree",  # makes the file of a picture reproducible
     "svg.fonttype": "none",
 }
 SMALL, LARGE = 8, 10  # points
 
 DPI = 150
-WIDE, NARROW, MARGIN = 9.0, 7.2, 0.2  # inches, as all lengths of the page
-LINE = 0.175
-WAITED = 0.62  # the column at the right
-MARK = 0.19  # the room that the number of a stall takes
-FEW, MOST_LANES, MOST_MARKS, MOST_LINES = 16, 40, 5, 4
+# Lengths of the page, in inches.
+WIDE, NARROW, MARGIN = 9.0, 7.2, 0.2
+LINE = 0.175  # the height of a line
+WAITED = 0.62  # the width of the column at the right
+MARK = 0.19  # the size of the number of a stall
+MOST_TALL_LANES, MOST_LANES = 16, 40  # more threads get lower lanes; even more are left out
+MOST_MARKS, MOST_LINES = 5, 4  # stalls that are numbered; lines of a text
 TITLE_LENGTH, NOTE_LENGTH, NAME_LENGTH, PLACE_LENGTH = 104, 128, 24, 50  # characters
-LEVELS = 32  # to which the height of a share is rounded
-# Of more rectangles, an SVG holds an image: it stays below 1 MB.
-MOST_RECTANGLES = 7000
+LEVELS = 32  # the height of a share is rounded to a multiple of 1 / LEVELS
+MOST_RECTANGLES = 7000  # an SVG with more of them contains an image, to stay below 1 MB
 
-# From so many seconds on, a time axis has this unit.
+# Units of the time axis: from how many seconds on, seconds per unit, name.
 UNITS = (
     (7200.0, 3600.0, "hours"),
     (120.0, 60.0, "minutes"),
@@ -84,14 +85,14 @@ UNITS = (
 
 
 class Shown(NamedTuple):
-    """A recording among others in one picture, and which of its threads are drawn.
+    """One of several recordings in a picture, and which of its threads are drawn.
 
     Attributes
     ----------
     title : str
     recording : Recording
     names : tuple of str
-        Of the threads, in the order of their lanes.
+        The names of the threads, in the order of their lanes.
     """
 
     title: str
@@ -99,14 +100,14 @@ class Shown(NamedTuple):
     names: tuple[str, ...]
 
     @property
-    def lanes(self) -> list[Lived]:
-        """The threads of these names."""
+    def lanes(self) -> list[ThreadLane]:
+        """The threads of these names, with their lanes."""
         found = _lanes_of(self.recording)
         return [each for name in self.names for each in found if each[0].name == name]
 
 
 def picture(recording: Recording, form: str) -> bytes:
-    """Return the picture of a recording, with its longest stalls, and what was left out.
+    """Return the picture of a recording, with its longest stalls and what was left out.
 
     Parameters
     ----------
@@ -124,8 +125,8 @@ def beside(recordings: Sequence[Shown], form: str, dark: bool = False) -> bytes:
     ----------
     recordings : sequence of Shown
     form : {"png", "svg"}
-    dark : bool
-        For a dark page.
+    dark : bool, default: False
+        Use the colours for a dark page.
     """
     with _style():
         lanes = [each for shown in recordings for each in shown.lanes]
@@ -160,11 +161,11 @@ def draw(recording: Recording) -> Figure:
 
 
 def _style() -> Any:
-    """Draw as the house does, also within a program that has chosen a style of its own."""
+    """Use this module's style, also in a program that has chosen another one."""
     return mpl.style.context(["default", STYLE])
 
 
-def _lanes_of(recording: Recording) -> list[Lived]:
+def _lanes_of(recording: Recording) -> list[ThreadLane]:
     return list(zip(recording.threads, recording.timeline.lanes, strict=True))
 
 
@@ -172,38 +173,38 @@ def _notes(recording: Recording, page: _Page, left_out: int) -> Iterator[str]:
     """Say what the picture does not show."""
     if page.mixed:
         width = readable_time(recording.seconds / page.columns)
-        yield f"What a thread did within {width} shares the height of its lane there."
+        yield f"The states of a thread within {width} share the height of its lane there."
     if recording.timeline.grain:
         grain = readable_time(recording.timeline.grain)
         yield f"Slices of a thread that together took less than {grain} were joined."
     if left_out:
-        yield f"Left out: {counted(left_out, 'thread')} that waited no longer."
+        yield f"Left out: {counted(left_out, 'thread')} that waited no longer than these."
     yield from _not_seen(recording)
 
 
 def _not_seen(recording: Recording, of: str = "") -> Iterator[str]:
     if recording.facts.missed:
         missed, whole = map(readable_time, (recording.facts.missed, recording.seconds))
-        yield f"Not seen{of}: {missed} of {whole}, in gaps between two looks."
+        yield f"Not seen{of}: {missed} of {whole}, in gaps between two samples."
 
 
 def _printable(text: str) -> str:
-    """Return text that moves nothing on the page, and that XML may hold."""
+    """Replace characters that would break the layout, or that XML does not allow."""
     return "".join(char if char.isprintable() else "\ufffd" for char in text)
 
 
 def _saved(figure: Figure, form: str) -> bytes:
     file = io.BytesIO()
     metadata = {"Date": None} if form == "svg" else None
-    with _no_fuss_over_glyphs():
+    with _no_glyph_warnings():
         figure.savefig(file, format=form, dpi=DPI, metadata=metadata)
-    # If they were smoothed, the paper would shine through between neighbours.
+    # With smooth edges, the background would show between neighbouring rectangles.
     return file.getvalue().replace(b'<g id="lane-', b'<g shape-rendering="crispEdges" id="lane-')
 
 
 @contextlib.contextmanager
-def _no_fuss_over_glyphs() -> Iterator[None]:
-    """Draw a box, and no more, where a name is in a script that the font does not have."""
+def _no_glyph_warnings() -> Iterator[None]:
+    """Do not warn of characters that the font lacks: matplotlib draws boxes for them."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph|Matplotlib currently does not", UserWarning)
         yield
@@ -221,8 +222,8 @@ def _waited(thread: ThreadTimes) -> str:
     return "?" if thread.stalled is None else exact_share(thread.stalled / (thread.seconds or 1.0))
 
 
-def _said(stall: Stall) -> str:
-    """Say who waited for whom, and where that one was."""
+def _explained(stall: Stall) -> str:
+    """Say which thread waited for which, and where the longest holder was."""
     waiter = _short(stall.waiter or "a thread without a name")
     text = f"{readable_time(stall.seconds)}: {waiter} waited"
     if not stall.holders:
@@ -230,25 +231,28 @@ def _said(stall: Stall) -> str:
     holder = stall.holders[0]
     who = _short(holder.thread or "a thread without a name")
     where = _short(place_of(holder), PLACE_LENGTH)
-    return f"{text} while {who} was in {where}" if where else f"{text} while {who} had it"
+    return f"{text} while {who} was in {where}" if where else f"{text} for {who}"
 
 
 def _with_sharp_edges(rows: Floats) -> Floats:
-    """Give a column in which one state ends and another begins to the one that has more of it."""
+    """Where one state fills the column before and another the one after, fill this one, too.
+
+    The column gets the state that has the larger share of it.
+    """
     before, here, after = rows[:, :-2], rows[:, 1:-1], rows[:, 2:]
     whole = 1 - 1 / LEVELS
     edge = (before.max(axis=2) > whole) & (after.max(axis=2) > whole) & (here.max(axis=2) < 1)
-    edge &= (here * np.maximum(before, after)).sum(axis=2) > whole  # of these two alone
+    edge &= (here * np.maximum(before, after)).sum(axis=2) > whole  # no third state is here
     sharp = rows.copy()
     sharp[:, 1:-1][edge] = np.eye(len(STATES))[here.argmax(axis=2)[edge]]
     return sharp
 
 
 class _Page:
-    """A figure that is written from top to bottom, in inches; `y` is how far it is."""
+    """A figure that is written from top to bottom, in inches; `y` is where to write next."""
 
     def __init__(
-        self, across: float, look: dict[str, str], lanes: Sequence[Lived], seconds: float
+        self, across: float, look: dict[str, str], lanes: Sequence[ThreadLane], seconds: float
     ) -> None:
         self.across, self.look = across, look
         self.seconds = seconds or 1.0
@@ -266,7 +270,7 @@ class _Page:
         self.rectangles, self.mixed = 0, False
 
     def finished(self) -> Figure:
-        """Return the figure, as high as what was written."""
+        """Return the figure, cut to the height of what was written."""
         height = self.y + MARGIN / 2
         self.figure.set_size_inches(self.across, height)
         self.axes.set(xlim=(0, self.across), ylim=(height, 0))
@@ -275,31 +279,31 @@ class _Page:
         return self.figure
 
     def width(self, text: str, **how: Any) -> float:
-        """Return how wide a line would be."""
+        """Return the width of a line of text."""
         line = Text(0, 0, _printable(text), parse_math=False, **how)
         line.set_figure(self.figure)
-        with _no_fuss_over_glyphs():
+        with _no_glyph_warnings():
             return float(line.get_window_extent(self.renderer).width) / DPI
 
     def text(self, x: float, text: str, color: str = "ink", **how: Any) -> None:
-        """Write a line where the page is, or at another height."""
+        """Write a line at `self.y`, or at another height."""
         look: dict[str, Any] = {"va": "top", "color": self.look[color], "parse_math": False}
         how = look | {"y": self.y} | how
         self.axes.text(x, s=_printable(text), **how)
 
     def lines(self, text: str, length: int, color: str = "ink", **how: Any) -> None:
-        """Write text that may take several lines."""
+        """Write text that may need several lines."""
         text = _printable(text)
         for line in textwrap.wrap(text, length, max_lines=MOST_LINES, placeholder=" …"):
             self.text(MARGIN, line, color, **how)
             self.y += LINE * how["size"] / SMALL
 
     def x_of(self, seconds: float) -> float:
-        """Return where a moment lies on the time axis."""
+        """Return the position of a time on the time axis."""
         return self.left + (self.right - self.left) * seconds / self.seconds
 
-    def legend(self, lanes: Sequence[Lived], gil: bool) -> None:
-        """Name the states: all four, and the fifth if it is there."""
+    def legend(self, lanes: Sequence[ThreadLane], gil: bool) -> None:
+        """Name the four states, and "unread" if a lane has it."""
         unread = any(lane.shares[:, UNREAD].any() for _, lane in lanes)
         x = MARGIN
         for state, words in zip(ORDER, WORDS[gil], strict=True):
@@ -310,10 +314,10 @@ class _Page:
         self.y += 0.3
 
     def panel(
-        self, recording: Recording, shown: Sequence[Lived], labelled: bool = True
+        self, recording: Recording, shown: Sequence[ThreadLane], labelled: bool = True
     ) -> tuple[Floats, float]:
-        """Draw lanes over their time axis; return the tops of those of threads, and the height."""
-        height, gap = (0.32, 0.04) if len(shown) <= FEW else (0.18, 0.02)
+        """Draw lanes above a time axis; return the tops of the threads' lanes, and their height."""
+        height, gap = (0.32, 0.04) if len(shown) <= MOST_TALL_LANES else (0.18, 0.02)
         top = round(self.y * DPI) / DPI
         tops = top + height + 3 * gap + (height + gap) * np.arange(len(shown))
         beside: dict[str, Any] = {"x": self.right + 0.1, "va": "center", "size": SMALL}
@@ -332,7 +336,7 @@ class _Page:
         return tops, height
 
     def shares_of_gil(self, recording: Recording) -> Floats:
-        """Return for which share of a column somebody held the GIL; the rest as blocked."""
+        """Return the share of each column in which any thread held the GIL; the rest is blocked."""
         shares = np.zeros((1, self.columns, len(STATES)))
         for lane in recording.timeline.lanes:
             shares[0, :, HELD] += lane.between(0.0, self.seconds, self.columns)[:, HELD]
@@ -343,13 +347,13 @@ class _Page:
         return shares
 
     def cells(self, rows: Floats, tops: Floats, height: float, what: str) -> None:
-        """Draw the shares of lanes by column and state, in as few rectangles as there can be."""
+        """Draw the shares of lanes by column and state; equal columns become one rectangle."""
         borders = np.zeros((*rows.shape[:2], len(ORDER) + 1))
         borders[:, :, 1:] = np.rint(np.cumsum(rows[:, :, LAYERS], axis=2) * LEVELS) / LEVELS
         begins = np.any(np.diff(borders, axis=1, prepend=np.nan) != 0, axis=2)
         lane, begin = np.nonzero(begins)
         end = np.append(begin[1:], 0)
-        end[end == 0] = self.columns  # the next begins another lane
+        end[end == 0] = self.columns  # the next rectangle begins another lane
         left, right = self.left + begin / DPI, self.left + end / DPI
         bottom = tops[lane] + height
         for layer, state in enumerate(ORDER):
@@ -368,11 +372,11 @@ class _Page:
         patch.set_gid(f"lane-{len(self.axes.patches)}-{what}-{state}")
         if state == "unread":
             patch.set(hatch=6 * "/", edgecolor=self.look["dim"])
-        self.axes.add_artist(patch)  # add_patch would look for the limits of all curves
+        self.axes.add_artist(patch)  # add_patch would compute limits, which takes long
         self.rectangles += len(boxes)
 
     def ticks(self, top: float, labelled: bool) -> None:
-        """Draw the time axis, from a height down to where the page is."""
+        """Draw the time axis, with lines from `top` down to `self.y`."""
         unit, name = next((unit, name) for least, unit, name in UNITS if self.seconds >= least)
         most = self.seconds / unit
         ticks = np.asarray(MaxNLocator(9, steps=[1, 2, 5, 10]).tick_values(0, most))
@@ -389,9 +393,9 @@ class _Page:
             self.y = below + 0.42
 
     def marks(
-        self, stalls: Sequence[Stall], shown: Sequence[Lived], tops: Floats, height: float
+        self, stalls: Sequence[Stall], shown: Sequence[ThreadLane], tops: Floats, height: float
     ) -> None:
-        """Give numbers to the longest stalls that there is room for, and explain them below."""
+        """Put numbers on the longest stalls, where they don't overlap, and explain them below."""
         taken: list[tuple[float, float]] = []
         for stall in stalls:
             if len(taken) == MOST_MARKS:
@@ -405,7 +409,7 @@ class _Page:
             taken.append((x, y))
             self.mark(x, y, len(taken))
             self.mark(MARGIN + MARK / 2, self.y + LINE / 2, len(taken))
-            self.text(MARGIN + 1.5 * MARK, _said(stall), y=self.y + LINE / 2, va="center")
+            self.text(MARGIN + 1.5 * MARK, _explained(stall), y=self.y + LINE / 2, va="center")
             self.y += 1.2 * LINE
 
     def mark(self, x: float, y: float, number: int) -> None:

@@ -24,13 +24,13 @@ from gilfree.recording.text import (
 if TYPE_CHECKING:
     from gilfree.recording.recording import Recording
 
-LONGEST_TEXT = 400  # characters of what a program may name as it likes
-# What means something to GitHub, even amid a word: HTML, references, math and tables, too.
+LONGEST_TEXT = 400  # characters of a name that a program chose
+# Characters that GitHub interprets, some even within a word: HTML, references, math, tables.
 SIGNS = re.compile(r"[\\`*_{}\[\]<>|#~&!$@]")
 
 
 def page(recording: Recording) -> str:
-    """Return the whole of it: what `str(recording)` says."""
+    """Return what `str(recording)` says, as Markdown."""
     facts = recording.facts
     parts = [f"**{plain(recording.sentence)}**"]
     if facts.threads:
@@ -47,8 +47,8 @@ def page(recording: Recording) -> str:
 
 
 def plain(text: str) -> str:
-    """Return a text that shows as it is, on one line."""
-    text = text.encode(errors="replace").decode()  # no half characters
+    """Return a text escaped, so that Markdown shows it unchanged, on one line."""
+    text = text.encode(errors="replace").decode()  # no lone surrogates
     line = " ".join("".join(one if one.isprintable() else " " for one in text).split())
     short = line if len(line) <= LONGEST_TEXT else f"{line[:LONGEST_TEXT]}…"
     return SIGNS.sub(r"\\\g<0>", short)
@@ -64,7 +64,7 @@ def _threads(facts: Facts) -> Iterator[str]:
     if len(facts.threads) > MOST_THREADS:
         what = "waited" if facts.gil else "was suspended"
         rest = counted(len(facts.threads) - MOST_THREADS, "thread")
-        yield _row([f"and {rest} that {what} no longer", *("" for _ in names)])
+        yield _row([f"and {rest} that {what} no longer than these", *("" for _ in names)])
 
 
 def _stalls(facts: Facts) -> Iterator[str]:
@@ -87,7 +87,7 @@ def _meanwhile(stall: Stall, *, gil: bool) -> Iterator[str]:
 
 
 def _unbroken(text: str) -> str:
-    """Keep a figure and its unit on one line, however narrow the column."""
+    """Keep a figure and its unit on one line, even in a narrow column."""
     return text.replace(" ", "\N{NO-BREAK SPACE}")
 
 

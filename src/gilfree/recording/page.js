@@ -1,10 +1,10 @@
-// Draws the lanes of every recording on the page that is not drawn yet, and lets one zoom into it.
+// Draws the lanes of each recording on the page that is not drawn yet, and lets the reader zoom.
 (() => {
   "use strict";
   const STATES = ["held", "waiting", "running", "blocked", "unread"];
   const N = STATES.length, [HELD] = STATES.keys();
-  const MARK = 3;      // height of the mark of a stall, and how far off the pointer finds it
-  const CLOSEST = 2e-5;  // seconds from edge to edge; the recorder does not look more often
+  const MARK = 3;      // pixels: the height of a stall's mark, and the distance that still hits it
+  const CLOSEST = 2e-5;  // seconds: the shortest view; samples are further apart
 
   const bytes = (text) => Uint8Array.from(atob(text), (char) => char.charCodeAt(0));
   const clamp = (value, low, high) => Math.max(low, Math.min(value, high));
@@ -16,7 +16,7 @@
     return `${Number((seconds / unit).toPrecision(3))} ${name}`;
   }
 
-  // The slices of a thread, and how long it was in each state by the end of each.
+  // The slices of a thread; and for each edge, the seconds in each state until then.
   class Lane {
     constructor([name, steps, shares], tick) {
       this.name = name;
@@ -32,7 +32,7 @@
             this.sums[(i - 1) * N + k] + step * tick * this.shares[(i - 1) * N + k] / 255;
       });
     }
-    // The last slice that begins by then; -1 before the first.
+    // The slice at a time, the last one after the end; -1 before the first.
     index(time) {
       let low = -1, high = this.edges.length - 1;
       while (high - low > 1) {
@@ -41,19 +41,19 @@
       }
       return low;
     }
-    // Seconds in each state until then.
+    // Seconds in each state until a time.
     until(time) {
       const i = this.index(time), sums = new Float64Array(N);
       if (i < 0) return sums;
       const into = Math.min(time, this.edges[i + 1]) - this.edges[i];
       return sums.map((_, k) => this.sums[i * N + k] + into * this.shares[i * N + k] / 255);
     }
-    // Share of each state between two times.
+    // The share of each state between two times.
     within(begin, end) {
       const before = this.until(begin);
       return this.until(end).map((sum, k) => (sum - before[k]) / (end - begin));
     }
-    // That time, or where a slice of two such steps or more begins or ends within half of one.
+    // Moves a time to an edge within half a step, if a slice of two steps or more is beside it.
     snapped(time, step) {
       const i = this.index(time), last = this.edges.length - 1;
       for (const j of [i, i + 1])
@@ -62,7 +62,7 @@
               this.edges[j + 1] - this.edges[j] || 0) >= 2 * step) return this.edges[j];
       return time;
     }
-    // The one state of a slice, or -1 where several were joined.
+    // The state of a slice, or -1 if it was joined from several states.
     state(i) {
       return this.shares.subarray(i * N, i * N + N).indexOf(255);
     }
@@ -74,10 +74,10 @@
     if (!source) return;
     const data = JSON.parse(source.textContent), { words } = data;
     const lanes = data.lanes.map((lane) => new Lane(lane, data.tick));
-    const stalls = data.stalls.map(([lane, begin, seconds, many, ...holders]) => ({
-      lane, begin, seconds, end: begin + seconds, many,
-      holders: holders.map(([who, had, place, inC]) => (
-        { who: data.texts[who], had, place: data.texts[place], inC })),
+    const stalls = data.stalls.map(([lane, begin, seconds, count, ...holders]) => ({
+      lane, begin, seconds, end: begin + seconds, count,
+      holders: holders.map(([who, held, place, inC]) => (
+        { who: data.texts[who], held, place: data.texts[place], inC })),
     }));
     const find = (selector) => root.querySelector(selector);
     const chart = find(".chart"), cursor = find(".cursor"), tip = find(".tip");
@@ -116,7 +116,7 @@
     function draw() {
       pending = 0;
       for (const name of [...STATES, "ink", "dim", "line"]) {
-        root.style.color = `var(--${name})`;  // as a colour it is that of the theme, light or dark
+        root.style.color = `var(--${name})`;  // computed, it is the colour of the current theme
         colours[name] = getComputedStyle(root).color;
       }
       root.style.color = "";
@@ -139,7 +139,7 @@
       chart.dataset.painted = lanes.length;
     }
 
-    // Columns of pixels, the states above each other; neighbours that look the same are one.
+    // Paints columns of pixels in which the states are stacked; equal neighbours are one rectangle.
     function paint(brush, lane, ratio) {
       const { width, height } = brush.canvas, top = Math.round(MARK * ratio), tall = height - top;
       const step = (view.end - view.begin) / width, boxes = STATES.map(() => []);
@@ -164,8 +164,8 @@
       });
     }
 
-    // Stalls: a line above each, and who had the GIL where there is room for it. Their times are
-    // known even where slices were joined.
+    // Draws a line above each stall, and the name of its longest holder if it fits. The times of a
+    // stall are exact even where slices were joined.
     function mark(brush, number, ratio) {
       const { width, height } = brush.canvas, span = view.end - view.begin;
       const place = (time) => Math.round(clamp((time - view.begin) / span, 0, 1) * width);
@@ -205,7 +205,7 @@
         if (x + 5 + brush.measureText(text).width < width) brush.fillText(text, x + 5, height / 2);
       }
     }
-    // A point in time, to such a step: in ms, in s, or as a clock has it.
+    // A time with the digits that a step needs: in ms, in s, or as h:mm:ss.
     function label(time, step) {
       const unit = data.seconds < 1 ? 1e-3 : 1;
       const digits = clamp(Math.ceil(-Math.log10(step / unit) - 1e-9), 0, 6);
@@ -221,9 +221,9 @@
     // ---- what is under the pointer
 
     const percent = (share) => `${share < 0.01 ? "<1" : Math.round(share * 100)}%`;
-    function holder({ who, had, place, inC }) {
+    function holder({ who, held, place, inC }) {
       const how = inC === null ? "" : inC ? ", in one C call" : ", in bytecode";
-      return `${who} ${words.had} for ${readable(had)}${place ? ` in ${place}` : ""}${how}`;
+      return `${who} ${words.held} for ${readable(held)}${place ? ` in ${place}` : ""}${how}`;
     }
     function describe(number, time, stallsToo = true) {
       const pixel = (view.end - view.begin) / box().width, lane = lanes[number];
@@ -231,13 +231,13 @@
         && one.begin - MARK * pixel <= time && time <= one.end + MARK * pixel);
       if (stall) {
         const lines = stall.holders.map(holder);
-        if (stall.many > lines.length) lines.push(`and ${stall.many - lines.length} more`);
+        if (stall.count > lines.length) lines.push(`and ${stall.count - lines.length} more`);
         return [`${lane.name} ${words.waited} for ${readable(stall.seconds)}`,
           `from ${moment(stall.begin)}`, ...(lines.length ? lines : [words.unknown])];
       }
       const begin = Math.max(time - pixel / 2, 0), end = begin + pixel;
       if (number === 0) {
-        if (!lane.within(begin, end)[HELD]) return [words.nobody, `at ${moment(time)}`];
+        if (!lane.within(begin, end)[HELD]) return [words.none, `at ${moment(time)}`];
         const shares = lanes.map((one, i) => (i ? one.within(begin, end)[HELD] : 0));
         const most = Math.max(...shares);
         if (most) return describe(shares.indexOf(most), time, false);
@@ -251,7 +251,7 @@
       if (state >= 0 && !narrow)
         return [`${lane.name} ${words.states[state]}`, `from ${moment(from)} for ${readable(to - from)}`];
       const shares = [...lane.within(from, to)].map((share, k) => [share, words.states[k]]);
-      return [lane.name, `from ${moment(from)} for ${readable(to - from)}, several in turn:`,
+      return [lane.name, `from ${moment(from)} for ${readable(to - from)}, several states:`,
         ...shares.filter(([share]) => share > 1e-6)
           .map(([share, what]) => `${percent(share)} ${what}`)];
     }
@@ -266,7 +266,7 @@
       Object.assign(cursor.style, { left: `${event.clientX - edge}px`, width: "" });
       if (!row) return;
       tip.textContent = describe(Number(row.dataset.lane), timeAt(event.clientX)).join("\n");
-      Object.assign(tip.style, { left: 0, top: 0 });  // so that nothing narrows it
+      Object.assign(tip.style, { left: 0, top: 0 });  // measure it where no edge narrows it
       const { offsetWidth: wide, offsetHeight: tall } = tip, gap = 14;
       const x = clamp(event.clientX + gap, 4, Math.max(4, window.innerWidth - wide - 8));
       const below = event.clientY + gap + tall < window.innerHeight - 4;
@@ -321,7 +321,7 @@
     };
     for (const name of ["pointerup", "pointercancel"]) chart.addEventListener(name, up);
     chart.addEventListener("pointerleave", leave);
-    // The page scrolls as ever unless the picture was clicked; a pinch on a touchpad has ctrlKey.
+    // The wheel scrolls the page until the picture is clicked. A pinch on a touchpad sets ctrlKey.
     chart.addEventListener("wheel", (event) => {
       const pinched = event.ctrlKey || event.metaKey;
       const focused = chart.contains(document.activeElement);
@@ -343,7 +343,7 @@
       const action = actions[event.key];
       if (!action || event.ctrlKey || event.metaKey || event.altKey) return;
       event.preventDefault();
-      event.stopPropagation();  // a notebook has keys of its own
+      event.stopPropagation();  // a notebook handles these keys, too
       action();
     });
     const buttons = { in: () => zoom(0.5), out: () => zoom(2), all };
@@ -360,7 +360,7 @@
     }
     for (const part of root.querySelectorAll(".zoom, .keys")) part.hidden = false;
     window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
-    // JupyterLab shows nothing for the moment in which its theme changes.
+    // JupyterLab hides its contents while its theme changes, so draw after that.
     new MutationObserver(() => { pending = pending || requestAnimationFrame(draw); })
       .observe(document.body, { attributeFilter: ["data-jp-theme-light"] });
     new ResizeObserver(draw).observe(chart);

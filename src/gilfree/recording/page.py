@@ -1,7 +1,7 @@
-"""A recording as one page of HTML: what each thread did when, to zoom into, and the tables.
+"""A recording as one page of HTML: what each thread did when, to zoom into, and tables.
 
-All of it can be read without the script: a picture of the whole, drawn here, and the tables. The
-script, `page.js`, draws the same from the slices, as closely as one looks.
+Without JavaScript the page shows the tables, and a picture of the whole recording that is drawn
+here. The script, `page.js`, replaces the picture by one that can be zoomed.
 """
 
 from __future__ import annotations
@@ -34,45 +34,46 @@ if TYPE_CHECKING:
     from gilfree.recording.recording import Recording
 
 MOST_LANES = 100  # threads that are drawn and listed
-MOST_LISTED = 30  # stalls in the table; the picture has all
-MOST_SLICES = 160_000  # of all lanes: 12 characters of the page each, so 2 MB
-MOST_BINS, MOST_BINS_IN_ALL = 200, 8000  # of the picture without the script
-LEVELS = 20  # heights that it tells apart
-LONGEST_NAME = 120  # characters of what a program may name as it likes
-TICK = 1e-6  # seconds; times are whole numbers of it, or of a multiple that fits 32 bits
+MOST_LISTED = 30  # stalls in the table; the picture shows all of them
+MOST_SLICES = 160_000  # of all lanes together; each takes 12 characters of the page, so 2 MB
+MOST_BINS, MOST_BINS_IN_ALL = 200, 8000  # in the picture without the script: per lane, in all
+LEVELS = 20  # heights of a share in that picture
+LONGEST_NAME = 120  # characters of a name that a program chose
+TICK = 1e-6  # seconds; times are multiples of it, or of a larger tick if they need over 32 bits
 WAITING = STATES.index("waiting")
-REST = "sleeps: a lock, I/O", "not told by the system"
+# The words of the last two states, in the legend and in a tip.
+IN_LEGEND = "is blocked: in a lock, in I/O", "not reported by the system"
+IN_TIP = "is blocked", "did what the system does not report"
 LEGEND = {
-    True: ("has the GIL", "waits for the GIL", "runs without it", *REST),
-    False: ("is attached", "is suspended", "runs detached", *REST),
+    True: ("holds the GIL", "waits for the GIL", "runs without it", *IN_LEGEND),
+    False: ("is attached", "is suspended", "runs detached", *IN_LEGEND),
 }
-# What the script says of what is under the pointer, with a GIL and without.
-ALSO = "is blocked", "did what the system does not tell"
+# What the script says in a tip, with a GIL and without.
 TIPS = {
     True: {
         "lane": "the GIL",
-        "states": ("has the GIL", "waits for the GIL", "runs without the GIL", *ALSO),
+        "states": ("holds the GIL", "waits for the GIL", "runs without the GIL", *IN_TIP),
         "waited": "waited for the GIL",
-        "had": "had it",
-        "unknown": "not known who had it",
-        "nobody": "nobody had the GIL",
-        "other": "a thread that is not drawn had the GIL",
+        "held": "held it",
+        "unknown": NOT_KNOWN[True],
+        "none": "no thread held the GIL",
+        "other": "a thread that is not drawn held the GIL",
     },
     False: {
-        "lane": "anybody attached",
-        "states": ("is attached", "is suspended", "runs detached", *ALSO),
+        "lane": "any attached",
+        "states": ("is attached", "is suspended", "runs detached", *IN_TIP),
         "waited": "was suspended",
-        "had": "was attached",
-        "unknown": "not known who stopped the world",
-        "nobody": "nobody was attached",
+        "held": "was attached",
+        "unknown": NOT_KNOWN[False],
+        "none": "no thread was attached",
         "other": "a thread that is not drawn was attached",
     },
 }
 ZOOMS = ("out", "−", "zoom out"), ("in", "+", "zoom in"), ("all", "reset", "show all")
 KEYS = "Arrow keys move, plus and minus zoom, 0 shows all."
 HINT = (
-    "Drag to move; drag along the axis, or with Shift, to zoom in on that. Once the picture was "
-    "clicked, the wheel zooms, and so do the keys + − ← → 0."
+    "Drag to move; drag along the axis, or with Shift, to zoom into a span. After a click on the "
+    "picture, the wheel zooms, and the keys + − ← → 0 work."
 )
 
 
@@ -88,10 +89,10 @@ def page(recording: Recording) -> str:
 
 
 def fragment(recording: Recording) -> str:
-    """Return what a notebook shows: it styles nothing but itself, and needs no identifiers."""
+    """Return what a notebook shows: its style affects nothing else, and it has no identifiers."""
     facts = recording.facts
     figures = [readable_time(facts.seconds), counted(len(facts.threads), "thread")]
-    figures += [counted(len(facts.stalls), "stall"), counted(facts.looks, "look")]
+    figures += [counted(len(facts.stalls), "stall"), counted(facts.looks, "sample")]
     parts = [f"<h1>{as_html(recording.sentence)}</h1>", f'<p class="note">{", ".join(figures)}</p>']
     if facts.threads and recording.timeline.lanes:
         parts += _chart(recording)
@@ -110,7 +111,7 @@ def fragment(recording: Recording) -> str:
 
 
 def _chart(recording: Recording) -> Iterator[str]:
-    """Draw a lane for the GIL and one for each thread, and hand the slices to the script."""
+    """Draw a lane for the GIL and one for each thread; add the slices, which the script draws."""
     timeline, seconds = recording.timeline, recording.seconds
     gil = recording.facts.gil
     names = [
@@ -154,22 +155,22 @@ def _limits(recording: Recording, dropped: int, grain: float) -> Iterator[str]:
     if len(recording.threads) > MOST_LANES:
         hidden = counted(len(recording.threads) - MOST_LANES, "thread")
         what = "waited" if recording.facts.gil else "were suspended"
-        when = "had the GIL" if recording.facts.gil else "were attached"
-        yield f"{hidden} that {what} no longer: not drawn, but for when they {when}."
+        yield f"{hidden} that {what} no longer than these: drawn in the first lane only."
     longest = max(grain if dropped else 0.0, recording.timeline.grain)
     if longest:
         how_many = f" ({dropped:,} on this page)" if dropped else ""
         yield f"Slices of a thread that together are shorter than {readable_time(longest)} are"
-        yield f"joined{how_many}: what is split across its height shows the share of each state."
+        yield f"joined{how_many}: where several states share the height of a lane, the heights are"
+        yield "their shares of the time."
 
 
 def _ever(lanes: Sequence[Lane]) -> list[bool]:
-    """Tell of each state whether it is anywhere."""
+    """Tell for each state whether any lane has it."""
     return [any(lane.shares[:, state].any() for lane in lanes) for state in range(len(STATES))]
 
 
 def _gil(lanes: Sequence[Lane]) -> Lane:
-    """Return when anybody had the GIL, as a lane."""
+    """Return a lane that is held whenever any thread held the GIL."""
     starts = np.concatenate([lane.edges[:-1] for lane in lanes])
     ends = np.concatenate([lane.edges[1:] for lane in lanes])
     held = np.concatenate([lane.shares[:, HELD] for lane in lanes])
@@ -183,7 +184,7 @@ def _gil(lanes: Sequence[Lane]) -> Lane:
 
 
 def _joined(lanes: Sequence[Lane]) -> tuple[Sequence[Lane], float]:
-    """Join short slices until there are few enough; return what is then short, too."""
+    """Join short slices until there are at most MOST_SLICES; return lanes and final grain."""
     grain = TICK
     lanes = [_join(lane, grain) for lane in lanes]
     while sum(len(lane.shares) for lane in lanes) > MOST_SLICES:
@@ -193,21 +194,21 @@ def _joined(lanes: Sequence[Lane]) -> tuple[Sequence[Lane], float]:
 
 
 def _join(lane: Lane, grain: float) -> Lane:
-    """Join neighbours that begin within the same multiple of `grain`; long slices stay."""
+    """Join neighbours that begin within the same multiple of `grain`, unless one is that long."""
     edges, lengths = lane.edges, np.diff(lane.edges)
-    stays = np.ones(len(edges), bool)
-    stays[1:-1] = np.diff(np.floor(edges[:-1] / grain)) > 0
-    stays[1:-1] |= (lengths[1:] >= grain) | (lengths[:-1] >= grain)
-    if stays.all():
+    kept = np.ones(len(edges), bool)
+    kept[1:-1] = np.diff(np.floor(edges[:-1] / grain)) > 0
+    kept[1:-1] |= (lengths[1:] >= grain) | (lengths[:-1] >= grain)
+    if kept.all():
         return lane
     sums = np.zeros((len(edges), len(STATES)))
     np.cumsum(lengths[:, None] * lane.shares, axis=0, out=sums[1:])
-    few = edges[stays]
-    return Lane(few, np.diff(sums[stays], axis=0) / np.maximum(np.diff(few), 1e-12)[:, None])
+    fewer = edges[kept]
+    return Lane(fewer, np.diff(sums[kept], axis=0) / np.maximum(np.diff(fewer), 1e-12)[:, None])
 
 
 def _picture(shares: Floats) -> str:
-    """Draw the shares of a lane over time, one above the other, held at the bottom."""
+    """Draw the shares of a lane over time, stacked in the order of STATES, held at the bottom."""
     tops = np.zeros((len(shares), len(STATES) + 1), int)
     tops[:, 1:] = np.minimum(np.cumsum(shares, axis=1) * LEVELS + 0.5, LEVELS)
     paths = []
@@ -215,7 +216,7 @@ def _picture(shares: Floats) -> str:
         bands = np.stack(
             [LEVELS - tops[:, number + 1], tops[:, number + 1] - tops[:, number]], axis=1
         )
-        # A rectangle for each run of bins that look the same.
+        # One rectangle for each run of equal bins.
         starts = np.flatnonzero(np.any(np.diff(bands, axis=0, prepend=-1), axis=1)).tolist()
         ends = [*starts[1:], len(bands)]
         runs = zip(starts, ends, bands[starts].tolist(), strict=True)
@@ -226,7 +227,7 @@ def _picture(shares: Floats) -> str:
 
 
 def _data(recording: Recording, names: Sequence[str], lanes: Sequence[Lane]) -> str:
-    """Return what the script draws, as JSON that may stand in HTML."""
+    """Return what the script draws, as JSON that is safe within HTML."""
     tick = TICK * max(1, -(-recording.seconds // (TICK * 2**31)))
     texts: dict[str, int] = {}
 
@@ -266,14 +267,14 @@ def _data(recording: Recording, names: Sequence[str], lanes: Sequence[Lane]) -> 
 
 
 def _encoded(lane: Lane, tick: float) -> tuple[str, str]:
-    """Return its edges, each from the one before it, and of each slice the shares in 255ths."""
+    """Return a lane's edges, as steps in ticks, and its shares, in 255ths; both in base 64."""
     steps = np.diff(np.rint(lane.edges / tick), prepend=0).astype("<u4")
     shares = np.rint(lane.shares * 255).astype("u1")
     return base64.b64encode(steps.tobytes()).decode(), base64.b64encode(shares.tobytes()).decode()
 
 
 class _Waiters:
-    """Finds the lane of a stall, which knows its thread by a name that others may have, too."""
+    """Finds the lane of a stall by the name of its thread, which several threads may have."""
 
     def __init__(self, threads: Sequence[ThreadTimes], lanes: Sequence[Lane]) -> None:
         self._named = Counter(thread.name for thread in threads)
@@ -283,7 +284,7 @@ class _Waiters:
             self._drawn[thread.name].append((number, lane))
 
     def lane_of(self, stall: Stall) -> int:
-        """Return the number of the lane that waited most in the middle of it; -1: not drawn."""
+        """Return the number of the lane that waited most in the stall's middle; -1: not drawn."""
         candidates = self._drawn[stall.waiter]
         if candidates and self._named[stall.waiter] == 1:
             return candidates[0][0]
@@ -312,7 +313,7 @@ def _threads(facts: Facts) -> Iterator[str]:
     if len(threads) > MOST_LANES:
         more = counted(len(threads) - MOST_LANES, "thread")
         what = "waited" if facts.gil else "were suspended"
-        yield f'<p class="note">And {more} that {what} no longer.</p>'
+        yield f'<p class="note">And {more} that {what} no longer than these.</p>'
     yield "</section>"
 
 
@@ -337,12 +338,12 @@ def _stalls(facts: Facts) -> Iterator[str]:
     yield "</tbody></table></div>"
     if len(stalls) > MOST_LISTED:
         more = counted(len(stalls) - MOST_LISTED, "stall")
-        yield f'<p class="note">And {more} that took no longer.</p>'
+        yield f'<p class="note">And {more} that took no longer than these.</p>'
     yield "</section>"
 
 
 def _moment(time: float, seconds: float) -> str:
-    """Return a point of a recording in time as the axis has it."""
+    """Return a time of a recording in the format of the script's axis."""
     if seconds < 120:
         return f"{time * 1e3:.1f} ms" if seconds < 1 else f"{time:.3f} s"
     whole, ms = divmod(round(time * 1e3), 1000)

@@ -1,7 +1,7 @@
 """A recording in the Chrome trace event format, for ui.perfetto.dev or chrome://tracing.
 
-Each thread has one track of slices, and so has the GIL: who has it. A counter shows how many
-threads wait. An arrow leads from where a thread waits to what the holder of the GIL does.
+Each thread has a track of slices, and the GIL has one that names its holders. A counter shows how
+many threads wait. An arrow leads from each stall to the slice in which its holder held the GIL.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from gilfree.recording.traces import (
 if TYPE_CHECKING:
     from gilfree.recording.recording import Recording
 
-GIL_TRACK = BEYOND_THREADS  # number of a thread that is none
+GIL_TRACK = BEYOND_THREADS  # the number of the GIL's track, which no thread has
 Event = dict[str, Any]
 
 
@@ -54,8 +54,8 @@ def trace(recording: Recording) -> bytes:
 class _Trace:
     """The events of a recording.
 
-    Of each, ``args`` comes last and has no lists: older versions of Perfetto look for the times
-    from the left, and stop at one.
+    In each event, ``args`` comes last and contains no lists: older versions of Perfetto read events
+    from the left to find the times, and stop at a list.
     """
 
     def __init__(self, recording: Recording) -> None:
@@ -67,7 +67,7 @@ class _Trace:
         self.pid = recording.facts.process
 
     def events(self) -> Iterator[Event]:
-        """Yield all events: slices before the arrows that begin or end in them."""
+        """Yield all events; slices come before the arrows that begin or end in them."""
         arrows, notes = self._stalls()
         yield from self._names()
         for index, lane in enumerate(self.lanes):
@@ -105,26 +105,29 @@ class _Trace:
             yield self._event("X", tid, start, dur=end - start, name=state, **others)
 
     def _gil(self) -> Iterator[Event]:
-        """Yield who has the GIL: where several interpreters have one each, who took one last."""
-        # Whose slices are under way: those in which it had the GIL all the time; for a part of it.
+        """Yield a slice for each hold; if several interpreters have a GIL, the latest holder's."""
+        # The threads in a slice in which they held the GIL: throughout (True), or in part (False).
         active: dict[bool, dict[int, None]] = {True: {}, False: {}}
         current, since = None, 0
         for time, changes in itertools.groupby(self._holds(), key=lambda change: change[0]):
-            for _, begins, index, whole in changes:
+            for _, begins, index, throughout in changes:
                 if begins:
-                    active[whole][index] = None
+                    active[throughout][index] = None
                 else:
-                    del active[whole][index]
-            who = next(reversed(active[True]), -1 if active[False] else None)
-            if who == current:
+                    del active[throughout][index]
+            holder = next(reversed(active[True]), -1 if active[False] else None)
+            if holder == current:
                 continue
             if current is not None:
                 name = MIXED if current < 0 else self.names[current]
                 yield self._event("X", GIL_TRACK, since, dur=time - since, name=name)
-            current, since = who, time
+            current, since = holder, time
 
     def _holds(self) -> list[tuple[int, bool, int, bool]]:
-        """Return in order: a time, whether a slice with the GIL begins, whose, and if all of it."""
+        """Return, sorted, for each edge of a slice with the GIL: time, begins, thread, throughout.
+
+        `throughout` tells whether the thread held the GIL in the whole slice.
+        """
         changes = []
         for index, lane in enumerate(self.lanes):
             for start, end, state, shares in slices_of(lane, WITH_GIL):
@@ -134,7 +137,7 @@ class _Trace:
         return sorted(changes)
 
     def _counter(self) -> Iterator[Event]:
-        """Yield how many threads wait, whenever that changes; of mixed slices, their share."""
+        """Yield how many threads wait, at each change; a mixed slice counts for its share."""
         times = [edges[side] for edges in self.edges for side in (np.s_[:-1], np.s_[1:])]
         steps = [sign * lane.shares[:, WAITING] for lane in self.lanes for sign in (1, -1)]
         if not times:
@@ -148,9 +151,9 @@ class _Trace:
             yield self._event("C", self.pid, time, name="threads", args=args)
 
     def _stalls(self) -> tuple[list[Event], dict[tuple[int, int], Event]]:
-        """Return an arrow for each stall, and what to note at which slice of which thread.
+        """Return an arrow for each stall, and its holders as notes, by thread and start of slice.
 
-        The arrow leads to who had the GIL longest, and to the longest slice in which it did.
+        The arrow leads to the thread that held the GIL longest, at the start of its longest hold.
         """
         arrows: list[Event] = []
         notes: dict[tuple[int, int], Event] = {}
@@ -165,7 +168,7 @@ class _Trace:
             holders = [
                 who_and_where(one, self.names, self.numbers) for one in stall.holders[:MOST_HOLDERS]
             ]
-            # Where slices were joined, several stalls share one: of which the longest comes first.
+            # A joined slice may contain several stalls: the note is of the first, the longest.
             slice_start, begin, end = wait
             notes.setdefault(
                 (waiter, slice_start),
@@ -181,12 +184,12 @@ class _Trace:
         return arrows, notes
 
     def _longest(self, index: int, state: int, begin: int, end: int) -> tuple[int, int, int] | None:
-        """Find where a thread was longest in a state, between two times.
+        """Find the slice in which a thread was in a state longest, between two times.
 
         Returns
         -------
         tuple of int, or None
-            Where that slice starts, and which part of it is in between.
+            Start of the slice; start and end of its part between the two times; in microseconds.
         """
         edges: Micros = self.edges[index]
         first = max(int(np.searchsorted(edges, begin, "right")) - 1, 0)

@@ -1,4 +1,4 @@
-"""Record a block of code; what it has found, and what that means."""
+"""Record a block of code, and say what the figures mean."""
 
 from __future__ import annotations
 
@@ -18,33 +18,33 @@ from gilfree.recording.formats import format_of
 from gilfree.recording.text import name_of, place_of, report
 from gilfree.recording.verdict import RecordingVerdict
 
-if TYPE_CHECKING:  # it takes NumPy, which a report does not
+if TYPE_CHECKING:  # the timeline imports NumPy, which a report does without
     from gilfree.recording.timeline import Timeline
 
-LITTLE = 0.01  # a share of its lifetime that a thread may wait without being named for it
-MOST = 1 / 2  # of a wait, from which on it was spent so for the most part
-UNSURE = 1 / 4  # of the recording: with more of it unseen, no verdict
+NO_WAIT_SHARE = 0.01  # a thread that waits for less of its lifetime counts as not waiting
+MOST_SHARE = 1 / 2  # more of a wait than this is most of it
+MAX_MISSED_SHARE = 1 / 4  # if gaps cover more of the recording, it has no verdict
 
 
 class Recording:
-    """What `record` has found out: who had the GIL, who waited for it, and for whom.
+    """What `record` found: which threads held the GIL, which waited for it, and for which holder.
 
-    Without a GIL: who was attached, who was suspended, and who stopped the world meanwhile.
+    Without a GIL: which threads were attached, which were suspended, and which stopped the world.
 
-    It is there once the ``with`` block is over.
+    The figures exist once the ``with`` block has ended; before, reading them raises a RuntimeError.
 
     Attributes
     ----------
     threads : tuple of ThreadTimes
-        All threads of the process, those that waited, or were suspended, longest first.
+        All threads of the process; those that waited, or were suspended, longest come first.
     stalls : tuple of Stall
         The stretches in which a thread waited, or was suspended, longest first.
     seconds : float
         How long the recording took.
     verdict : RecordingVerdict
-        What it means, as a code.
+        What the figures mean, as a code.
     sentence : str
-        What it means, in words.
+        What the figures mean, in words.
     """
 
     def __init__(self, facts: Facts | None = None) -> None:
@@ -52,7 +52,7 @@ class Recording:
 
     @property
     def facts(self) -> Facts:
-        """All figures, also of what was not seen."""
+        """All figures, including how much was not seen."""
         if self._facts is None:
             msg = "the recording is still under way: its figures are there after the with block"
             raise RuntimeError(msg)
@@ -60,7 +60,7 @@ class Recording:
 
     @property
     def threads(self) -> tuple[ThreadTimes, ...]:
-        """All threads, those that waited longest first."""
+        """All threads; those that waited longest come first."""
         return self.facts.threads
 
     @property
@@ -86,14 +86,14 @@ class Recording:
         facts = self.facts
         if not facts.threads:
             return RecordingVerdict.NOTHING
-        if facts.missed > UNSURE * facts.seconds:
+        if facts.missed > MAX_MISSED_SHARE * facts.seconds:
             return RecordingVerdict.INCONCLUSIVE
         waiter = facts.threads[0]
         if waiter.stalled is None:
             return RecordingVerdict.INCONCLUSIVE
         if waiter.waiting is None:
             return RecordingVerdict.NO_GIL
-        if waiter.waiting <= LITTLE * waiter.seconds:
+        if waiter.waiting <= NO_WAIT_SHARE * waiter.seconds:
             return RecordingVerdict.NO_WAIT
         in_c = self._blamed_on_c()
         if in_c is None:
@@ -101,26 +101,26 @@ class Recording:
         return RecordingVerdict.WAITED_FOR_C if in_c else RecordingVerdict.WAITED_FOR_BYTECODE
 
     def _blamed_on_c(self) -> bool | None:
-        """Tell whether stalls were due to C calls, if it is known of most of their time."""
+        """Tell whether holders were mostly in C calls; None if that is unknown for most stalls."""
         seconds: dict[bool | None, float] = defaultdict(float)
         for stall in self.stalls:
             for holder in stall.holders:
                 seconds[holder.in_c] += holder.seconds
         known = seconds[True] + seconds[False]
-        if known <= MOST * (known + seconds[None]):
+        if known <= MOST_SHARE * (known + seconds[None]):
             return None
         return seconds[True] > seconds[False]
 
     @property
     def sentence(self) -> str:
-        """What the recording means: one plain sentence that leads with waiting."""
+        """What the recording means: one sentence about the thread that waited longest."""
         facts, verdict = self.facts, self.verdict
         if verdict is RecordingVerdict.NOTHING:
             return f"{verdict.text} in this process"
         waiter = facts.threads[0]
         if waiter.stalled is None:
             what = "wait for the GIL" if facts.gil else "are suspended"
-            return f"{verdict.text}: the system does not tell here which threads {what}"
+            return f"{verdict.text}: this system does not report which threads {what}"
         if verdict is RecordingVerdict.INCONCLUSIVE:
             return (
                 f"{verdict.text}: the recorder got no CPU for {readable_time(facts.missed)} of "
@@ -143,7 +143,7 @@ class Recording:
         return text + self._meanwhile(waiter, waiter.waiting)
 
     def _meanwhile(self, waiter: ThreadTimes, waiting: float) -> str:
-        """Say where others had the GIL, or stopped the world, while a thread waited for so long."""
+        """Say where others held the GIL, or stopped the world, for most of the time `waiting`."""
         places: dict[Holder, float] = defaultdict(float)
         for stall in self.stalls:
             for holder in stall.holders if stall.waiter == waiter.name else ():
@@ -152,19 +152,24 @@ class Recording:
         if not places:
             return ""
         place, seconds = max(places.items(), key=lambda item: item[1])
-        how = "for the most part" if seconds > MOST * waiting else "most often"
+        how = "for the most part" if seconds > MOST_SHARE * waiting else "most often"
         who = place.thread or "a thread without a name"
         where = place_of(place)
         if where:
             return f", {how} while {who} was in {where}"
-        return f", {how} while {who} {'had it' if self.facts.gil else 'was attached'}"
+        return f", {how} while {who} {'held it' if self.facts.gil else 'was attached'}"
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the recording for JSON; what is not known is None.
+        """Return the recording for JSON; None stands for what is not known.
 
-        Threads have all keys on every Python. On one with a GIL, "attached", "suspended" and the
-        longest of these are None, and so are "stopped" and "longest_stop" of the whole: for how
-        long the world was stopped. On one without a GIL "held", "waiting" and their longest are.
+        Threads have the same keys on every Python. With a GIL, these are None: "attached",
+        "suspended" and their longest, and "stopped" and "longest_stop", which say how long the
+        world was stopped. Without a GIL, "held", "waiting" and their longest are None.
+
+        Returns
+        -------
+        dict
+            Times are in seconds.
         """
         return {
             "seconds": self.seconds,
@@ -190,19 +195,23 @@ class Recording:
         """Write the recording to a file, in the format that its suffix names.
 
         ``.html``: a page to look at. ``.md``: the report as Markdown. ``.svg`` or ``.png``: a
-        picture, which takes matplotlib. ``.json``: what `to_dict` returns. ``.trace.json`` or
+        picture, which needs matplotlib. ``.json``: what `to_dict` returns. ``.trace.json`` or
         ``.trace.json.gz``: what each thread did when, for ui.perfetto.dev or chrome://tracing.
-        ``.firefox.json``: the same, for profiler.firefox.com. Of a recording that is too long for a
+        ``.firefox.json``: the same, for profiler.firefox.com. If a recording is too long for a
         viewer, short slices are joined.
+
+        Parameters
+        ----------
+        path : str or Path
 
         Raises
         ------
         ValueError
-            If the suffix is another one.
+            If the suffix is none of these.
         ModuleNotFoundError
-            If a picture is asked for, and matplotlib is missing.
+            If the suffix is that of a picture, and matplotlib is missing.
         OSError
-            If it can't be written; what was there stays.
+            If the file can't be written; an existing file then stays as it was.
         """
         try:
             encode = format_of(path)
@@ -212,47 +221,49 @@ class Recording:
         _files.write(str(path), encode(self))
 
     def _repr_html_(self) -> str:
-        """Return what a notebook shows: who had the GIL when, to zoom into."""
+        """Return what a notebook shows: which thread held the GIL when, to zoom into."""
         from gilfree.recording.page import fragment
 
         return fragment(self)
 
     def __str__(self) -> str:
-        """Return sentence, threads, the worst stalls, and what was not seen, in 80 columns."""
+        """Return the report: sentence, threads, longest stalls, what was not seen; 80 columns."""
         return report(self.sentence, self.facts)
 
 
 def _figures(one: Stall | Holder) -> dict[str, Any]:
-    """Return what is known of a stall or a holder but its index, which the names stand for."""
+    """Return the fields of a stall or a holder, except its index: readers of JSON have the name."""
     return {name: value for name, value in vars(one).items() if name != "index"}
 
 
 @contextlib.contextmanager
 def record(*, callers: bool = False) -> Iterator[Recording]:
-    """Record all threads of this process for as long as the ``with`` block takes.
+    """Record all threads of this process while the ``with`` block runs.
 
-    A thread in C looks at them several thousand times a second. It never takes the GIL, so it waits
-    for nobody and nobody waits for it. Times are those of threads of the system: all greenlets of a
-    thread, as gevent makes them, are in its times. A forked child is not recorded, and may record
-    itself.
+    The recorder, a thread in C, samples all threads several thousand times a second. It never
+    acquires the GIL, so it delays no other thread and none delays it. Times are those of system
+    threads: the greenlets of gevent count for the thread that runs them. A forked child is not
+    recorded, and may record itself.
+
+    Thread safety: one recording at a time in a process.
 
     Parameters
     ----------
     callers : bool, default: False
-        Of who had the GIL while others waited, take down the callers, too. Each look then takes
-        longer, and so there are fewer.
+        Also record the callers of each function that held the GIL while others waited. Samples
+        then take longer, and there are fewer of them.
 
     Yields
     ------
     Recording
-        Its figures are there after the block. To print it gives a report.
+        Its figures exist after the block. Print it for a report.
 
     Raises
     ------
     RuntimeError
-        If a recording is under way already.
+        If a recording is already running.
     NoSamplerError
-        If this system or this Python does not tell what it takes; a RuntimeError, too.
+        If this system or this Python does not report what the recorder reads. It is a RuntimeError.
 
     Examples
     --------
@@ -262,7 +273,7 @@ def record(*, callers: bool = False) -> Iterator[Recording]:
     >>> print(recording)
     """
     recording, session = Recording(), Session(callers=callers)
-    try:  # Ctrl-C may come as soon as it has started
+    try:  # Ctrl-C may interrupt as soon as the session has started
         session.start()
         yield recording
     finally:

@@ -1,4 +1,4 @@
-"""A recording as text: the sentence, a table of threads, the worst stalls, what was not seen."""
+"""A recording as text: sentence, table of threads, longest stalls, and what was not seen."""
 
 from __future__ import annotations
 
@@ -10,28 +10,28 @@ from gilfree._words import counted, readable_time
 from gilfree.gil.facts import Caller, Facts, Holder, Stall, ThreadTimes
 
 WIDTH = 80
-MOST_THREADS, MOST_STALLS, MOST_HOLDERS = 20, 5, 3  # that are listed
+MOST_THREADS, MOST_STALLS, MOST_HOLDERS = 20, 5, 3  # entries of each list
 INDENT = " " * 12
 NAME_WIDTH = 24
-# What the states of a thread are called, in the order of `timeline.STATES`, on a Python with a GIL
-# and on one without. The times of a thread have the first four of these names, too.
+# The names of the states of a thread, in the order of `timeline.STATES`, on a Python with a GIL and
+# on one without. `ThreadTimes` has attributes of the first four names.
 WITH_GIL = "held", "waiting", "running", "blocked", "unread"
 WITHOUT_GIL = "attached", "suspended", "running", "blocked", "unread"
 
-# Of a stall, who had the GIL; without one: who stopped the world.
-NOT_KNOWN = {True: "not known who had the GIL", False: "not known who stopped the world"}
+# What a stall without holders says: with a GIL, and without one.
+NOT_KNOWN = {True: "not known who held the GIL", False: "not known who stopped the world"}
 
 
 def states_of(facts: Facts) -> tuple[str, ...]:
-    """Return what the states of a thread are called on the Python that was recorded."""
+    """Return the names of the states of a thread on the Python that was recorded."""
     return WITH_GIL if facts.gil else WITHOUT_GIL
 
 
 def columns_of(facts: Facts) -> tuple[str, ...]:
-    """Return the times of a thread that a table shows, as its attributes are called."""
-    had, wanted, *rest, _ = states_of(facts)
-    longest = ("wait", "hold") if facts.gil else (wanted, had)
-    return wanted, had, *rest, *(f"longest_{what}" for what in longest)
+    """Return the attributes of `ThreadTimes` that a table shows."""
+    held, waiting, *rest, _ = states_of(facts)
+    longest = ("wait", "hold") if facts.gil else (waiting, held)
+    return waiting, held, *rest, *(f"longest_{what}" for what in longest)
 
 
 def name_of(thread: ThreadTimes) -> str:
@@ -40,7 +40,7 @@ def name_of(thread: ThreadTimes) -> str:
 
 
 def place_of(holder: Holder | Caller) -> str:
-    """Return where a holder was in Python, or a caller of it, as far as it is known."""
+    """Return the Python function, file and line of a holder or a caller; empty if not known."""
     if holder.function is None or holder.file is None:
         return ""
     line = "" if holder.line is None else f":{holder.line}"
@@ -48,7 +48,7 @@ def place_of(holder: Holder | Caller) -> str:
 
 
 def report(sentence: str, facts: Facts) -> str:
-    """Return the whole of it."""
+    """Return the whole report."""
     lines = textwrap.wrap(sentence, WIDTH, subsequent_indent="  ")
     if facts.threads:
         lines += ["", *_table(facts)]
@@ -67,7 +67,7 @@ def report(sentence: str, facts: Facts) -> str:
 def _table(facts: Facts) -> Iterator[str]:
     threads, names = facts.threads, columns_of(facts)
     under = ("wait", "hold") if facts.gil else ("susp.", "attach.")
-    # "suspended" is wider than the other columns, and has a space before it all the same.
+    # "suspended" is wider than other columns, and needs a space before it.
     widths = [max(9, len(name) + 1) for name in names[:4]] + [9, 9]
     yield _row("", (*names[:4], "longest", "longest"), widths).rstrip()
     yield _row("thread", ("", "", "", "", *under), widths).rstrip()
@@ -79,7 +79,8 @@ def _table(facts: Facts) -> Iterator[str]:
         yield _row(name, map(cell, times), widths)
     if len(threads) > MOST_THREADS:
         what = "waited" if facts.gil else "was suspended"
-        yield f"and {counted(len(threads) - MOST_THREADS, 'thread')} that {what} no longer"
+        rest = counted(len(threads) - MOST_THREADS, "thread")
+        yield f"and {rest} that {what} no longer than these"
 
 
 def _row(name: str, cells: Iterable[str], widths: Sequence[int]) -> str:
@@ -89,7 +90,7 @@ def _row(name: str, cells: Iterable[str], widths: Sequence[int]) -> str:
 
 
 def cell(time: float | None) -> str:
-    """Return a time as it stands in a table."""
+    """Return a time as a cell of a table."""
     if time is None:
         return "?"
     return readable_time(time) if time else "–"
@@ -112,11 +113,11 @@ def _stall(stall: Stall, *, gil: bool) -> Iterator[str]:
 
 
 def holder_text(holder: Holder, *, gil: bool) -> str:
-    """Say who had the GIL, or was attached, for how long, and where."""
+    """Say which thread held the GIL, or was attached, for how long, and where."""
     how = {True: ", in one C call", False: ", in bytecode", None: ""}[holder.in_c]
-    did = "had it" if gil else "was attached"
+    did = "held it" if gil else "was attached"
     place = place_of(holder)
-    where = f" in {place}" if place else ", where is not known"
+    where = f" in {place}" if place else ", not known where"
     who = holder.thread or "a thread without a name"
     return f"{who} {did} for {readable_time(holder.seconds)}{where}{how}"
 
@@ -124,15 +125,19 @@ def holder_text(holder: Holder, *, gil: bool) -> str:
 def unseen(facts: Facts) -> Iterator[str]:
     """Say what the recorder could not see."""
     if any(thread.running is None for thread in facts.threads):
-        yield "what the system does not tell, which is marked with ?"
+        yield "what the system does not report, marked with ?"
     if facts.missed:
         gap = readable_time(facts.largest_gap)
-        yield f"{readable_time(facts.missed)} in gaps of up to {gap} between two looks"
+        yield f"{readable_time(facts.missed)} in gaps of up to {gap} between two samples"
     if facts.unseen_threads:
-        yield f"{counted(facts.unseen_threads, 'thread')} that came and went between two looks"
+        threads = counted(facts.unseen_threads, "thread")
+        yield f"{threads} that started and ended between two samples"
     if facts.gil_came:
-        yield "when a module switched the GIL on: attached is held since, suspended is waiting"
+        yield (
+            "when a module switched the GIL on: from then on, attached threads held it, and "
+            "suspended ones waited"
+        )
     if facts.unlisted_threads:
-        yield f"{counted(facts.unlisted_threads, 'thread')} beyond those that are told apart"
+        yield f"{counted(facts.unlisted_threads, 'thread')} more than can be told apart"
     if facts.dropped_stalls:
-        yield f"{counted(facts.dropped_stalls, 'stall')}, shorter than all that are listed"
+        yield f"{counted(facts.dropped_stalls, 'stall')}, shorter than all those listed"

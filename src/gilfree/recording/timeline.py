@@ -10,12 +10,12 @@ import numpy.typing as npt
 
 from gilfree.gil.facts import Slices
 
-# The states of a thread, as the recorder numbers them; the last: the system did not tell.
+# The states of a thread, as the recorder numbers them; unread: the system did not report it.
 STATES = "held", "waiting", "running", "blocked", "unread"
 HELD = STATES.index("held")
 WAITING = STATES.index("waiting")
 FIRST_GRAIN = 50e-6  # seconds
-WHOLE = 65535  # GILFREE_WHOLE of recording.h, and the struct gilfree_slice there:
+WHOLE = 65535  # GILFREE_WHOLE of recording.h; SLICE is its struct gilfree_slice
 SLICE = np.dtype(
     [("start", "i8"), ("ns", "i8"), ("thread", "i4"), ("share", "u2", len(STATES))], align=True
 )
@@ -25,15 +25,16 @@ Floats = npt.NDArray[np.float64]
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Lane:
-    """The life of one thread as slices that follow each other without a gap.
+    """The life of one thread, as slices without gaps between them.
 
     Attributes
     ----------
     edges : ndarray of float64, shape (n + 1,)
-        Where each slice begins, and where the last one ends, in seconds of the recording.
+        Where each slice begins, and where the last one ends, in seconds from the beginning of the
+        recording.
     shares : ndarray of float64, shape (n, 5)
-        Of each slice, the share of each of `STATES`: 1 and four times 0, unless short slices were
-        joined, since the recording was long.
+        The share of each of `STATES` in each slice: one share is 1 and the others 0, unless the
+        recording was so long that short slices were joined.
     """
 
     edges: Floats
@@ -45,13 +46,14 @@ class Lane:
         Parameters
         ----------
         begin, end : float
-            Seconds of the recording.
+            Seconds from the beginning of the recording.
         bins : int
+            How many bins.
 
         Returns
         -------
         ndarray of float64, shape (bins, 5)
-            A row adds up to less than 1 where the thread did not live all the time.
+            A row adds up to less than 1 if the thread began or ended within that bin.
         """
         grid = np.linspace(begin, end, bins + 1)
         if not len(self.shares):
@@ -71,7 +73,8 @@ class Timeline:
     ----------
     lanes : tuple of Lane
     grain : float
-        Slices of a thread that together were shorter than so many seconds were joined; 0 if none.
+        Neighbouring slices that together were shorter than this many seconds were joined; 0 if no
+        slices were joined.
     """
 
     lanes: tuple[Lane, ...] = ()
@@ -79,7 +82,7 @@ class Timeline:
 
     @classmethod
     def of(cls, slices: Slices) -> Self:
-        """Make it of what the recorder found."""
+        """Make a timeline of what the recorder found."""
         found: npt.NDArray[Any] = np.frombuffer(slices.found, SLICE)
         found = found[np.argsort(found["thread"], kind="stable")]
         ends = np.searchsorted(found["thread"], slices.order, side="right")
@@ -89,7 +92,7 @@ class Timeline:
         return cls(lanes, slices.grain)
 
     def coarser(self, most: int) -> Self:
-        """Return it with short slices joined until there are at most so many slices."""
+        """Return a timeline of at most `most` slices, for which short slices are joined."""
         lanes, grain = self.lanes, self.grain
         while sum(len(lane.shares) for lane in lanes) > max(most, len(lanes)):
             grain = 2 * grain or FIRST_GRAIN
@@ -98,7 +101,7 @@ class Timeline:
 
 
 def _joined(lane: Lane, grain: float) -> Lane:
-    """Join neighbours shorter than half of `grain` that begin in one cell of that width."""
+    """Join neighbours shorter than `grain` / 2 that begin in the same cell of that width."""
     seconds = np.diff(lane.edges)
     short = seconds < grain / 2
     cell = np.floor(lane.edges[:-1] / (grain / 2))

@@ -1,4 +1,4 @@
-"""What the formats for trace viewers have in common: slices, names, numbers, and bounds of size."""
+"""What the formats for trace viewers share: slices, names, thread numbers, limits of size."""
 
 from __future__ import annotations
 
@@ -17,23 +17,22 @@ from gilfree.recording.timeline import Lane
 if TYPE_CHECKING:
     from gilfree.recording.recording import Recording
 
-# Of all threads: at most about 50 MB of text, with names of usual length.
-MOST_SLICES = 1 << 17
+MOST_SLICES = 1 << 17  # of all threads together: about 50 MB of text, with names of usual length
 MOST_CHARACTERS = 120  # of a name or a path
 MOST_HOLDERS = 3  # of a stall
-BEYOND_THREADS = 1 << 22  # Linux gives no thread this number, nor a higher one
-MIXED = "mixed"  # a slice that was joined from several states
+BEYOND_THREADS = 1 << 22  # Linux numbers its threads below this
+MIXED = "mixed"  # the state of a slice that was joined from slices of several states
 
-# Characters as they are: some readers know no \uXXXX. Spaces would be a tenth of the file.
+# No \uXXXX, which some viewers can't read, and no spaces, which would be a tenth of the file.
 as_json = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 
 Micros = npt.NDArray[np.int64]
 
 
 class Slice(NamedTuple):
-    """What a thread did from one microsecond to another; with shares of the states if mixed.
+    """What a thread did between two times, in whole microseconds; with shares of states if mixed.
 
-    Whole numbers add up and compare as they should in any reader, and no look takes less.
+    Whole numbers add up exactly in any viewer, and samples are further apart than a microsecond.
     """
 
     start: int
@@ -43,12 +42,12 @@ class Slice(NamedTuple):
 
 
 def edges_of(lane: Lane) -> Micros:
-    """Return the edges of its slices in microseconds."""
+    """Return the edges of a lane's slices in microseconds."""
     return np.rint(lane.edges * 1e6).astype(np.int64)
 
 
 def slices_of(lane: Lane, names: tuple[str, ...]) -> Iterator[Slice]:
-    """Yield the slices of a thread, but for those of no length; `text.states_of` has the names."""
+    """Yield the slices of a thread that are not empty; `names` are those of `text.states_of`."""
     edges, shares = edges_of(lane).tolist(), lane.shares.round(3)
     states = shares.argmax(axis=1).tolist()
     for start, end, state, mix in zip(edges[:-1], edges[1:], states, shares.tolist(), strict=True):
@@ -62,25 +61,25 @@ def slices_of(lane: Lane, names: tuple[str, ...]) -> Iterator[Slice]:
 
 
 def numbers_of(recording: Recording) -> list[int]:
-    """Return a number for each thread: the system's, unless it had given that to one before."""
-    taken: set[int] = set()
+    """Return a unique number for each thread: its native id, unless an earlier thread had it."""
+    used: set[int] = set()
     numbers = []
     for thread in recording.threads:
         number = thread.native_id
-        while number in taken:  # the first one is left to the GIL
+        while number in used:  # BEYOND_THREADS itself is the number of the GIL's track
             number = max(number, BEYOND_THREADS) + 1
-        taken.add(number)
+        used.add(number)
         numbers.append(number)
     return numbers
 
 
 def names_of(recording: Recording) -> list[str]:
-    """Return what to call each thread."""
+    """Return the name of each thread."""
     return [plain(name_of(thread)) for thread in recording.threads]
 
 
 def plain(text: str) -> str:
-    """Return text without control characters or halves of characters, and not too long."""
+    """Return text without control characters or lone surrogates, of at most MOST_CHARACTERS."""
     if len(text) > MOST_CHARACTERS:
         half = MOST_CHARACTERS // 2
         text = f"{text[: half - 1]}…{text[-half:]}"
@@ -90,7 +89,7 @@ def plain(text: str) -> str:
 def who_and_where(
     holder: Holder, names: Sequence[str], numbers: Sequence[int]
 ) -> dict[str, str | int | float | bool]:
-    """Return what is known of a holder."""
+    """Return what is known of a holder, without what is None."""
     known = {
         "thread": holder.thread if holder.index is None else names[holder.index],
         "tid": None if holder.index is None else numbers[holder.index],
@@ -108,7 +107,7 @@ def who_and_where(
 
 
 def remarks(facts: Facts, grain: float) -> dict[str, Any]:
-    """Return what a reader must know of the recording as a whole."""
+    """Return what a reader must know about the recording as a whole."""
     known: dict[str, Any] = {
         "seconds": facts.seconds,
         "looks": facts.looks,
