@@ -1,4 +1,4 @@
-"""``pytest --gil``, its marker, its limits and its fixture, in suites made for that."""
+"""``pytest --gil``, its marker, its limits and its fixture, tried on small suites."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ measures = [needs.recorder, needs.gil]
 
 BEGINNING = """
 import ctypes, threading, time, pytest
-hold = ctypes.PyDLL(None).usleep  # microseconds, with the GIL
+hold = ctypes.PyDLL(None).usleep  # takes microseconds, and holds the GIL
 """
 HOLDS = """
 def test_hold():
@@ -44,40 +44,40 @@ def test_wait():
     worker.join()
 """
 
-BLIND = """
+LARGE_GAP = """
 import dataclasses
-from gilfree.suite import piece
-finish = piece.Piece.finish
-def blind(self):
+from gilfree.suite.batch import Batch
+finish = Batch.finish
+def finish_with_a_large_gap(self):
     found = finish(self)
     return dataclasses.replace(found, facts=dataclasses.replace(found.facts, largest_gap=9.0))
-piece.Piece.finish = blind
+Batch.finish = finish_with_a_large_gap
 """
 
 
 def plugin():
-    """Return the name under which pytest finds it, also from a checkout that is not installed."""
+    """Return the plugin's name for ``-p``: the module if gilfree is not installed."""
     installed = importlib.metadata.entry_points(group="pytest11", name="gil")
     return "gil" if installed else "gilfree.pytest_plugin"
 
 
 @pytest.fixture
 def suite(pytester, monkeypatch):
-    """Run a suite, whose warnings are errors, in a process that is killed when it hangs."""
-    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")  # of those that are not named
+    """Run a suite, with warnings as errors, in a process that is killed when it hangs."""
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")  # only plugins of -p are loaded
 
     def run(source, *options, **files):
         pytester.makepyfile(test_it=BEGINNING + source, **files)
         options = ["-p", plugin(), "-W", "error", *options]
         result = pytester.runpytest_subprocess(*options, timeout=60)
-        if "conftest" not in files and "the recorder looked away" in result.stdout.str():
+        if "conftest" not in files and "between two samples there was" in result.stdout.str():
             pytest.skip("the recorder got no CPU for too long to tell")
         return result
 
     return run
 
 
-# ---------------------------------------------------------------- without being asked
+# ---------------------------------------------------------------- unless it is needed
 
 
 def test_the_plugin_alone_imports_no_numpy_and_nothing_that_measures():
@@ -99,7 +99,7 @@ def pytest_unconfigure(config):
 """
 
 
-def test_a_suite_that_does_not_ask_has_no_hook_for_each_test(suite):
+def test_a_suite_that_does_not_use_the_plugin_has_no_hook_for_each_test(suite):
     result = suite("def test_it(): pass", "--strict-markers", conftest=SPY)
     result.assert_outcomes(passed=1)
     result.stdout.re_match_lines(
@@ -124,7 +124,7 @@ def test_help_and_markers_name_it(suite):
         ("--override-ini=gil_max_wait=3h", "*gil_max_wait must be a time such as 50ms*not '3h'"),
     ],
 )
-def test_a_wrong_option_is_named_with_what_would_be_right(suite, option, message):
+def test_a_wrong_option_is_named_with_what_is_expected(suite, option, message):
     result = suite("def test_it(): pass", option)
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines([message])
@@ -148,7 +148,7 @@ def test_a_wrong_marker_is_named_with_its_test(suite, arguments, message):
 
 
 class TestMeasured:
-    """What takes a recorder, and a GIL."""
+    """Tests that need a recorder, and a GIL."""
 
     pytestmark = measures
 
@@ -166,7 +166,7 @@ class TestMeasured:
             ],
         )
 
-    def test_setup_and_teardown_are_phases_by_themselves(self, suite):
+    def test_setup_and_teardown_are_phases_of_their_own(self, suite):
         source = """
         @pytest.fixture
         def slow():
@@ -189,7 +189,7 @@ class TestMeasured:
     def test_a_few_are_shown_or_all(self, suite):
         source = "@pytest.mark.parametrize('i', range(4))\ndef test_it(i): hold(200_000)"
         few = suite(source, "--gil", "--gil-count=1", "--gil-min=20ms")
-        # On a busy machine fewer are seen, or what is around a test, too.
+        # On a busy machine fewer are seen, or holds outside of tests are.
         few.stdout.re_match_lines(
             [r"0\.\d{3} s \w+ ", r"\(\d more of 20 ms or longer: --gil-count 0\)"],
             consecutive=True,
@@ -198,14 +198,14 @@ class TestMeasured:
         everything.re_match_lines([r"0\.\d{3} s \w+ "] * 2, consecutive=True)
         everything.no_re_match_line(".* more of ")
 
-    def test_without_any_it_says_so(self, suite):
+    def test_without_long_holds_the_summary_says_so(self, suite):
         result = suite("def test_it(): pass", "--gil", "--gil-min=30s")
-        result.stdout.fnmatch_lines(["*GIL: no test kept the GIL for 30 s or longer*"])
+        result.stdout.fnmatch_lines(["*GIL: no test held the GIL for 30 s or longer*"])
 
-    def test_of_tests_that_did_not_run_it_says_nothing(self, suite):
+    def test_if_no_test_ran_there_is_no_summary(self, suite):
         for options in ["nowhere.py"], ["-k", "nothing"]:
             result = suite("def test_it(): pass", "--gil", *options)
-            result.stdout.no_fnmatch_line("*no test kept the GIL*")
+            result.stdout.no_fnmatch_line("*no test held the GIL*")
 
     # ------------------------------------------------------------ limits
 
@@ -216,17 +216,17 @@ class TestMeasured:
         result.stdout.re_match_lines(
             [
                 r"test_it.py GG .*",
-                r"kept the GIL for \d+ ms, more than max_hold = 50 ms: test_hold .* in MainThread; "
+                r"held the GIL for \d+ ms, more than max_hold = 50 ms: test_hold .* in MainThread; "
                 "another thread would have waited",
-                "another thread is gilfree's, which asks for the GIL all the time",
+                "another thread is gilfree's own, which requests the GIL all the time",
                 r"waited for the GIL for \d+ ms, more than max_wait = 50 ms: .* in worker; "
                 "MainThread waited",
-                r"GIL test_it.py::test_hold - .*kept the.*",
+                r"GIL test_it.py::test_hold - .*held the.*",
                 r"GIL test_it.py::test_wait - .*waited.*",
             ]
         )
 
-    def test_what_keeps_its_limit_passes_and_what_fails_by_itself_fails_so(self, suite):
+    def test_a_test_within_its_limit_passes_and_a_failing_test_fails_as_usual(self, suite):
         source = """
             import unittest
 
@@ -259,7 +259,7 @@ class TestMeasured:
             ["FAILED *::test_own - assert 0", "GIL *::test_unit - *"], consecutive=False
         )
 
-    def test_the_ini_file_has_limits_for_all_tests_and_a_marker_others(self, suite, pytester):
+    def test_the_ini_file_limits_all_tests_and_a_marker_overrides_it(self, suite, pytester):
         pytester.makeini("[pytest]\ngil_max_hold = 50ms")
         source = """
             def test_all():
@@ -276,15 +276,15 @@ class TestMeasured:
         result.assert_outcomes(passed=2, failed=1)
         result.stdout.fnmatch_lines(["GIL *::test_all - *"])
 
-    def test_what_is_too_close_to_a_limit_is_a_warning(self, suite):
-        result = suite(LIMITS, conftest=BLIND)
+    def test_a_figure_too_close_to_a_limit_is_a_warning(self, suite):
+        result = suite(LIMITS, conftest=LARGE_GAP)
         result.assert_outcomes(passed=2, warnings=2)
         result.stdout.fnmatch_lines(["*GilWarning: * too close to max_hold = 50 ms to tell: *9 s"])
 
     # ------------------------------------------------------------ the fixture
 
     @pytest.mark.parametrize("options", [[], ["--gil"]])
-    def test_the_fixture_records_until_it_is_asked(self, suite, options):
+    def test_the_fixture_records_until_its_figures_are_read(self, suite, options):
         source = """
             import gilfree
 
@@ -309,13 +309,13 @@ class TestMeasured:
                 assert own.threads
                 assert gil_record.threads
 
-            def test_nobody_asks(gil_record):
+            def test_without_reading_any(gil_record):
                 pass
         """
         result = suite(source.replace("\n            ", "\n"), *options)
         result.assert_outcomes(passed=3)
 
-    # ------------------------------------------------------------ what else there is
+    # ------------------------------------------------------------ forks, clocks, plugins
 
     @needs.fork
     def test_a_test_may_fork(self, suite):
@@ -335,7 +335,7 @@ class TestMeasured:
         result = suite(source.replace("\n            ", "\n"), "--gil")
         result.assert_outcomes(passed=2)
 
-    def test_a_clock_that_stands_still_is_no_matter(self, suite):
+    def test_frozen_clocks_do_not_change_the_times(self, suite):
         source = """
             @pytest.fixture(autouse=True)
             def frozen(monkeypatch):
@@ -376,7 +376,7 @@ class TestMeasured:
         assert result.parseoutcomes()["passed"] == 1
         result.stdout.re_match_lines([r"0\.\d{3} s call     test_it.py::test_it  test_it .*"])
 
-    def test_what_workers_of_xdist_find_is_shown(self, suite):
+    def test_the_rows_of_xdist_workers_are_shown(self, suite):
         pytest.importorskip("xdist")
         result = suite(
             HOLDS + LIMITS.replace("def test_", "def test_limit_"),
@@ -393,18 +393,18 @@ class TestMeasured:
             ]
         )
 
-    def test_a_worker_of_xdist_tells_the_status_where_nothing_is_shown(self, suite):
+    def test_an_xdist_worker_reports_exceeded_limits_without_a_summary(self, suite):
         pytest.importorskip("xdist")
         result = suite(LIMITS, "-p", "xdist.plugin", "-n2", "-rf")
         result.assert_outcomes(failed=2)
         result.stdout.fnmatch_lines_random(["GIL *::test_hold - *", "GIL *::test_wait - *"])
 
 
-# ---------------------------------------------------------------- where nothing can be told
+# ---------------------------------------------------------------- if nothing can be measured
 
 
 @needs.recorder
-def test_the_fixture_takes_no_gil(suite):
+def test_the_fixture_needs_no_gil(suite):
     source = """
 def test_it(gil_record):
     worker = threading.Thread(target=time.sleep, args=[0.05], name="worker")
@@ -416,7 +416,7 @@ def test_it(gil_record):
     suite(source).assert_outcomes(passed=1)
 
 
-def test_where_nothing_can_be_recorded_the_fixture_skips(suite):
+def test_if_nothing_can_be_recorded_the_fixture_skips(suite):
     conftest = """
 from gilfree.gil.sampler import NoSamplerError
 from gilfree.suite import so_far
@@ -435,18 +435,18 @@ measuring.gil_enabled = lambda: False
 """
 
 
-def test_what_cannot_be_told_is_a_warning_also_where_these_are_errors(suite):
+def test_a_limit_that_cannot_be_checked_is_a_warning_even_if_warnings_are_errors(suite):
     source = "@pytest.mark.gil(max_hold='1ms')\ndef test_it(): time.sleep(0.1)"
     result = suite(source, conftest=NO_GIL)
     result.assert_outcomes(passed=1, warnings=1)
     result.stdout.fnmatch_lines(
-        ["*test_it.py:*: GilWarning: its limits can't be told: this Python has no GIL"]
+        ["*test_it.py:*: GilWarning: its limits can't be checked: this Python has no GIL"]
     )
     ignored = suite(source, "-W", "ignore::gilfree.testing.GilWarning", conftest=NO_GIL)
     ignored.assert_outcomes(passed=1)
 
 
-def test_where_there_is_no_gil_it_says_so(suite):
+def test_without_a_gil_the_summary_says_so(suite):
     result = suite("def test_it(): pass", "--gil", conftest=NO_GIL)
     result.assert_outcomes(passed=1)
     result.stdout.fnmatch_lines(["*GIL: nothing was measured: this Python has no GIL*"])

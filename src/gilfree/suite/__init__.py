@@ -1,4 +1,4 @@
-"""MEASURE A TEST SUITE: which tests keep the GIL, and in which do threads wait for it.
+"""MEASURE A TEST SUITE: which tests hold the GIL, and in which threads wait for it.
 
-`gilfree.pytest_plugin` imports this when somebody asks.
+`gilfree.pytest_plugin` imports this folder only if ``--gil``, a marker or a limit needs it.
 """

@@ -1,4 +1,4 @@
-"""Of each phase the longest hold of the GIL, and the longest wait of a thread of the test's."""
+"""The longest hold of the GIL in each phase, and the longest wait of one of the test's threads."""
 
 from __future__ import annotations
 
@@ -22,12 +22,13 @@ class Figure(NamedTuple):
     Attributes
     ----------
     seconds : float
-        How long it took. Of a wait, as far as it is known for whom: if nobody had the GIL, some
-        thread that was to take it got no CPU, and that may be the one beside the tests.
+        How long it took. A wait counts only while the holder is known: while no thread held the
+        GIL, a thread that could acquire it got no CPU, and that may be the requester.
     text : str
-        Who had the GIL, where, and who waited.
+        Which thread held the GIL, where, and which waited.
     in_bytecode : bool
-        Of a hold: that gives way after the switch interval, unless it gets no CPU to do so.
+        Whether a hold was in bytecode, which releases the GIL after the switch interval, unless its
+        thread gets no CPU.
     """
 
     seconds: float = 0.0
@@ -38,15 +39,21 @@ class Figure(NamedTuple):
 def figures_of(
     facts: Facts, phases: Sequence[Phase], strangers: Collection[int]
 ) -> dict[Phase, tuple[Figure, Figure]]:
-    """Return the longest hold and the longest wait of each phase in which somebody waited.
+    """Return the longest hold and the longest wait of each phase in which a thread waited.
 
     Parameters
     ----------
     facts : Facts
     phases : sequence of Phase
-        In the order in which they were, and within the recording.
+        In order of time, and within the recording.
     strangers : collection of int
-        Native ids of threads that are not the tests': their waits tell of holds, and no more.
+        Native ids of threads that do not belong to the tests. Their waits show the tests' holds,
+        but do not count as waits.
+
+    Returns
+    -------
+    dict of Phase to tuple of Figure
+        The hold and the wait.
     """
     strange = {i for i, one in enumerate(facts.threads) if one.native_id in strangers}
     found = {}
@@ -57,7 +64,7 @@ def figures_of(
 
 
 def _stalls_within(facts: Facts, phases: Sequence[Phase]) -> dict[int, list[Stall]]:
-    """Return by the number of a phase the parts of stalls that are within it, by its clock."""
+    """Return the parts of stalls within each phase, by the number of the phase."""
     begin = facts.slices.begin / 1e9
     ends = [phase.end for phase in phases]
     within = defaultdict(list)
@@ -90,7 +97,7 @@ def _longest_hold(stalls: list[Stall], own: list[Stall], strange: Collection[int
 
 
 def _holds(stall: Stall, strange: Collection[int]) -> Iterator[tuple[float, Holder, Stall]]:
-    """Yield for how long each thread had the GIL in a stall, and where for most of that."""
+    """Yield how long each thread held the GIL in a stall, and where it held it longest."""
     by_thread: dict[int | None, list[Holder]] = defaultdict(list)
     for holder in stall.holders:
         if holder.index not in strange:

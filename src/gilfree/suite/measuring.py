@@ -1,4 +1,4 @@
-"""The hooks of pytest that measure each test, judge it by its limits, and show what was found."""
+"""The hooks of pytest that measure each test, check its limits, and show what was found."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from gilfree._system import gil_enabled
 from gilfree._words import readable_time
 from gilfree.suite.phase import Phase, now
 
-if TYPE_CHECKING:  # it takes the recorder, which pytest-xdist's controller has no use for
-    from gilfree.suite.piece import Found, Piece
+if TYPE_CHECKING:  # it imports the recorder, which pytest-xdist's controller does not need
+    from gilfree.suite.batch import Batch, Found
 
-LONG = 1.0  # seconds, after which a recording ends: to end one and start another takes a hundredth
-# As long as a recording may have been going on when a test begins that has the limits of all tests.
+LONGEST_BATCH = 1.0  # seconds; ending one recording and starting the next takes a hundredth
+# Seconds; a test with the limits of the ini file may begin in a recording of at most this age.
 FRESH = 0.1
 NOTE = "note"
 KINDS = {"hold": "longest holds of the GIL", "wait": "longest waits for the GIL"}
 
 
 class Row(NamedTuple):
-    """A line of the summary; as a list, it goes from a worker of pytest-xdist to its controller."""
+    """A line of the summary. Workers of pytest-xdist send it to their controller as a list."""
 
-    kind: str  # of KINDS; or NOTE, with a text alone
+    kind: str  # a key of KINDS; or NOTE, which has a text only
     text: str
     seconds: float = 0.0
     phase: str = ""
@@ -35,19 +35,19 @@ class Row(NamedTuple):
 
 
 class Limits(NamedTuple):
-    """What a test may do, in seconds; None: anything."""
+    """The limits of a test, in seconds; None: no limit."""
 
     max_hold: float | None = None
     max_wait: float | None = None
 
     @property
-    def least(self) -> float | None:
-        """The smaller one: a test that is over by then has kept both."""
+    def smaller(self) -> float | None:
+        """The smaller limit: a shorter test can't exceed either."""
         return min((limit for limit in self if limit is not None), default=None)
 
 
 class Measuring:
-    """What is registered if somebody asks."""
+    """The plugin that measures; registered if ``--gil``, a marker or a limit needs it."""
 
     NAME: ClassVar = "gil-measuring"
 
@@ -56,13 +56,13 @@ class Measuring:
         self._all: bool = config.getoption("gil")
         keys = (f"gil_{name}" for name in Limits._fields)
         self._limits = Limits(*(_limit(config.getini(key) or None, key) for key in keys))
-        self._piece: Piece | None = None
-        self._impossible = ""  # why there is none
-        self._exceeded = False  # by the test that is about to be reported
-        self._pending: list[Row] = []  # that no report has taken along yet
+        self._batch: Batch | None = None
+        self._impossible = ""  # why nothing can be recorded
+        self._exceeded = False  # a limit, in the test that is reported next
+        self._pending: list[Row] = []  # rows that the next report takes along
         self._rows: list[Row] = []
-        self._any = False  # test that was run, here or by a worker
-        # Those through which pytest-xdist talks, for one.
+        self._any_test = False  # was run, here or by a worker
+        # Threads that are older than the tests, such as those of pytest-xdist.
         self._strangers = {
             thread.native_id
             for thread in threading.enumerate()
@@ -72,12 +72,12 @@ class Measuring:
     # ---------------------------------------------------------------- limits
 
     def check(self, items: Iterable[pytest.Item]) -> None:
-        """Say what is wrong with the marker of a test."""
+        """Raise a UsageError if a test has a wrong marker."""
         for item in items:
             self._limits_of(item)
 
     def _limits_of(self, item: pytest.Item) -> Limits:
-        """Return those of the closest marker, and what it leaves open from the ini file."""
+        """Return the limits of the closest marker, and from the ini file those it does not name."""
         marker = item.get_closest_marker("gil")
         if marker is None:
             return self._limits
@@ -89,7 +89,7 @@ class Measuring:
         return self._limits._replace(**given)
 
     def _judge(self, item: pytest.Item, limits: Limits, phase: Phase, found: Found) -> None:
-        """Fail the test if it exceeds a limit, warn if that can't be told."""
+        """Fail the test if it exceeds a limit; warn if that can't be decided."""
         gap = found.facts.largest_gap
         for name, limit, figure in zip(limits._fields, limits, found.of(phase), strict=True):
             if limit is None or figure.seconds + gap <= limit:
@@ -97,17 +97,17 @@ class Measuring:
             seen, most = readable_time(figure.seconds), f"{name} = {readable_time(limit)}"
             if figure.seconds - gap > limit and not figure.in_bytecode:
                 self._exceeded = True
-                what = "kept the GIL" if name == "max_hold" else "waited for the GIL"
+                what = "held the GIL" if name == "max_hold" else "waited for the GIL"
                 msg = f"{what} for {seen}, more than {most}: {figure.text}\n\n{found.report(phase)}"
                 pytest.fail(msg, pytrace=False)
-            why = f"the recorder looked away for up to {readable_time(gap)}"
+            why = f"between two samples there was a gap of {readable_time(gap)}"
             if figure.in_bytecode:
-                why = "bytecode gives way sooner, but may have had no CPU"
+                why = "bytecode releases the GIL sooner, unless its thread gets no CPU"
             _warn(item, f"{seen} were seen, too close to {most} to tell: {why}")
 
     # ---------------------------------------------------------------- measuring
 
-    # As close to the test as can be: what other plugins do around it is none of it.
+    # The innermost wrappers, so that the work of other plugins is not measured.
     @pytest.hookimpl(wrapper=True, trylast=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> Generator[None, Any, Any]:
         """Measure the setup."""
@@ -115,7 +115,7 @@ class Measuring:
 
     @pytest.hookimpl(wrapper=True, trylast=True)
     def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, Any, Any]:
-        """Measure the test itself, which has the limits."""
+        """Measure the test itself, to which the limits apply."""
         return (yield from self._measured(item, "call", self._limits_of(item)))
 
     @pytest.hookimpl(wrapper=True, trylast=True)
@@ -124,46 +124,46 @@ class Measuring:
         return (yield from self._measured(item, "teardown", Limits()))
 
     def _measured(self, item: pytest.Item, name: str, limits: Limits) -> Generator[None, Any, Any]:
-        if not self._all and limits.least is None:
+        if not self._all and limits.smaller is None:
             return (yield)
-        if limits.least is not None:
-            self._end_piece(older_than=0 if item.get_closest_marker("gil") else FRESH)
-        piece = self._start_piece()
+        if limits.smaller is not None:
+            self._end_batch(older_than=0 if item.get_closest_marker("gil") else FRESH)
+        batch = self._running_batch()
         begin = now()
         try:
             result = yield
         finally:
             phase = Phase(item.nodeid, name, begin, now())
-            if piece is not None:
-                piece.phases.append(phase)
-        if limits.least is not None and phase.seconds > limits.least:
-            found = self._end_piece()
+            if batch is not None:
+                batch.phases.append(phase)
+        if limits.smaller is not None and phase.seconds > limits.smaller:
+            found = self._end_batch()
             if found is not None:
                 self._judge(item, limits, phase, found)
             else:
-                _warn(item, f"its limits can't be told: {self._impossible}")
+                _warn(item, f"its limits can't be checked: {self._impossible}")
         return result
 
-    def _start_piece(self) -> Piece | None:
-        """Return the recording that is under way, or about to be; or None if there can be none."""
-        if self._piece is not None and not self._piece.is_here:
-            self._piece = None  # in a child that a test has forked
-        if self._piece is None and not self._impossible:
+    def _running_batch(self) -> Batch | None:
+        """Return the running recording, or start one; None if nothing can be recorded here."""
+        if self._batch is not None and not self._batch.is_here:
+            self._batch = None  # this process was forked by a test
+        if self._batch is None and not self._impossible:
             try:
-                self._piece = _piece(self._strangers)
+                self._batch = _start_batch(self._strangers)
             except RuntimeError as error:
                 self._impossible = str(error)
                 self._pending.append(Row(NOTE, f"nothing was measured: {error}"))
-        if self._piece is not None:
+        if self._batch is not None:
             _ignore_warnings_of_forks()
-        return self._piece
+        return self._batch
 
-    def _end_piece(self, older_than: float = 0.0) -> Found | None:
-        """End the recording; keep what is to be shown."""
-        if self._piece is None or now() - self._piece.begin < older_than:
+    def _end_batch(self, older_than: float = 0.0) -> Found | None:
+        """End the recording if it is older than that; keep its rows for the summary."""
+        if self._batch is None or now() - self._batch.begin < older_than:
             return None
-        found = self._piece.finish()
-        self._piece = None
+        found = self._batch.finish()
+        self._batch = None
         least = self._config.getoption("gil_min")
         for phase in found.phases if self._all else ():
             for kind, figure in zip(KINDS, found.of(phase), strict=True):
@@ -177,25 +177,25 @@ class Measuring:
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(self) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-        """Have a report say that a limit was exceeded, and take along what was found so far."""
+        """Add to a report whether a limit was exceeded, and the rows found so far."""
         report = yield
         if self._exceeded:
-            vars(report)["gil_exceeded"] = report.failed  # it may be expected to
+            vars(report)["gil_exceeded"] = report.failed  # False for an expected failure
             self._exceeded = False
-        self._end_piece(older_than=LONG)
+        self._end_batch(older_than=LONGEST_BATCH)
         if self._pending:
             vars(report)["gil_rows"] = [list(row) for row in self._pending]
             self._pending.clear()
         return report
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Take what it brings, also from a worker of pytest-xdist."""
-        self._any = True
+        """Take the rows of a report, also of one from a worker of pytest-xdist."""
+        self._any_test = True
         self._take(getattr(report, "gil_rows", ()))
 
     def pytest_sessionfinish(self) -> None:
-        """Send the rest with what a worker sends at its end, or keep it."""
-        self._end_piece()
+        """Keep the remaining rows; a worker of pytest-xdist sends them to its controller."""
+        self._end_batch()
         rest = [list(row) for row in self._pending]
         self._pending.clear()
         if hasattr(self._config, "workeroutput"):
@@ -205,15 +205,15 @@ class Measuring:
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any) -> None:
-        """Take the rest of a worker."""
+        """Take the remaining rows of a worker."""
         self._take(getattr(node, "workeroutput", {}).get("gil_rows", ()))
 
     def _take(self, rows: Iterable[Iterable[Any]]) -> None:
         self._rows += [Row(*row) for row in rows]
 
     def pytest_unconfigure(self) -> None:
-        """End what an interrupted run has left."""
-        self._end_piece()
+        """End the recording of an interrupted run."""
+        self._end_batch()
 
     def pytest_report_teststatus(
         self, report: pytest.TestReport
@@ -241,20 +241,20 @@ class Measuring:
                 more = len(rows) - len(shown)
                 terminalreporter.write_line(f"({more} more of {least} or longer: --gil-count 0)")
         notes = sorted({row.text for row in self._rows if row.kind == NOTE})
-        if self._any and not self._rows:
-            notes = [f"no test kept the GIL for {least} or longer"]
+        if self._any_test and not self._rows:
+            notes = [f"no test held the GIL for {least} or longer"]
         for note in notes:
             terminalreporter.write_sep("=", f"GIL: {note}")
 
 
-def _piece(strangers: set[int]) -> Piece:
-    """Start a recording, or say why there can be none."""
+def _start_batch(strangers: set[int]) -> Batch:
+    """Start a recording, or raise a RuntimeError that says why nothing can be recorded here."""
     if not gil_enabled():
         msg = "this Python has no GIL"
         raise RuntimeError(msg)
-    from gilfree.suite.piece import Piece
+    from gilfree.suite.batch import Batch
 
-    return Piece(strangers)
+    return Batch(strangers)
 
 
 def _limit(time: object, what: str) -> float | None:
@@ -270,12 +270,12 @@ def _shortest_last(row: Row) -> float:
 
 
 def _ignore_warnings_of_forks() -> None:
-    """Have Python not warn of a fork amid threads: those may be ours alone."""
+    """Ignore Python's warning about a fork with threads: they may be gilfree's only."""
     warnings.filterwarnings("ignore", r"This process .* is multi-threaded", DeprecationWarning)
 
 
 def _warn(item: pytest.Item, text: str) -> None:
-    """Warn; where warnings are errors, have pytest show this one all the same."""
+    """Warn; if warnings are errors, let pytest show this one as a warning nevertheless."""
     from gilfree.testing import GilWarning
 
     path, line = str(item.path), (item.location[1] or 0) + 1

@@ -1,4 +1,4 @@
-"""A phase of a test, by the clock of the recorder."""
+"""A phase of a test, timed by the recorder's clock."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 
 class Phase(NamedTuple):
-    """The setup, call or teardown of a test, and when it was."""
+    """The setup, call or teardown of a test; begin and end in seconds of the recorder's clock."""
 
     test: str
     name: str
@@ -16,12 +16,12 @@ class Phase(NamedTuple):
 
     @property
     def seconds(self) -> float:
-        """How long it took."""
+        """How long the phase took."""
         return self.end - self.begin
 
 
 def now() -> float:
-    """Return the time by that clock, which libraries that freeze the time in tests leave alone."""
+    """Return the recorder's time; libraries that freeze time in tests do not patch this clock."""
     if hasattr(time, "CLOCK_MONOTONIC"):
         return time.clock_gettime(time.CLOCK_MONOTONIC)
     return time.monotonic()

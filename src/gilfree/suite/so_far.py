@@ -1,4 +1,4 @@
-"""The fixture ``gil_record``: a recording that ends when somebody looks at it."""
+"""The fixture ``gil_record``: a recording that ends when its figures are first read."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from gilfree.gil.facts import Facts, Holder, Stall
 from gilfree.gil.recorder import Session
 from gilfree.gil.sampler import NoSamplerError
 from gilfree.recording.recording import Recording
-from gilfree.suite import asker
+from gilfree.suite import requester
 
 
 class SoFar(Recording):
-    """A recording that is under way until its figures are asked for."""
+    """A recording that continues until its figures are first read."""
 
     def __init__(self, session: Session) -> None:
         super().__init__()
@@ -24,17 +24,17 @@ class SoFar(Recording):
 
     @property
     def facts(self) -> Facts:
-        """All figures, from the start until somebody asked for the first time."""
+        """All figures, from the start until they were first read."""
         if self._facts is None:
             found = self._session.finish()
-            assert found is not None  # it has started
-            self._facts = without(found, asker.latest)
+            assert found is not None  # the session was started
+            self._facts = without(found, requester.latest)
         return self._facts
 
 
 @contextlib.contextmanager
 def recorded_so_far() -> Iterator[SoFar]:
-    """Record, or skip the test where that is impossible."""
+    """Record, or skip the test if nothing can be recorded here."""
     try:
         session = Session(beside=True)
         session.start()
@@ -48,7 +48,7 @@ def recorded_so_far() -> Iterator[SoFar]:
 
 
 def without(facts: Facts, native_ids: Collection[int]) -> Facts:
-    """Return the facts without some threads, which are not the test's."""
+    """Return the facts without some threads, which do not belong to the test."""
     kept = [i for i, thread in enumerate(facts.threads) if thread.native_id not in native_ids]
     place = {old: new for new, old in enumerate(kept)}
 
