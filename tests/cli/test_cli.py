@@ -34,7 +34,7 @@ def gilfree(*arguments, **how):
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no full device")
 @pytest.mark.parametrize("argument", ["--help", "--version"])
-def test_a_help_that_cannot_be_written_is_an_error(argument):
+def test_help_that_cannot_be_written_is_an_error(argument):
     with open("/dev/full", "w") as full:
         command = [sys.executable, "-m", "gilfree", argument]
         done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, check=False)
@@ -114,7 +114,7 @@ def test_demo_writes_a_picture_and_a_page(array, tmp_path):
     assert sorted(tmp_path.iterdir()) == sorted([array, picture, page])
 
 
-@needs.posix  # elsewhere the system has other words
+@needs.posix  # other systems have other error messages
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -124,7 +124,7 @@ def test_demo_writes_a_picture_and_a_page(array, tmp_path):
         (["--html", "x.npy/x.html"], "can't be written: Not a directory"),
         (["--only", "1", "--plot", "x.png"], "--plot is for step 5, which --only leaves out"),
         (["--only", "1", "--kernel", "polyval"], "--kernel is for step 5, which"),
-        (["--plot", "x.svg", "--html", "x.svg"], "--plot and --html must name two files"),
+        (["--plot", "x.svg", "--html", "x.svg"], "--plot and --html must name different files"),
         (["--html", "link.html"], "--html link.html can't be written: No such file"),
         (["--workers", "5000"], "--workers: must be at most"),
         (["--only", "1,8"], "must name steps from 1 to 7, as in 3,5, not '1,8'"),
@@ -144,7 +144,7 @@ def test_a_wrong_file_is_named_before_anything_is_measured(array, arguments, wor
     assert list(array.parent.iterdir()) == [array]
 
 
-def test_no_command_is_the_help():
+def test_without_a_command_the_help_is_shown():
     done = gilfree()
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == gilfree("--help").stdout
@@ -169,7 +169,7 @@ def test_the_help_of_a_command_ends_with_an_example_and_the_exit_statuses(comman
 
 
 @pytest.mark.slow
-def test_what_lies_in_the_current_folder_is_not_run(tmp_path):
+def test_modules_of_the_current_folder_are_not_run(tmp_path):
     (tmp_path / "gilfree.py").write_text("raise SystemExit('this is not gilfree')")
     command = [sys.executable, "-P", "-m", "gilfree", "demo", "--quick", "--json", "--workers", "1"]
     command += ["--only", "5,7", "--kernel", "mandelbrot"]  # these start processes
@@ -198,12 +198,12 @@ def save(path, what):
     ("what", "words"),
     [
         ("missing", "No such file"),
-        ("text", "is no .npy file"),
-        ("zip", "is no .npy file"),
-        ("pickle", "is no .npy file"),
-        ("cut", "is no .npy file"),
+        ("text", "is not a .npy file"),
+        ("zip", "is not a .npy file"),
+        ("pickle", "is not a .npy file"),
+        ("cut", "is not a .npy file"),
         ("npz", "several arrays"),
-        ([1j], "must hold real numbers, not complex128"),
+        ([1j], "must contain real numbers, not complex128"),
         ([], "not shape (0,)"),
         (1.0, "not shape ()"),
         ([1.0, np.nan], "histogram can't run on"),
@@ -255,7 +255,7 @@ def test_output_that_cannot_be_written(array):
 
 
 @pytest.mark.slow
-def test_a_terminal_without_the_signs_gets_others(array):
+def test_a_terminal_that_cannot_show_a_character_gets_another(array):
     environ = {**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
     arguments = "--quick", "--input", array, "--kernel", "polyval", "--workers", 1
     done = gilfree("demo", *arguments, env=environ)
@@ -265,7 +265,7 @@ def test_a_terminal_without_the_signs_gets_others(array):
 def test_input_and_a_kernel_that_takes_no_array(array):
     done = gilfree("demo", "--input", array, "--kernel", "mandelbrot")
     assert done.returncode == 2
-    assert "--input has no use" in done.stderr
+    assert "--input can't be used: mandelbrot takes no array" in done.stderr
 
 
 @needs.posix
@@ -284,7 +284,7 @@ def test_ctrl_c_shows_what_was_finished_and_exits_with_130(arguments, seconds):
         start_new_session=True,
     )
     time.sleep(seconds)
-    os.killpg(process.pid, signal.SIGINT)  # to its children as well, as a terminal does
+    os.killpg(process.pid, signal.SIGINT)  # a terminal, too, sends it to the whole group
     try:
         out, err = process.communicate(timeout=30)
     except subprocess.TimeoutExpired:
@@ -294,7 +294,7 @@ def test_ctrl_c_shows_what_was_finished_and_exits_with_130(arguments, seconds):
         return  # Python itself was still starting
     assert process.returncode == 130
     assert "Traceback" not in out + err
-    assert err in ("", "gilfree: interrupted: so much was measured so far\n")
+    assert err in ("", "gilfree: interrupted; results so far are above\n")
     if seconds > 1 and arguments:
         assert json.loads(out)["complete"] is False
     elif seconds > 1:
@@ -340,9 +340,9 @@ def test_a_file_that_cannot_be_written_is_named(tmp_path):
 
 
 def on_a_terminal(*arguments, interrupt_at=None, status=0, **streams):
-    """Run gilfree with the streams that are not named on a terminal; return what that shows.
+    """Run gilfree on a terminal, except for the given streams; return what the terminal shows.
 
-    Once it shows `interrupt_at`, Ctrl-C is pressed.
+    When it shows `interrupt_at`, gilfree gets the signal of Ctrl-C.
     """
     pty = pytest.importorskip("pty", reason="this system has no pseudo-terminals")
     ours, theirs = pty.openpty()
@@ -376,7 +376,7 @@ def test_progress_is_shown_on_a_terminal_only(array):
     arguments = ["demo", "--quick", "--input", array, "--workers", 1, "--kernel", "histogram"]
     assert gilfree(*arguments).stderr == ""
     shown = on_a_terminal(*arguments, stdout=subprocess.DEVNULL)
-    assert "5. C code that lets go" in shown  # the step, and not one of its parts
+    assert "5. C code that lets go" in shown  # progress is of the step, not of its parts
     assert "histogram" not in shown
 
 
@@ -451,7 +451,7 @@ def test_a_statement_that_fails_shows_its_own_traceback(arguments, words):
         (["survey", "nompy"], "unknown library 'nompy': choose from numpy, scipy"),
     ],
 )
-def test_a_wrong_argument_of_the_others_gets_one_line(arguments, words):
+def test_a_wrong_argument_of_other_commands_gets_one_line(arguments, words):
     done = gilfree(*arguments)
     assert done.returncode == 2
     assert len(done.stderr.splitlines()) == 1
@@ -476,7 +476,7 @@ def test_a_lazy_call_gets_one_line():
 
 @needs.sampler
 @pytest.mark.slow
-def test_a_long_probe_says_what_comes_and_ctrl_c_shows_what_is_known():
+def test_a_long_probe_says_what_it_measures_and_ctrl_c_shows_results_so_far():
     statement = "-s", "import time", "time.sleep(1.5)"
     out = on_a_terminal("probe", *statement, interrupt_at=b"one took", status=130)
     assert "probe: one call ..." in out
@@ -484,4 +484,4 @@ def test_a_long_probe_says_what_comes_and_ctrl_c_shows_what_is_known():
     report = out[out.index("time.sleep(1.5): ") :]
     assert "speedup not measured" in report
     assert "in 1 call" in report
-    assert "interrupted; what was known by then is above" in report
+    assert "interrupted; results so far are above" in report

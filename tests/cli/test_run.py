@@ -1,4 +1,4 @@
-"""``gilfree run``: the program runs as it would, and the report goes to stderr."""
+"""``gilfree run``: the program runs as under python, and the report goes to stderr."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_without_matplotlib_a_picture_is_refused_before_the_program_runs(tmp_pat
     assert done.stderr == "gilfree: a picture needs matplotlib: pip install matplotlib\n"
 
 
-def test_a_program_has_not_got_matplotlib_imported_for_it(tmp_path):
+def test_matplotlib_is_not_imported_before_the_program_runs(tmp_path):
     pytest.importorskip("matplotlib")
     path = tmp_path / "lanes.svg"
     done = run("-o", path, "-c", "import sys; print('matplotlib' in sys.modules)")
@@ -73,7 +73,7 @@ def test_a_program_has_not_got_matplotlib_imported_for_it(tmp_path):
     assert path.read_bytes().startswith(b"<?xml")
 
 
-def test_the_file_is_where_the_command_was_typed(tmp_path):
+def test_the_file_is_in_the_folder_where_the_command_was_run(tmp_path):
     (tmp_path / "away").mkdir()
     run("-o", "found.json", "-c", "import os; os.chdir('away')", cwd=tmp_path)
     assert json.loads((tmp_path / "found.json").read_text())["threads"]
@@ -95,7 +95,7 @@ def test_the_limits_for_ci_and_the_file(tmp_path):
     path = tmp_path / "found.json"
     done = run("-o", path, "--max-stall", "100ms", "--max-wait", "10%", "-c", HOLDS)
     assert done.returncode == 1
-    # A machine that gives the recorder no CPU has it say so.
+    # On a busy machine the recorder may get no CPU, and the report says so.
     assert done.stderr.startswith(("MainThread waited for the GIL for", "inconclusive: "))
     assert "more than the 100 ms of --max-stall" in done.stderr
     assert "more than the 10% of --max-wait" in done.stderr
@@ -111,7 +111,7 @@ def test_the_limits_for_ci_and_the_file(tmp_path):
 def test_in_a_workflow_lines_are_annotated_and_the_report_is_in_the_summary(tmp_path, given):
     summary = tmp_path / "summary"
     summary.write_text("what other steps wrote\n")
-    held = "def held(seconds): hold(seconds)\n"  # of what is in C only, no line is known
+    held = "def held(seconds): hold(seconds)\n"  # a thread that runs only C code has no line
     (tmp_path / "app.py").write_text(held + HOLDS.replace("target=hold", "target=held"))
     environ = {**os.environ, "GITHUB_WORKSPACE": str(tmp_path)}
     environ |= {"GITHUB_STEP_SUMMARY": str(summary)} if given else {"GITHUB_STEP_SUMMARY": ""}
@@ -125,12 +125,12 @@ def test_in_a_workflow_lines_are_annotated_and_the_report_is_in_the_summary(tmp_
 
 
 @needs.no_gil
-def test_the_limits_hold_for_who_is_suspended():
+def test_the_limits_apply_to_suspended_threads():
     collects = HOLDS.replace("time.sleep(0.01)", "time.sleep(0.01); import gc")
     collects += "; threading.Thread(target=gc.collect).start(); sum(range(10**7))"
     done = run("--max-stall", "5ms", "--max-wait", "1%", "-c", collects)
     assert done.returncode == 1
-    # Both keep the world from being stopped, and wait for each other, either one for longer.
+    # Both threads delay the stopping of the world, and either may be suspended longest.
     assert re.match("this Python has no GIL: (MainThread|worker) was suspended for", done.stderr)
     assert "more than the 5 ms of --max-stall" in done.stderr
     assert "a thread was suspended for" in done.stderr
@@ -147,7 +147,7 @@ def test_the_limits_hold_for_who_is_suspended():
         (["--max-wait", "200%", "-c", "1"], "must be a number from 0 to 1, or a percentage"),
     ],
 )
-def test_a_wrong_argument_is_said_in_one_line(arguments, message):
+def test_a_wrong_argument_is_reported_in_one_line(arguments, message):
     done = run(*arguments)
     assert done.returncode == 2
     assert done.stdout == ""

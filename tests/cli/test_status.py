@@ -1,4 +1,4 @@
-"""The exit statuses of every command: within, beyond a limit, could not run, can't tell."""
+"""The exit statuses of every command: within a limit, beyond it, could not run, can't tell."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def report(held, uncertainty=0.01, **fields):
 
 
 def recording(**facts):
-    """Make a recording of one thread that waited for 40 ms of 100 ms, at a stretch."""
+    """Make a recording of 100 ms of one thread, which waited for 40 ms at a stretch."""
     (thread,) = WAITED.threads
     threads = (dataclasses.replace(thread, longest_wait=0.04),)
     return Recording(dataclasses.replace(WAITED.facts, threads=threads, **facts))
@@ -68,14 +68,14 @@ def test_a_held_share_is_within_its_limit_beyond_it_or_too_close_to_tell(
         (recording(), 0.05, 0.5, 0, ""),
         (recording(), 0.03, 0.3, 1, "took 40 ms, more than the 30 ms of --max-stall"),
         (recording(), 0.03, 0.3, 1, "waited for 40% of the time, more than the 30% of"),
-        (recording(largest_gap=0.06), 0.05, 0.5, 3, "nothing was seen for 60 ms"),
+        (recording(largest_gap=0.06), 0.05, 0.5, 3, "there was a gap of 60 ms"),
         (recording(largest_gap=0.06), 0.03, 0.5, 1, "took 40 ms"),
         (recording(missed=0.05), 0.05, 0.5, 3, "got no CPU for 50 ms of 100 ms"),
         (recording(missed=0.05), 0.03, 0.3, 1, "more than"),
         (Recording(Facts(0.0, (), ())), 0.05, 0.5, 3, "nothing was recorded"),
     ],
 )
-def test_a_stall_is_within_its_limit_beyond_it_or_may_not_have_been_seen(
+def test_a_stall_is_within_its_limit_beyond_it_or_possibly_not_seen(
     found, max_stall, max_wait, status, words
 ):
     found_status, reasons = of_recording(found, max_stall, max_wait)
@@ -85,7 +85,7 @@ def test_a_stall_is_within_its_limit_beyond_it_or_may_not_have_been_seen(
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_where_nothing_can_be_seen_every_command_exits_with_3(command, monkeypatch, capsys):
+def test_without_a_sampler_every_command_exits_with_3(command, monkeypatch, capsys):
     def refuse(_):
         msg = "not here"
         raise NoSamplerError(msg)
@@ -97,12 +97,12 @@ def test_where_nothing_can_be_seen_every_command_exits_with_3(command, monkeypat
 
 
 @pytest.mark.parametrize("error", [OSError(28, "No space left on device"), ZeroDivisionError()])
-def test_what_goes_wrong_in_gilfree_is_no_limit_exceeded(error, monkeypatch, capsys):
+def test_a_bug_in_gilfree_is_not_an_exceeded_limit(error, monkeypatch, capsys):
     def fail(_):
         raise error
 
     monkeypatch.setattr(cli.explain, "run", fail)
-    monkeypatch.setattr(os, "dup2", lambda *_: None)  # it would close the output of the tests
+    monkeypatch.setattr(os, "dup2", lambda *_: None)  # it would redirect the output of the tests
     with pytest.raises(SystemExit) as ended:
         cli.main(["explain"])
     assert ended.value.code == 2
@@ -116,7 +116,7 @@ def test_a_share_is_a_number_or_a_percentage():
             share(text)
 
 
-def test_the_guide_has_a_table_of_all_of_them():
+def test_the_guide_lists_all_exit_statuses():
     text = (Path(__file__).parents[2] / "docs" / "08-how-to-check-it.md").read_text()
     rows = re.findall(r"^\| (\d+) \| ", text, re.MULTILINE)
     assert [int(number) for number in rows] == [*Status]

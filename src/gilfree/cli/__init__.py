@@ -1,4 +1,4 @@
-"""The command line: one file for each command, which reads arguments, calls the library, prints."""
+"""The command line: one file for each command, which reads arguments and prints results."""
 
 from __future__ import annotations
 
@@ -17,43 +17,43 @@ from gilfree.gil.sampler import NoSamplerError
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
-    """Run the command that `arguments` name, by default those of the command line, and exit."""
+    """Run the command that `arguments` name, and exit; by default, `sys.argv` names it."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
-    _mend_streams()
+    _make_streams_writable()
     try:
         status = _run(arguments or ["--help"])
         sys.stdout.flush()
     except (UsageError, NoSamplerError) as error:
         print(f"gilfree: {error}", file=sys.stderr)
         status = Status.FAILED if isinstance(error, UsageError) else Status.CANT_TELL
-    except OSError as error:  # of the output: a closed pipe, a full disk
+    except OSError as error:  # the output can't be written: a closed pipe, a full disk
         if not isinstance(error, BrokenPipeError):
             what = f"can't write {error.filename}" if error.filename else "can't write"
             print(f"gilfree: {what}: {error.strerror}", file=sys.stderr)
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # Python flushes once more as it exits
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # Python flushes stdout again at exit
         status = Status.FAILED
     except KeyboardInterrupt:
         status = Status.INTERRUPTED
-    except Exception:  # a mistake of gilfree's own, which is not to pass for a limit exceeded
+    except Exception:  # a bug in gilfree: Python would exit with 1, which means EXCEEDED here
         traceback.print_exc()
         status = Status.FAILED
     sys.exit(status)
 
 
-def _mend_streams() -> None:
-    """See to it that what is written to a closed stream, or is no character there, does no harm."""
+def _make_streams_writable() -> None:
+    """Replace closed streams, and let the others replace characters that they can't encode."""
     for name in "stdout", "stderr":
         if getattr(sys, name) is None:
-            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115  for as long as this process
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115  stays open until exit
         stream = getattr(sys, name)
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # where the terminal knows no × or ±
+            stream.reconfigure(errors="replace")  # some terminals can't show × or ±
 
 
 def _run(arguments: list[str]) -> int:
     try:
         options = parser().parse_args(arguments)
-    except SystemExit as end:  # of --help and --version, whose text may still fail to be written
+    except SystemExit as end:  # from --help and --version: `main` still has to flush their text
         return int(end.code or 0)
     return int(options.run(options) or 0)
 

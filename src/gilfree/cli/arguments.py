@@ -1,4 +1,4 @@
-"""What the commands have in common: how arguments are read, and how help and errors read."""
+"""What the commands share: types of arguments, and the style of help and errors."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from gilfree.measure.limit import MOST_PROCESSES
 
 
 class UsageError(Exception):
-    """Something the user can put right; its text is one line."""
+    """An error that the user can correct; its text is one line."""
 
 
 class Help(argparse.RawDescriptionHelpFormatter):
-    """Leaves the lines of an epilog as they are; a description, of one line, is wrapped."""
+    """Wraps texts of one line, as descriptions are; keeps the lines of others, as of epilogs."""
 
     def _fill_text(self, text: str, width: int, indent: str) -> str:
         if "\n" in text:
@@ -25,22 +25,22 @@ class Help(argparse.RawDescriptionHelpFormatter):
 
 
 class Parser(argparse.ArgumentParser):
-    """Says what was wrong in one line, without the usage before it."""
+    """Reports an error in one line, without the usage."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(formatter_class=Help, **options)
 
     def _print_message(self, message: str, file: Any = None) -> None:
-        if message:  # argparse would hide that it can't be written
+        if message:  # argparse would ignore errors of writing
             file.write(message)
 
     def error(self, message: str) -> NoReturn:
-        """Raise what `main` prints."""
+        """Raise a UsageError, which `main` prints."""
         raise UsageError(message)
 
 
 def examples(*lines: str) -> str:
-    """Return the part of a help text that says what to type."""
+    """Return the part of a help text that shows examples."""
     heading = "example" if len(lines) == 1 else "examples"
     return "".join([f"{heading}:\n", *(f"  {line}\n" for line in lines)])
 
@@ -52,13 +52,13 @@ def share(text: str) -> float:
     except ValueError:
         number = -1.0
     if not 0 <= number <= 1:
-        msg = f"must be a number from 0 to 1, or a percentage, as 10%, not {text!r}"
+        msg = f"must be a number from 0 to 1, or a percentage such as 10%, not {text!r}"
         raise argparse.ArgumentTypeError(msg)
     return number
 
 
 def duration(text: str) -> float:
-    """Read a time: seconds, or with its unit."""
+    """Read a time: in seconds, or with a unit."""
     try:
         return seconds_of(text)
     except ValueError as error:
@@ -78,9 +78,9 @@ def workers(text: str) -> int:
 
 
 def few_workers(text: str) -> int:
-    """Read a number of threads that come with as many processes."""
+    """Read a number of threads, for each of which a process is started, too."""
     number, most = workers(text), max(MOST_PROCESSES, usable_cpus())
     if number > most:
-        msg = f"must be at most {most}, since each comes with a process, not {text!r}"
+        msg = f"must be at most {most}, since each worker needs a process, not {text!r}"
         raise argparse.ArgumentTypeError(msg)
     return number

@@ -1,4 +1,4 @@
-"""``gilfree demo``: what is said about the GIL, measured on this machine."""
+"""``gilfree demo``: common statements about the GIL, measured on this machine."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ from gilfree.demo.kernels import Recorded, recorded_of
 from gilfree.demo.setup import Setup
 from gilfree.demo.step import Result, Step, run_step
 
-# An example of how steps are named; there is a picture of the last one.
+# An example for --only. The kernels are in it, since the example also uses --plot.
 SOME_STEPS = f"{waiting.STEP.number},{KERNELS.number}"
 
 
 def add_to(commands: Any) -> None:
-    """Add the command to those of the parser."""
+    """Add the command to the parser."""
     step = f"step {KERNELS.number}"
     parser = commands.add_parser(
         "demo",
-        help="what is said about the GIL, measured on this machine",
-        description="Measure what is said about the GIL, in seven steps: "
+        help="common statements about the GIL, measured on this machine",
+        description="Measure common statements about the GIL, in seven steps: "
         + "; ".join(each.heading for each in STEPS)
         + ".",
         epilog=examples(f"gilfree demo --only {SOME_STEPS} --plot gil.png") + statuses(),
@@ -48,21 +48,26 @@ def add_to(commands: Any) -> None:
         help="less work and fewer rounds: under 30 seconds (the default where CI is set)",
     )
     parser.add_argument(
-        "--only", type=_steps, metavar="N,N", help=f"only these steps, such as {SOME_STEPS}"
+        "--only", type=_steps, metavar="N,N", help=f"run only these steps, such as {SOME_STEPS}"
     )
-    parser.add_argument("--workers", type=few_workers, metavar="N", help="the most workers to try")
+    parser.add_argument(
+        "--workers",
+        type=few_workers,
+        metavar="N",
+        help="measure up to N workers (default: one for each CPU)",
+    )
     parser.add_argument(
         "--kernel",
         action="append",
         choices=kernels.__all__,
         metavar="NAME",
-        help=f"only {step} and this kernel; may be given again (%(choices)s)",
+        help=f"run only {step}, with this kernel; may be repeated (%(choices)s)",
     )
     parser.add_argument(
-        "--input", metavar="FILE.npy", help=f"only {step}, and the array kernels on this array"
+        "--input", metavar="FILE.npy", help=f"run only {step}, with the array in this file"
     )
-    parser.add_argument("--plot", metavar="FILE", help=f"draw {step}, as .png or .svg")
-    parser.add_argument("--html", metavar="FILE", help="write tables and picture as one page")
+    parser.add_argument("--plot", metavar="FILE", help=f"draw {step} to a .png or .svg file")
+    parser.add_argument("--html", metavar="FILE", help="write tables and pictures as one page")
     parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
     parser.set_defaults(run=run)
 
@@ -99,8 +104,7 @@ def run(options: argparse.Namespace) -> int:
     complete = all(result.complete for result in results)
     if report is None:
         about = {"environment": environment(), "quick": quick, "complete": complete}
-        told = [result.to_dict() for result in results]
-        print(json.dumps({**about, "steps": told}, indent=2))
+        print(json.dumps({**about, "steps": [each.to_dict() for each in results]}, indent=2))
     if not complete:
         return _interrupted(options)
     _write_files(options, results, quick)
@@ -108,7 +112,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _chosen(options: argparse.Namespace) -> list[Step[Any]]:
-    """Return the steps to run, or say which option is for one that is left out."""
+    """Return the steps to run; raise a UsageError if an option is for a step that is left out."""
     only = options.only or ([KERNELS.number] if options.kernel or options.input else None)
     steps = [step for step in STEPS if only is None or step.number in only]
     for option in "plot", "kernel", "input":
@@ -129,16 +133,16 @@ def _results(steps: Sequence[Step[Any]], setup: Setup) -> Iterator[Result[Any]]:
 
 
 def _interrupted(options: argparse.Namespace) -> int:
-    """Say what is missing, and return the exit status."""
+    """Say which files were not written, and return the exit status."""
     sys.stdout.flush()
     unwritten = " and ".join(filter(None, [options.plot, options.html]))
-    unwritten = unwritten and f"; {unwritten} was not written"
-    print(f"gilfree: interrupted: so much was measured so far{unwritten}", file=sys.stderr)
+    unwritten = unwritten and f"; {unwritten} not written"
+    print(f"gilfree: interrupted; results so far are above{unwritten}", file=sys.stderr)
     return Status.INTERRUPTED
 
 
 def _check_files(options: argparse.Namespace, with_kernels: bool) -> None:
-    """Say what is wrong with a file to write, before anything is measured."""
+    """Check the files to write before anything is measured."""
     for option, path in ("--plot", options.plot), ("--html", options.html):
         if path is None:
             continue
@@ -150,7 +154,7 @@ def _check_files(options: argparse.Namespace, with_kernels: bool) -> None:
     if options.html:
         terminal("")
         if options.plot and os.path.realpath(options.plot) == os.path.realpath(options.html):
-            msg = "--plot and --html must name two files"
+            msg = "--plot and --html must name different files"
             raise UsageError(msg)
     if options.plot:
         try:

@@ -12,16 +12,16 @@ from gilfree.explain import explain, names
 
 
 def add_to(commands: Any) -> None:
-    """Add the command to those of the parser."""
+    """Add the command to the parser."""
     parser = commands.add_parser(
         "explain",
-        help="how a kernel releases the GIL: in Cython, in the C made of it, and by hand",
+        help="how a kernel releases the GIL: in Cython, in the C made from it, and by hand",
         description="Show the two entry points of a kernel in Cython, the C that the installed "
-        "Cython makes of the released one, and the same with CPython's macros.",
+        "Cython makes from NAME_nogil, and the same with CPython's macros.",
         epilog=examples("gilfree explain histogram") + statuses(),
     )
     parser.add_argument(
-        "name", metavar="NAME", nargs="?", help="a kernel; without it, all are listed"
+        "name", metavar="NAME", nargs="?", help="a kernel; without it, list all kernels"
     )
     parser.set_defaults(run=run)
 

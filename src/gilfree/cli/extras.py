@@ -1,4 +1,4 @@
-"""What needs a package that is not always there: if it is missing, an error says which."""
+"""Modules that need an optional package; if it is missing, an error says what to install."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from gilfree.cli.arguments import UsageError
 
 
 def terminal(otherwise: str = ", or use --json") -> Any:
-    """Return the module that writes to a terminal, or say what it needs."""
+    """Return the module that writes to a terminal; a UsageError says what to install."""
     try:
         from gilfree.show import terminal as module
     except ModuleNotFoundError as error:
@@ -22,7 +22,7 @@ def terminal(otherwise: str = ", or use --json") -> Any:
 
 
 def scaling() -> Any:
-    """Return the module that draws, or say what it needs."""
+    """Return the module that draws; a UsageError says what to install."""
     try:
         from gilfree.show import scaling as module
     except ModuleNotFoundError as error:
@@ -32,14 +32,14 @@ def scaling() -> Any:
 
 
 def need_matplotlib() -> None:
-    """Say so if it is missing; import nothing, as a program is about to run that may care."""
+    """Raise a UsageError if matplotlib is missing, without importing it into the user's program."""
     if importlib.util.find_spec("matplotlib") is None:
         msg = "a picture needs matplotlib: pip install matplotlib"
         raise UsageError(msg)
 
 
 def progress() -> AbstractContextManager[Callable[[str, float], object]]:
-    """Return a progress bar, where there is one to be had."""
+    """Return a progress bar; without rich, a function that does nothing."""
     try:
         from gilfree.show.terminal import progress
     except ModuleNotFoundError:

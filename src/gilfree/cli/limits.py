@@ -1,4 +1,4 @@
-"""Whether what was found is within the limits given: it is, it is not, or that can't be told."""
+"""Whether figures are within the limits given: they are, they are not, or it can't be told."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from gilfree.gil.report import GilReport
 from gilfree.recording.recording import Recording
 from gilfree.recording.verdict import RecordingVerdict
 
-# Of who waited, nothing is known then, or too little.
+# With these verdicts, too little is known about waits.
 UNKNOWN = RecordingVerdict.NOTHING, RecordingVerdict.INCONCLUSIVE
 
 
 def of_held(report: GilReport, most: float) -> tuple[Status, str]:
-    """Tell whether a call holds the GIL for more than a share of it; and why, if it isn't within.
+    """Tell whether a call holds the GIL for at most a share of its time; if it doesn't, say why.
 
-    What was found may be off by its uncertainty either way.
+    If `most` is within the uncertainty of the figure, it can't be told.
     """
     limit = f"the {most:.1%} of --max-held"
     if not report.gil_enabled:
@@ -33,7 +33,10 @@ def of_held(report: GilReport, most: float) -> tuple[Status, str]:
 def of_recording(
     recording: Recording, max_stall: float | None, max_wait: float | None
 ) -> tuple[Status, list[str]]:
-    """Tell whether both limits are kept, if there are any; and why not, a line for each."""
+    """Tell whether a recording is within the limits that are not None; say why not, line by line.
+
+    The limits are seconds, and a share of the time.
+    """
     checked = []
     if max_stall is not None:
         checked.append(_of_stall(recording, max_stall))
@@ -55,7 +58,7 @@ def _of_stall(recording: Recording, most: float) -> tuple[Status, str]:
         return Status.CANT_TELL, f"{limit} can't be checked: {recording.sentence}"
     if recording.facts.largest_gap > most:
         gap = readable_time(recording.facts.largest_gap)
-        return Status.CANT_TELL, f"{limit} can't be checked: nothing was seen for {gap}"
+        return Status.CANT_TELL, f"{limit} can't be checked: there was a gap of {gap}"
     return Status.DONE, ""
 
 

@@ -1,4 +1,4 @@
-"""``gilfree probe``: does this statement release the GIL, and will threads help."""
+"""``gilfree probe``: whether a statement releases the GIL, and whether threads help."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from gilfree.gil.statement import probing_of, show_own_traceback, without_collec
 
 
 def add_to(commands: Any) -> None:
-    """Add the command to those of the parser."""
+    """Add the command to the parser."""
     parser = commands.add_parser(
         "probe",
         help="does this statement release the GIL, and will threads help?",
-        description="Run a statement many times, also on several threads at once, and tell whether "
-        "it releases the GIL. Arguments are those of python -m timeit.",
+        description="Run a statement many times, also on several threads concurrently, and tell "
+        "whether it releases the GIL. SETUP and statement are as for python -m timeit.",
         epilog=examples('gilfree probe --max-held 0.1 -s "import zlib" "zlib.crc32(bytes(10**8))"')
         + statuses(),
     )
@@ -35,15 +35,21 @@ def add_to(commands: Any) -> None:
         action="append",
         default=[],
         metavar="SETUP",
-        help="run once before; may be given again for further lines",
+        help="run this once before; repeat it for further lines",
     )
-    parser.add_argument("statement", nargs="+", help="what to look at, a line an argument")
-    parser.add_argument("--workers", type=workers, metavar="N", help="threads to try")
+    parser.add_argument("statement", nargs="+", help="the statement; each argument is a line")
+    parser.add_argument(
+        "--workers",
+        type=workers,
+        metavar="N",
+        help="how many threads to try (default: one for each CPU)",
+    )
     parser.add_argument(
         "--max-held",
         type=share,
         metavar="SHARE",
-        help="exit with 1 if it holds the GIL for more than this share of the call, as 0.1 or 10%%",
+        help="exit with 1 if a call holds the GIL for more than this share of its time, such as "
+        "0.1 or 10%%",
     )
     parser.add_argument("--json", action="store_true", help="print JSON instead of a report")
     parser.set_defaults(run=run)
@@ -58,7 +64,7 @@ def run(options: argparse.Namespace) -> int:
         print(report)
     if not complete:
         sys.stdout.flush()
-        print("gilfree: interrupted; what was known by then is above", file=sys.stderr)
+        print("gilfree: interrupted; results so far are above", file=sys.stderr)
         return Status.INTERRUPTED
     if options.max_held is None:
         return Status.DONE
@@ -70,11 +76,12 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _statement_report(options: argparse.Namespace) -> tuple[GilReport, bool]:
-    """Probe the statement; if it fails, show its own traceback and exit with 2.
+    """Probe the statement; return the report, and whether it is complete.
 
-    After Ctrl-C, the report has what was known by then, and is not complete.
+    If the statement fails, show its own traceback and exit with 2. After Ctrl-C, the report
+    contains what was found until then.
     """
-    sys.path.insert(0, "")  # as for python -m timeit: modules of the current folder can be imported
+    sys.path.insert(0, "")  # like python -m timeit: the statement may import from this folder
     probing: Probing | None = None
     try:
         with without_collector(), _status_line() as say:
@@ -98,9 +105,9 @@ def _statement_report(options: argparse.Namespace) -> tuple[GilReport, bool]:
 
 @contextlib.contextmanager
 def _status_line() -> Iterator[Callable[[str], object]]:
-    """Yield a function that says on a terminal what is under way, in a line that goes away.
+    """Yield a function that shows on a terminal what is measured next, in a line that vanishes.
 
-    Nothing moves in between: what is measured is not to be disturbed, not even by a clock.
+    Nothing else updates the line: a clock in it would disturb the measurement.
     """
     if not sys.stderr.isatty():
         yield str

@@ -1,4 +1,4 @@
-"""``gilfree run``: run a program; who had the GIL meanwhile, and who waited for it."""
+"""``gilfree run``: run a program, and report which threads held the GIL and which waited."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ from gilfree.recording.github import commands
 from gilfree.recording.markdown import page, plain
 from gilfree.recording.recording import Recording, record
 
-PROGRAM_FIRST = "\nIf the program fails, the exit status is its own, whatever that means; else:\n"
+PROGRAM_FIRST = "\\nIf the program's exit status is not 0, it is that of the command, too. Else:\\n"
 
 
 def add_to(commands: Any) -> None:
-    """Add the command to those of the parser."""
+    """Add the command to the parser."""
     parser = commands.add_parser(
         "run",
-        help="run a program: which threads hold the GIL, which wait for it, and for whom?",
+        help="run a program: which threads hold the GIL, which wait for it, and for which?",
         usage="gilfree run [options] (SCRIPT | -m MODULE | -c CODE) [ARGUMENT ...]",
         description="Run a program as python does, and report to stderr which threads held the "
-        "GIL, which waited for it, for how long, and at which line the others were meanwhile; "
-        "without a GIL, which were attached, and which were suspended while the world was stopped.",
+        "GIL, which waited for it and how long, and at which line its holders were. Without a GIL: "
+        "which threads were attached, and which were suspended while the world was stopped.",
         epilog=examples(
             "gilfree run app.py --port 8000", "gilfree run --max-stall 100ms -m pytest tests"
         )
@@ -51,48 +51,50 @@ def add_to(commands: Any) -> None:
         default=[],
         type=output,
         metavar="FILE",
-        help=f"write the recording to this file, too: {', '.join(FORMATS)}; may be given again",
+        help=f"also write the recording to this file: {', '.join(FORMATS)}; may be repeated",
     )
     parser.add_argument(
         "--stall",
         type=stall,
         metavar="TIME",
-        help="report each wait that takes as long while it lasts, as 1s, with the holder's stack",
+        help="report each wait that lasts longer than TIME, such as 1s, during the wait, with the "
+        "holder's stack",
     )
     parser.add_argument(
         "--callers",
         action="store_true",
-        help="show who called the lines at which others had the GIL",
+        help="show the callers of the functions that held the GIL while others waited",
     )
     parser.add_argument(
         "--max-stall",
         type=duration,
         metavar="TIME",
-        help="exit with 1 if a thread waited, or was suspended, for longer at a stretch, as 100ms",
+        help="exit with 1 if a thread waited, or was suspended, for longer than TIME at a stretch, "
+        "such as 100ms",
     )
     parser.add_argument(
         "--max-wait",
         type=share,
         metavar="SHARE",
         help="exit with 1 if a thread waited, or was suspended, for more than this share of the "
-        "time, as 10%%",
+        "time, such as 10%%",
     )
     parser.add_argument(
         "--format",
         choices=["text", "github"],
         default="text",
-        help="github: also annotate the lines that others waited for, and add the report to the "
-        "summary of the job",
+        help="github: also annotate the lines that held the GIL while others waited, and add the "
+        "report to the summary of the job",
     )
     rest = argparse.REMAINDER
     parser.add_argument("-m", dest="module", nargs=rest, help="run a module")
     parser.add_argument("-c", dest="code", nargs=rest, help="run code")
-    parser.add_argument("script", nargs=rest, help="the program, and its own arguments")
+    parser.add_argument("script", nargs=rest, help="the program and its arguments")
     parser.set_defaults(run=run)
 
 
 def output(path: str) -> str:
-    """Read the name of a file to write the recording to."""
+    """Read the name of a file for the recording; its suffix must be one of FORMATS."""
     try:
         format_of(path)
     except ValueError as error:
@@ -101,7 +103,7 @@ def output(path: str) -> str:
 
 
 def stall(text: str) -> float:
-    """Read the least time of a stall that is to be reported."""
+    """Read the shortest wait to report; the recorder can't report waits below SHORTEST."""
     seconds = duration(text)
     if seconds < SHORTEST:
         msg = f"must be at least {readable_time(SHORTEST)}, not {text!r}"
@@ -121,7 +123,7 @@ def run(options: argparse.Namespace) -> int:
         if options.stall is not None:
             report_stalls(options.stall)
         status = status_of(options, program)
-    if os.getpid() != process:  # a child that the program has forked: its parent reports
+    if os.getpid() != process:  # a child that the program forked: its parent reports
         return status
     if options.stall is not None:
         report_stalls(None)
@@ -138,9 +140,9 @@ def run(options: argparse.Namespace) -> int:
 
 
 def checked_outputs(paths: list[str]) -> list[str]:
-    """Return the files in full, or say which can't be written.
+    """Return absolute paths of the files, or raise a UsageError if one can't be written.
 
-    That is before the program has run for hours, or has gone to another folder.
+    This is checked first: the program may run for hours, and may change the current folder.
     """
     outputs = [os.path.abspath(path) for path in paths]
     for path in outputs:
@@ -155,7 +157,7 @@ def checked_outputs(paths: list[str]) -> list[str]:
 
 
 class GitHub:
-    """The workflow that the program runs in, as it was before that."""
+    """The GitHub workflow; its variables are read before the program can change them."""
 
     def __init__(self) -> None:
         self._folder = Path.cwd()
@@ -173,7 +175,7 @@ class GitHub:
 
 
 def status_of(options: argparse.Namespace, program: list[str]) -> int:
-    """Run the program until its threads have ended, too; return its exit status."""
+    """Run the program until it and its threads have ended; return its exit status."""
     before = sys.argv, sys.path[0], sys.modules["__main__"]
     try:
         if options.module:
@@ -209,20 +211,20 @@ def run_code(code: str) -> None:
 
 
 def wait_for_threads() -> None:
-    """Wait for all threads for which the interpreter would wait, too, and as it does.
+    """Wait for all threads for which the interpreter waits at exit.
 
-    Before that it calls what lets idle threads of executors end, or they would wait for ever.
+    First run the calls that the interpreter runs before that: they end idle threads of executors.
     """
-    last_calls: list[Callable[[], object]] = getattr(threading, "_threading_atexits", [])
-    while last_calls:
-        last_calls.pop()()
+    exit_calls: list[Callable[[], object]] = getattr(threading, "_threading_atexits", [])
+    while exit_calls:
+        exit_calls.pop()()
     for thread in threading.enumerate():
         if thread is not threading.current_thread() and not thread.daemon:
             thread.join()
 
 
 def status_of_exit(error: SystemExit) -> int:
-    """Return what the interpreter makes of sys.exit."""
+    """Return the exit status that the interpreter gives to a SystemExit, and print its message."""
     wait_for_threads()
     if error.code is None or isinstance(error.code, int):
         return error.code or 0
@@ -231,7 +233,7 @@ def status_of_exit(error: SystemExit) -> int:
 
 
 def frames_of_program(error: BaseException) -> TracebackType | None:
-    """Return the frames of the traceback but those that led to the program; None if none is."""
+    """Return the traceback from the program's first frame on; None if no frame is the program's."""
     frames = error.__traceback__
     own = __file__, runpy.__file__, "<frozen runpy>"
     while frames is not None and frames.tb_frame.f_code.co_filename in own:

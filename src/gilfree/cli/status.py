@@ -1,4 +1,4 @@
-"""The exit statuses, of every command alike; this file alone has the numbers."""
+"""The exit statuses, which are the same for every command; only this file has the numbers."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ class Status(enum.IntEnum):
     Attributes
     ----------
     text : str
-        What it means, for the help of each command.
+        What the status means, for the help of each command.
     """
 
     text: str
 
     def __new__(cls, number: int, text: str) -> Self:
-        """Make a member of its number, with the text as an attribute."""
+        """Make a member whose value is the number, with the text as an attribute."""
         status = int.__new__(cls, number)
         status._value_ = number
         status.text = text
@@ -29,13 +29,13 @@ class Status(enum.IntEnum):
     EXCEEDED = 1, "beyond --max-held, --max-stall or --max-wait"
     FAILED = (
         2,
-        "could not be run, or its output not be written: an argument is wrong, a file or package "
-        "is missing, the statement raised an exception",
+        "could not be run, or the output could not be written: an argument is wrong, a file or "
+        "package is missing, the statement raised an exception",
     )
     CANT_TELL = (
         3,
-        "can't tell: what was seen does not suffice for the limit, this Python has no GIL to hold, "
-        "or this system or Python does not show who has it",
+        "can't tell: too little was seen to check the limit, this Python has no GIL to hold, or "
+        "this system or Python does not show which thread holds it",
     )
     INTERRUPTED = 130, "interrupted by Ctrl-C"
 

@@ -1,4 +1,4 @@
-"""``gilfree survey``: the probe over many calls of well-known libraries."""
+"""``gilfree survey``: probe many calls of well-known libraries."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from gilfree.survey import LIBRARIES, calls_of, survey
 
 
 def add_to(commands: Any) -> None:
-    """Add the command to those of the parser."""
+    """Add the command to the parser."""
     parser = commands.add_parser(
         "survey",
-        help="the probe over many calls of well-known libraries",
-        description="Probe a choice of calls of each library that is installed.",
+        help="probe many calls of well-known libraries",
+        description="Probe selected calls of each library that is installed.",
         epilog=examples("gilfree survey numpy scipy --markdown") + statuses(),
     )
     parser.add_argument(
         "library",
         nargs="*",
         metavar="LIBRARY",
-        help=f"by default all: {', '.join(LIBRARIES)}",
+        help=f"libraries to probe (default: all of {', '.join(LIBRARIES)})",
     )
     output = parser.add_mutually_exclusive_group()
     output.add_argument("--json", action="store_true", help="print JSON instead of a table")
@@ -45,9 +45,9 @@ def run(options: argparse.Namespace) -> None:
         raise UsageError(msg)
     libraries = list(dict.fromkeys(options.library)) or list(LIBRARIES)
     calls = len(calls_of(libraries))
-    looked_at = itertools.count()
+    number = itertools.count()
     with progress() as show:
-        result = survey(libraries, on_call=lambda name: show(name, next(looked_at) / calls))
+        result = survey(libraries, on_call=lambda name: show(name, next(number) / calls))
     if report is None:
         print(json.dumps(result.to_dict(), indent=2))
         return
