@@ -7,7 +7,7 @@ import numpy as np
 from gilfree.demo.bytecode import OnThreads
 from gilfree.demo.counter import Count
 from gilfree.demo.kernels import NAMES, Compared, Recorded
-from gilfree.demo.libraries import LookedAt
+from gilfree.demo.libraries import Probed
 from gilfree.demo.processes import Start, Work
 from gilfree.demo.timing import Medians
 from gilfree.demo.waiting import Answers
@@ -122,11 +122,11 @@ def library(name, held, speedup=1.9, limit=1.95):
         speedup=speedup,
         limit=limit,
     )
-    return LookedAt(library=name, call="f", statement="f()", report=report, error=None)
+    return Probed(library=name, call="f", statement="f()", report=report, error=None)
 
 
 def broken_library(name, error):
-    return LookedAt(library=name, call="f", statement="f()", report=None, error=error)
+    return Probed(library=name, call="f", statement="f()", report=None, error=error)
 
 
 def without_gil(gil, bytecode, held, lost):

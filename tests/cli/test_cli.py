@@ -70,7 +70,7 @@ def test_demo_prints_a_table_and_a_sentence(array):
     for words in level, "CPython 3.", "switch interval", "sum_of_squares", "sqeuclidean", "machine":
         assert words in done.stdout
     assert "mandelbrot" not in done.stdout  # it takes no array
-    assert "\n5. C code that lets go" in done.stdout
+    assert "\n5. C code that releases the GIL" in done.stdout
     assert "6. " not in done.stdout
     assert "2 workers were" in done.stdout
     assert max(map(len, done.stdout.splitlines())) <= 80
@@ -93,7 +93,7 @@ def test_demo_runs_the_steps_that_are_asked_for():
     done = gilfree("demo", "--quick", "--only", "3, 1", "--workers", 2)
     assert done.returncode == 0, done.stderr
     assert re.findall(r"^(\d)\. ", done.stdout, re.MULTILINE) == ["1", "3"]
-    assert "8 requests at once were answered" in done.stdout
+    assert "8 concurrent requests were answered" in done.stdout
     assert ", quick\n" in done.stdout
     assert max(map(len, done.stdout.splitlines())) <= 80
 
@@ -108,7 +108,7 @@ def test_demo_writes_a_picture_and_a_page(array, tmp_path):
     assert done.returncode == 0, done.stderr
     assert done.stderr == f"gilfree: wrote {picture}\ngilfree: wrote {page}\n"
     assert picture.read_bytes().startswith(b"\x89PNG")
-    assert "5. C code that lets go" in page.read_text()
+    assert "5. C code that releases the GIL" in page.read_text()
     assert f"<p>{time.strftime('%Y-')}" in page.read_text()
     assert f", {cpu_model()}</p>" in page.read_text()
     assert sorted(tmp_path.iterdir()) == sorted([array, picture, page])
@@ -376,7 +376,7 @@ def test_progress_is_shown_on_a_terminal_only(array):
     arguments = ["demo", "--quick", "--input", array, "--workers", 1, "--kernel", "histogram"]
     assert gilfree(*arguments).stderr == ""
     shown = on_a_terminal(*arguments, stdout=subprocess.DEVNULL)
-    assert "5. C code that lets go" in shown  # progress is of the step, not of its parts
+    assert "5. C code that releases the GIL" in shown  # progress is of the step, not of its parts
     assert "histogram" not in shown
 
 

@@ -1,4 +1,4 @@
-"""The sentences say what was measured, also when that is not what one expects."""
+"""The sentences say what was measured, also if that is not what a reader expects."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ TWO, ONE, FREE = Machine(2, gil=True), Machine(1, gil=True), Machine(2, gil=Fals
             bytecode,
             rows.bytecode(1.0, 0.5),
             TWO,
-            "2.0 times slower than one: with the GIL they take turns, and to hand",
+            "2.0 times slower than one: with the GIL, they take turns, and each turn costs time",
         ),
         (
             bytecode,
@@ -40,10 +40,10 @@ TWO, ONE, FREE = Machine(2, gil=True), Machine(1, gil=True), Machine(2, gil=Fals
             bytecode,
             rows.bytecode(1.0, 1.9),
             FREE,
-            "1.90 times as fast as one: without a GIL, they run at once",
+            "1.90 times as fast as one: without a GIL, they run concurrently",
         ),
         (bytecode, rows.bytecode(1.0, 1.0), FREE, "though there is no GIL. Is the machine busy"),
-        (bytecode, rows.bytecode(1.0), ONE, "one CPU only"),
+        (bytecode, rows.bytecode(1.0), ONE, "only one CPU"),
         (bytecode, rows.bytecode(1.0), TWO, "One thread alone shows no speedup"),
         (bytecode, [], TWO, "Nothing was measured"),
         (
@@ -63,7 +63,7 @@ TWO, ONE, FREE = Machine(2, gil=True), Machine(1, gil=True), Machine(2, gil=Fals
             counter,
             rows.counter(held=500),
             FREE,
-            "with it, too, up to 50% of the updates, since this Python has none.",
+            "with it, too, up to 50% of the updates, since this Python has no GIL.",
         ),
         (
             counter,
@@ -75,10 +75,10 @@ TWO, ONE, FREE = Machine(2, gil=True), Machine(1, gil=True), Machine(2, gil=Fals
             waiting,
             rows.waiting(8.0),
             TWO,
-            "8 requests at once were answered 8.00 times as fast as one after",
+            "8 concurrent requests were answered 8.00 times as fast as one after",
         ),
-        (waiting, rows.waiting(2.0), TWO, "could have been 8 times. Is the machine busy"),
-        (processes, rows.processes(), TWO, "To start 2 processes took 310 ms."),
+        (waiting, rows.waiting(2.0), TWO, "8 times as fast would be possible. Is the machine busy"),
+        (processes, rows.processes(), TWO, "Starting 2 processes took 310 ms."),
         (
             processes,
             rows.processes((8e7, 0.02), (900, 1.9)),
@@ -86,7 +86,7 @@ TWO, ONE, FREE = Machine(2, gil=True), Machine(1, gil=True), Machine(2, gil=Fals
             "With 80 MB to send, they were 50 times slower than one thread that has the data "
             "already. With next to nothing to send, they were 1.90 times as fast as one thread",
         ),
-        (processes, rows.processes((900, 0.9)), ONE, "one CPU only"),
+        (processes, rows.processes((900, 0.9)), ONE, "only one CPU"),
         (
             processes,
             rows.processes((900, 0.9)),
@@ -97,20 +97,20 @@ TWO, ONE, FREE = Machine(2, gil=True), Machine(1, gil=True), Machine(2, gil=Fals
             kernels,
             [rows.kernel(1.0, 1.9, 1.9), rows.kernel(1.7, 1.7, 1.9)],
             TWO,
-            "can be: the machine was busy",
+            "are implausible: the machine was busy",
         ),
         (
             kernels,
             [rows.kernel(1.0, 1.9, 1.9), rows.kernel(1.0, 1.9, 3.0)],
             TWO,
-            "can be: the machine was busy",
+            "are implausible: the machine was busy",
         ),
-        (kernels, [rows.kernel(1.0, 0.8, 1.9)], TWO, "can be: the machine was busy"),
+        (kernels, [rows.kernel(1.0, 0.8, 1.9)], TWO, "are implausible: the machine was busy"),
         (
             kernels,
             [rows.kernel(1.0, 1.9, 1.9), rows.kernel(1.0, 1.9, 1.9, recorded="it needs Linux")],
             TWO,
-            "There is no picture of who has the GIL when: it needs Linux.",
+            "There is no picture of which thread holds the GIL when: it needs Linux.",
         ),
         (
             kernels,
@@ -129,7 +129,7 @@ TWO, ONE, FREE = Machine(2, gil=True), Machine(1, gil=True), Machine(2, gil=Fals
             kernels,
             [rows.kernel(1.0, 1.0, 1.05)],
             TWO,
-            "next to nothing to give. Is the machine busy",
+            "processes gained next to nothing, too. Is the machine busy",
         ),
         (kernels, [rows.kernel(1.8, 1.8, 1.9)], FREE, "This Python has no GIL"),
         (
@@ -138,7 +138,7 @@ TWO, ONE, FREE = Machine(2, gil=True), Machine(1, gil=True), Machine(2, gil=Fals
             TWO,
             "One worker alone shows no speedup",
         ),
-        (kernels, [rows.kernel(1, 1, 1, workers=1)], ONE, "one CPU only"),
+        (kernels, [rows.kernel(1, 1, 1, workers=1)], ONE, "only one CPU"),
         (kernels, [rows.kernel(1.0, 1.91, 1.9)], TWO, f"1.00 times. {ABOVE}"),
         (
             kernels,
@@ -146,7 +146,7 @@ TWO, ONE, FREE = Machine(2, gil=True), Machine(1, gil=True), Machine(2, gil=Fals
             TWO,
             f"measure again. {ABOVE}",
         ),
-        (kernels, [rows.kernel(1.9, 1.8, 1.85)], FREE, f"at once as well. {ABOVE}"),
+        (kernels, [rows.kernel(1.9, 1.8, 1.85)], FREE, f"concurrently as well. {ABOVE}"),
         (kernels, [rows.kernel(1.0, 1.1, 1.05)], TWO, f"busy with other work? {ABOVE}"),
         (
             kernels,
@@ -172,10 +172,10 @@ TWO, ONE, FREE = Machine(2, gil=True), Machine(1, gil=True), Machine(2, gil=Fals
             TWO,
             "; pandas for 50% of it.",
         ),
-        (libraries, [rows.library("pandas", None)], TWO, "could not be seen"),
-        (libraries, [rows.broken_library("x", "ImportError: x")], TWO, "could not be seen"),
+        (libraries, [rows.library("pandas", None)], TWO, "could not be probed"),
+        (libraries, [rows.broken_library("x", "ImportError: x")], TWO, "could not be probed"),
         (libraries, [], TWO, "Neither NumPy, pandas nor numba"),
-        (without_gil, [], TWO, "This Python has a GIL. Run the demo by one without"),
+        (without_gil, [], TWO, "This Python has a GIL. Run the demo with python3.14t"),
         (
             without_gil,
             [rows.without_gil(True, 1.0, 1.01, 0), rows.without_gil(False, 1.9, 1.95, 400)],
@@ -200,15 +200,15 @@ def test_the_sentence_follows_the_figures(module, found, machine, words):
     ("released", "limit", "doubted"),
     [(1.9, 1.9, 0), (1.904, 1.9, 0), (1.91, 1.9, 1), (1.8, 1.9, 0)],
 )
-def test_what_is_shown_above_the_limit_is_doubted(released, limit, doubted):
+def test_a_figure_above_the_limit_is_doubted(released, limit, doubted):
     said = kernels.STEP.say([rows.kernel(1.0, released, limit)], TWO)
     assert said.count(ABOVE) == doubted
     assert ("101%" in said) == doubted
-    looked_at = [rows.library("numpy", 0.01, released, limit)]
-    assert libraries.STEP.say(looked_at, TWO).count(ABOVE) == doubted
+    probed = [rows.library("numpy", 0.01, released, limit)]
+    assert libraries.STEP.say(probed, TWO).count(ABOVE) == doubted
 
 
-def test_a_line_of_fewer_workers_above_the_limit_is_doubted_too():
+def test_a_figure_of_fewer_workers_above_the_limit_is_doubted_too():
     row = rows.kernel(1.0, 1.9, 1.95, workers=4)
     assert ABOVE not in kernels.STEP.say([row], TWO)
     timings = [

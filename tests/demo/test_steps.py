@@ -1,4 +1,4 @@
-"""Each step of the demo measures what it says, and gives plain numbers."""
+"""Each step of the demo measures what it says, and returns plain numbers."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from gilfree.demo.setup import Setup
 from gilfree.demo.step import Step, run_step
 from gilfree.demo.table import Finding
 
-pytestmark = pytest.mark.thread_unsafe(reason="measures, and so must have the CPUs for itself")
+pytestmark = pytest.mark.thread_unsafe(reason="measures, and needs the CPUs for itself")
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +71,7 @@ def test_times_and_speedups_have_their_quartiles(module, setup):
     assert rows_of(module, setup)[0].times.speedup == 1
 
 
-def test_who_waits_waits_at_once(setup):
+def test_threads_wait_concurrently(setup):
     one, many = rows_of(waiting, setup)
     assert one.times.seconds_low >= one.requests * one.delay
     assert many.times.seconds_low >= many.delay
@@ -85,21 +85,21 @@ def test_a_counter_that_is_not_shared_loses_nothing(setup):
     assert 0 <= released.lost < released.updates
 
 
-@pytest.mark.skipif(usable_cpus() < 2, reason="threads meet on two CPUs only")
+@pytest.mark.skipif(usable_cpus() < 2, reason="threads overlap on two CPUs only")
 @pytest.mark.slow
-def test_threads_that_share_a_counter_meet():
-    # Twenty runs in turn, for luck is no proof; each with as much work as the quick one has.
+def test_threads_that_share_a_counter_overlap():
+    # Twenty runs, each with as much work as the quick demo: one may lose updates by luck.
     with contextlib.closing(Setup(quick=True, workers=2)) as setup:
         lost = [rows_of(counter, setup)[1].lost for _ in range(20)]
     assert all(lost), lost
 
 
-def test_threads_start_their_work_when_all_are_there(run_script):
-    # The thread that comes last has to be waited for: were it not, the first would be done.
+def test_threads_start_their_work_together(run_script):
+    # If they did not wait for the last thread, the first would have finished before it began.
     out = run_script("""
         import time
         from concurrent.futures import ThreadPoolExecutor
-        from gilfree.demo.counter import _at_once
+        from gilfree.demo.counter import _together
 
         class Late(ThreadPoolExecutor):
             def submit(self, *args):
@@ -108,13 +108,13 @@ def test_threads_start_their_work_when_all_are_there(run_script):
 
         began = []
         with Late(3) as threads:
-            results, seconds = _at_once(lambda: began.append(time.perf_counter()), 3, threads)
+            results, seconds = _together(lambda: began.append(time.perf_counter()), 3, threads)
         print(len(results), seconds >= max(began) - min(began), max(began) - min(began) < 0.1)
     """)
     assert out == "3 True True\n"
 
 
-def test_what_is_sent_to_processes_is_weighed(setup):
+def test_the_bytes_sent_to_processes_are_counted(setup):
     start, squares, pi = rows_of(processes, setup)
     assert start.start > 0
     size = 8 * 5_000_000
@@ -136,7 +136,7 @@ def test_a_kernel_runs_in_every_way(setup):
         assert row.released_share < 0.5 < row.held_share
 
 
-def test_a_kernel_is_recorded_on_two_threads_or_it_is_said_why_not(run_script):
+def test_a_kernel_is_recorded_on_two_threads_or_a_text_says_why_not(run_script):
     said = run_script(
         """
         from gilfree.demo.kernels import NAMES, Recorded, _recorded
@@ -154,7 +154,7 @@ def test_a_kernel_is_recorded_on_two_threads_or_it_is_said_why_not(run_script):
 
 
 @needs.sampler
-def test_libraries_that_are_there_are_looked_at(setup, monkeypatch):
+def test_installed_libraries_are_probed(setup, monkeypatch):
     monkeypatch.setattr(libraries, "CALLS", {"stdlib": "time.sleep"})
     (row,) = rows_of(libraries, setup)
     assert row.library == "stdlib"
@@ -170,7 +170,7 @@ def test_each_library_has_its_call():
     assert set(libraries.CALLS.items()) <= known
 
 
-def test_without_a_gil_both_are_shown(setup):
+def test_without_a_gil_both_settings_are_shown(setup):
     rows = rows_of(without_gil, setup)
     if gil_enabled():
         assert rows == []
@@ -180,7 +180,7 @@ def test_without_a_gil_both_are_shown(setup):
         assert locked.lost == 0
 
 
-def test_ctrl_c_leaves_what_was_finished():
+def test_ctrl_c_leaves_the_finished_parts():
     @dataclasses.dataclass(frozen=True, kw_only=True)
     class Part(Finding):
         part: str
@@ -203,7 +203,7 @@ def test_ctrl_c_leaves_what_was_finished():
     result = run_step(step, Setup(), seen.append)
     assert (result.rows, result.complete) == ([Part(part="first")], False)
     assert result.sentence == "1 part"
-    # One that may have nothing to show says so of a whole run alone.
+    # After Ctrl-C, even a step that may be empty says that nothing was measured.
     may_be_empty = dataclasses.replace(step, parts=lambda _: ["second"], may_be_empty=True)
     assert run_step(may_be_empty, Setup()).sentence == NOTHING
     assert seen == [0.25, 0.5, 0.75]
@@ -213,7 +213,7 @@ def test_ctrl_c_leaves_what_was_finished():
     ("module", "rounds"), [(bytecode, 4), (counter, 4), (waiting, 3), (processes, 8), (kernels, 3)]
 )
 @pytest.mark.slow
-def test_progress_is_told_round_by_round(module, rounds, setup, monkeypatch):
+def test_progress_is_reported_after_each_round(module, rounds, setup, monkeypatch):
     monkeypatch.setattr(kernels, "_held_share", lambda *_, within: None)
     monkeypatch.setattr(setup, "kernels", ["histogram"])
     seen = []

@@ -1,4 +1,4 @@
-"""What the tables of the demo show: figures that can be divided, below each other; and its JSON."""
+"""The tables of the demo: figures that agree with each other, aligned; and the keys of its JSON."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ MEDIANS = [
 ]
 
 
-def test_a_speedup_is_that_of_the_medians_beside_it():
+def test_a_speedup_is_the_ratio_of_the_medians():
     times = Medians.of([2.0, 8.0, 2.0], [4.0, 8.0, 6.0])
     assert (times.seconds, times.base, times.speedup) == (2.0, 6.0, 3.0)
     assert (times.speedup_low, times.speedup_high) == (1.5, 2.5)
 
 
-def test_a_kernel_has_a_line_for_each_number_of_workers_but_one():
+def test_a_kernel_has_a_row_for_each_number_of_workers_except_one():
     cells = lines(kernels.columns([rows.kernel(1.0, 3.8, 3.9, workers=4)]))
     assert [line[:2] for line in cells] == [("mandelbrot", "2"), ("", "3"), ("", "4")]
     ways = ("1.00", "0.10", "1.00±0.05", "100%", "3.80±0.19", "0%", "3.90±0.20")
@@ -36,7 +36,7 @@ def test_a_kernel_has_a_line_for_each_number_of_workers_but_one():
 @pytest.mark.parametrize(
     ("alone", "together"), [(0.01564, 0.01696), (0.8314, 0.1224), (0.00796, 0.518), (1e-4, 2e-3)]
 )
-def test_who_divides_the_times_shown_finds_the_speedup_shown(alone, together):
+def test_the_speedup_shown_is_the_ratio_of_the_times_shown(alone, together):
     times = rows.medians(together, alone / together)
     one, two = lines(
         bytecode.columns([rows.on_threads(1, rows.medians(alone, 1.0)), rows.on_threads(2, times)])
@@ -50,14 +50,14 @@ def test_who_divides_the_times_shown_finds_the_speedup_shown(alone, together):
     assert times_as_fast(ratio) in processes.sentence(on_processes, Machine(2, gil=True))
 
 
-def test_the_points_of_a_column_are_below_each_other():
+def test_the_decimal_points_of_a_column_are_aligned():
     times = [
         rows.medians(0.00975, 1.0),
         rows.medians(0.0163, 1.0, seconds_low=0.010, seconds_high=0.040),
         rows.medians(0.0999, 1.0),
     ]
     cells = lines(bytecode.columns([rows.on_threads(1, each) for each in times]))
-    # And justified to the right.
+    # Right-justified, too.
     assert [line[1] for line in cells] == ["9.75± 0.98", "16.30±15.00", "99.90± 9.99"]
     cells = lines(processes.columns([rows.start(0.31), rows.work(rows.medians(0.1, 2.0))]))
     assert [line[3] for line in cells] == ["310   ", "100±10"]
@@ -88,7 +88,7 @@ def test_times_have_three_digits(times, decimals):
     ],
 )
 def test_the_keys_of_a_row_stay_as_they_are(row, keys):
-    # Those who read `gilfree demo --json` have programs that know them.
+    # Users' programs read these keys from `gilfree demo --json`.
     assert list(row.to_dict()) == keys
 
 

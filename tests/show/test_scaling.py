@@ -1,4 +1,4 @@
-"""The picture of the demo, and the page that holds it."""
+"""The pictures of the demo, and the page that contains them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from gilfree.show.page import page
 
 plot = pytest.importorskip("gilfree.show.scaling", reason="matplotlib is not installed")
 Figure = plot.Figure
-pytestmark = pytest.mark.thread_unsafe(reason="matplotlib's settings are those of the process")
+pytestmark = pytest.mark.thread_unsafe(reason="matplotlib's settings are global")
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 4, 6])
@@ -30,7 +30,7 @@ def test_every_number_of_kernels_and_workers_can_be_drawn(count, workers):
     assert "the machine's limit" in picture
 
 
-def test_the_same_rows_are_the_same_file():
+def test_the_same_rows_give_the_same_file():
     rows = [kernel(1.0, 1.9, 2.0, held_share=None)]
     assert plot.picture(rows, "", "svg") == plot.picture(rows, "", "svg")
     assert plot.picture(rows, "", "png").startswith(b"\x89PNG")
@@ -62,7 +62,7 @@ def test_other_forms_are_refused(path):
 
 
 class Checker(HTMLParser):
-    """Balanced tags, and nothing from elsewhere."""
+    """Checks that tags are balanced, and collects what the page would load."""
 
     def __init__(self):
         super().__init__()
@@ -77,7 +77,7 @@ class Checker(HTMLParser):
         assert self.open.pop() == tag
 
 
-def test_the_page_is_whole_and_needs_nothing_from_elsewhere():
+def test_the_page_is_whole_and_loads_nothing():
     picture = plot.picture([kernel(1.0, 1.9, 2.0)], "", "svg")
     results = [
         Result(kernels.STEP, [kernel(1.0, 1.9, 2.0)], "a < b & c"),
@@ -99,7 +99,7 @@ def test_the_page_is_whole_and_needs_nothing_from_elsewhere():
     assert "`" not in text
     assert text.count("<table>") == 2
     assert "<th>processes</th>" in text
-    assert "pro-" not in text  # divided for the terminal alone
+    assert "pro-" not in text  # headings are hyphenated for a terminal only
     assert "1.90±" in text
 
 
@@ -118,16 +118,16 @@ def test_the_lanes_are_in_the_page_for_light_and_for_dark():
     assert "<picture>" not in page("A title", [], results, None)
 
 
-def test_a_table_that_is_too_wide_scrolls_in_its_box():
+def test_a_wide_table_scrolls_in_its_box():
     text = page("A title", [], [Result(libraries.STEP, [library("x", 0.1)], "so")], None)
     assert '<div class="wide" tabindex="0"><table>' in text
     box = text.partition(".wide {")[2].partition("}")[0]
     assert "overflow-x: auto" in box
-    assert box.count(" scroll") == box.count(" local") == 2  # a shadow at each end, and its cover
+    assert box.count(" scroll") == box.count(" local") == 2  # shadows, and what covers them
 
 
-def test_figures_keep_their_places_in_the_page():
-    # A space is narrower than a digit, unless it is one that is as wide.
+def test_figures_are_aligned_in_the_page():
+    # U+2007 is a space as wide as a digit.
     assert page_module._padded("1.0± 2.5") == "1.0±\u20072.5"
     assert page_module._padded("310.0    ") == "310.0" + 4 * "\u2007"
     assert page_module._padded("no other CPU was free") == "no other CPU was free"

@@ -26,7 +26,7 @@ from gilfree.recording.github import commands
 from gilfree.recording.markdown import page, plain
 from gilfree.recording.recording import Recording, record
 
-PROGRAM_FIRST = "\\nIf the program's exit status is not 0, it is that of the command, too. Else:\\n"
+PROGRAM_FIRST = "\nIf the program's exit status is not 0, it is that of the command, too. Else:\n"
 
 
 def add_to(commands: Any) -> None:

@@ -1,8 +1,8 @@
-"""TELL: the seven steps of ``gilfree demo``, what is said about the GIL, measured here and now.
+"""TELL: the seven steps of ``gilfree demo``, statements about the GIL that it measures.
 
-A step is one file: what it measures, its typed row, its table and its sentence. What steps have in
-common is in ``step`` (what a step is, and how one is run), ``setup`` (what they run on), ``timing``
-(what is clocked in turn), ``table`` (rows, columns and figures) and ``phrases``.
+A step is one file: what it measures, its typed row, its table and its sentence. What steps share is
+in ``step`` (what a step is, and how one is run), ``setup`` (what they run on), ``timing``
+(interleaved timings), ``table`` (rows, columns and figures) and ``phrases``.
 """
 
 from __future__ import annotations

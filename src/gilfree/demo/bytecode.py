@@ -1,4 +1,4 @@
-"""Only one thread at a time runs bytecode: the same loop in pure Python, on ever more threads."""
+"""Only one thread at a time runs bytecode: a loop in pure Python, on 1, 2, 4 ... threads."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from gilfree.demo.phrases import BUSY, ONE_CPU, SOME, TWO_MEDIANS, times_as_fast
 from gilfree.demo.setup import Setup
 from gilfree.demo.step import Machine, Step
 from gilfree.demo.table import Column, Shown, Timed
-from gilfree.demo.timing import Medians, Progress, in_turn
+from gilfree.demo.timing import Medians, Progress, interleaved
 from gilfree.measure.clocking import seconds, wake, worker_counts
 from gilfree.measure.pure_python import run as run_bytecode
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class OnThreads(Timed):
-    """The loop on so many threads, beside one."""
+    """The loop on `workers` threads, compared with one."""
 
     workers: int
 
@@ -38,12 +38,12 @@ def measure(setup: Setup, _: str, on_progress: Progress) -> list[OnThreads]:
             return times * seconds(lambda: run_bytecode(loop, threads, workers), times)
 
         ways = {n: functools.partial(run, n) for n in counts}
-        taken = in_turn(ways, setup.rounds(9), on_progress)
+        taken = interleaved(ways, setup.rounds(9), on_progress)
     return [OnThreads(workers=n, times=Medians.of(taken[n], taken[1])) for n in counts]
 
 
 def columns(rows: Sequence[OnThreads]) -> list[Column]:
-    """Show a line for each number of threads."""
+    """Show a row for each number of threads."""
     shown = Shown.of(rows)
     return [
         Column("threads", [str(row.workers) for row in rows]),
@@ -53,20 +53,20 @@ def columns(rows: Sequence[OnThreads]) -> list[Column]:
 
 
 def sentence(rows: Sequence[OnThreads], machine: Machine) -> str:
-    """Say what the most threads have gained."""
+    """Say what the largest number of threads has gained."""
     if len(rows) < 2:
         return ONE_CPU if machine.cpus == 1 else "One thread alone shows no speedup."
     speedup, workers = Shown.of(rows).ratio(rows[-1]), rows[-1].workers
     seen = f"{workers} threads ran the same bytecode {times_as_fast(speedup)} one"
     if machine.gil and speedup < 1 / SOME:
-        return f"{seen}: with the GIL they take turns, and to hand it over takes time. {BUSY}"
+        return f"{seen}: with the GIL, they take turns, and each turn costs time. {BUSY}"
     if machine.gil and speedup < SOME:
         return f"{seen}: with the GIL, they take turns."
     if machine.gil:
         return f"{seen}, which the GIL does not allow: was the machine busy while one ran alone?"
     if speedup < SOME:
         return f"{seen}, though there is no GIL. {ONE_CPU if machine.cpus == 1 else BUSY}"
-    return f"{seen}: without a GIL, they run at once."
+    return f"{seen}: without a GIL, they run concurrently."
 
 
 STEP = Step(

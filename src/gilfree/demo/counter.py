@@ -17,7 +17,7 @@ from gilfree.demo.phrases import times_as_fast, up_to
 from gilfree.demo.setup import Setup
 from gilfree.demo.step import Machine, Step
 from gilfree.demo.table import Column, Shown, Timed
-from gilfree.demo.timing import Medians, Progress, in_turn
+from gilfree.demo.timing import Medians, Progress, interleaved
 from gilfree.measure.clocking import AWAKE_SECONDS
 
 WAYS = {
@@ -29,9 +29,9 @@ WAYS = {
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Count(Timed):
-    """One way to count (see `WAYS`), beside that with the GIL held.
+    """One way to count (see `WAYS`), compared with one counter and the GIL held.
 
-    What was lost is the most of any round.
+    `lost` is the largest number of updates that were lost in a round.
     """
 
     way: str
@@ -41,9 +41,9 @@ class Count(Timed):
 
 
 def measure(setup: Setup, _: str, on_progress: Progress) -> list[Count]:
-    """Count in every way, on two threads at least: a race takes two."""
-    # So much that the threads meet even where other programs take turns on the same CPUs; where
-    # they meet all the time, it takes 20 times as long as it does alone.
+    """Count in every way, on at least two threads, since a race needs two."""
+    # Enough for the threads to overlap even if other programs use the same CPUs. If they overlap
+    # all the time, counting takes 20 times as long as on one thread.
     times = 20_000_000 if setup.quick else 100_000_000
     workers = max(setup.workers, 2)
     counter = np.zeros(1, np.int64)
@@ -56,14 +56,14 @@ def measure(setup: Setup, _: str, on_progress: Progress) -> list[Count]:
 
     def add_up(way: str, threads: Executor) -> float:
         counter[0] = 0
-        own_counts, taken = _at_once(counts[way], workers, threads)
+        own_counts, taken = _together(counts[way], workers, threads)
         total = sum(own_counts) if way == "private" else int(counter[0])
         lost[way].append(times * workers - total)
         return taken
 
     with ThreadPoolExecutor(workers) as threads:
         ways = {way: functools.partial(add_up, way, threads) for way in counts}
-        taken = in_turn(ways, setup.rounds(5), on_progress)
+        taken = interleaved(ways, setup.rounds(5), on_progress)
     return [
         Count(
             way=way,
@@ -76,8 +76,8 @@ def measure(setup: Setup, _: str, on_progress: Progress) -> list[Count]:
     ]
 
 
-def _at_once(work: Callable[[], Any], workers: int, threads: Executor) -> tuple[list[Any], float]:
-    """Run work on so many threads that start together, awake; return results, and seconds."""
+def _together(work: Callable[[], Any], workers: int, threads: Executor) -> tuple[list[Any], float]:
+    """Run work on `workers` threads that start together, awake; return results, and seconds."""
     line = StartLine(workers)
 
     def run(_: int) -> tuple[float, Any, float]:
@@ -89,7 +89,7 @@ def _at_once(work: Callable[[], Any], workers: int, threads: Executor) -> tuple[
 
 
 def columns(rows: Sequence[Count]) -> list[Column]:
-    """Show a line for each way to count."""
+    """Show a row for each way to count."""
     shown = Shown.of(rows)
     return [
         Column("how", [WAYS[row.way] for row in rows]),
@@ -101,18 +101,18 @@ def columns(rows: Sequence[Count]) -> list[Column]:
 
 
 def sentence(rows: Sequence[Count], machine: Machine) -> str:
-    """Say what was lost without the lock and with it, and what a counter each is worth."""
+    """Say what was lost without the lock and with it, and how fast a counter for each thread is."""
     held, released, private = rows
     if released.lost:
         seen = f"Without the lock, {up_to(released.lost, released.updates)} were lost"
     else:
         seen = (
-            "Without the lock, no update was lost this time, since the threads hardly met: that "
-            "is luck, and no guarantee"
+            "Without the lock, no update was lost this time, since the threads hardly overlapped: "
+            "that is luck, and no guarantee"
         )
     if held.lost:
         seen += f"; with it, too, {up_to(held.lost, held.updates)}"
-        seen += ", since this Python has none" if not machine.gil else ""
+        seen += ", since this Python has no GIL" if not machine.gil else ""
     else:
         seen += "; with it, none can be lost"
     faster = times_as_fast(Shown.of(rows).ratio(private))

@@ -1,4 +1,4 @@
-"""C code that lets go gets the cores back: kernels in every way, beside the machine's limit."""
+"""C code that releases the GIL runs on all cores: kernels in every way, and the machine's limit."""
 
 from __future__ import annotations
 
@@ -32,19 +32,20 @@ from gilfree.measure.compare import (
 from gilfree.recording.recording import Recording, record
 from gilfree.recording.verdict import RecordingVerdict
 
-# What a kernel's rounds may take in all, so that the whole demo stays under two minutes.
-BUDGET, QUICK_BUDGET = 6.0, 0.8  # seconds
-LITTLE = 1e-3  # seconds
-LOOKED_AT = "mandelbrot"  # the kernel of the picture of who has the GIL when
+# Seconds for all rounds of a kernel; with these, the whole demo takes less than two minutes.
+BUDGET, QUICK_BUDGET = 6.0, 0.8
+TOO_SHORT = 1e-3  # seconds; a call below this is too little work to share
+# The recording of two threads that call a kernel.
+RECORDED = "mandelbrot"
 NAMES = "thread 1", "thread 2"
-LONG_ENOUGH, FEWEST_CALLS = 0.1, 4  # of a thread there: seconds of work, and calls
-TRIES, LITTLE_MISSED = 3, 0.02  # of the time that the recorder got no CPU
+MIN_SECONDS, MIN_CALLS = 0.1, 4  # of each thread
+MAX_MISSED_SHARE, TRIES = 0.02, 3  # record again if the recorder misses more
 DOUBT = "the machine was busy with other work, so measure again."
 
 
 @dataclasses.dataclass(frozen=True)
 class Recorded:
-    """A kernel on two threads at once: what each did when. `NAMES` are theirs."""
+    """Recordings of two threads, called `NAMES`, that call a kernel concurrently."""
 
     kernel: str
     held: Recording
@@ -53,10 +54,10 @@ class Recorded:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Compared(Finding):
-    """A kernel in every way, and the share of a call on one thread in which that has the GIL.
+    """A kernel in every way, and the share of a call in which its thread holds the GIL.
 
-    A share is None where this system can't show it. One of the kernels is recorded, too, or it is
-    said why that can't be.
+    A share is None if this system can't show it. `recorded` is the recording of one of the kernels,
+    or says why there is none; for other kernels it is empty.
     """
 
     comparison: Comparison
@@ -66,18 +67,18 @@ class Compared(Finding):
 
     @property
     def counts(self) -> tuple[int, ...]:
-        """The numbers of workers that are shown: one alone says nothing beside others."""
+        """The numbers of workers to show: the row of one worker, always 1.00, only if alone."""
         return self.comparison.workers[1:] or self.comparison.workers
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the comparison and the shares; the environment is that of the whole demo."""
+        """Return the comparison and the shares, without the environment, which the demo has."""
         plain = self.comparison.to_dict()
         del plain["environment"]
         return {**plain, "held_share": self.held_share, "released_share": self.released_share}
 
 
 def measure(setup: Setup, name: str, on_progress: Progress) -> list[Compared]:
-    """Compare all ways to run a kernel, as often as the budget allows."""
+    """Compare all ways to run a kernel, in as many rounds as the budget allows."""
     kernel, args = kernels.kernel(name).function, setup.work(name)
     repeat = _repeat(setup, kernel, args)
     rounds = itertools.count(1)
@@ -95,7 +96,7 @@ def measure(setup: Setup, name: str, on_progress: Progress) -> list[Compared]:
         for nogil in (False, True)
     )
     recorded: Recorded | str = ""
-    if name == (LOOKED_AT if LOOKED_AT in setup.kernels else setup.kernels[0]):
+    if name == (RECORDED if RECORDED in setup.kernels else setup.kernels[0]):
         recorded = _recorded(name, args, comparison.row("released", 1).seconds)
     return [
         Compared(comparison=comparison, held_share=held, released_share=released, recorded=recorded)
@@ -103,8 +104,8 @@ def measure(setup: Setup, name: str, on_progress: Progress) -> list[Compared]:
 
 
 def _repeat(setup: Setup, kernel: Callable[..., Any], args: tuple[Any, ...]) -> int:
-    """Return how many rounds the budget pays for."""
-    processes = setup.processes  # started before anything is clocked
+    """Return how many rounds fit in the budget."""
+    processes = setup.processes  # starts them, before anything is clocked
     here = max(seconds(lambda: kernel(*args, workers=1)), SHORTEST_SECONDS)
     there = seconds(lambda: kernel(*args, executor=processes))
     cost = (3 * here + there / EXECUTOR_EVERY) * len(worker_counts(setup.workers))
@@ -112,7 +113,7 @@ def _repeat(setup: Setup, kernel: Callable[..., Any], args: tuple[Any, ...]) -> 
 
 
 def _held_share(call: Callable[[], Any], within: float) -> float | None:
-    """Return the share of a call in which its thread holds the GIL, where that can be seen."""
+    """Return the share of a call in which its thread holds the GIL; None without a sampler."""
     try:
         return look_passively(call, sure=lambda _, uncertainty: uncertainty <= within).held
     except NoSamplerError:
@@ -120,13 +121,13 @@ def _held_share(call: Callable[[], Any], within: float) -> float | None:
 
 
 def _recorded(name: str, args: tuple[Any, ...], seconds: float) -> Recorded | str:
-    """Record a kernel on two threads, GIL held and released, or say why that can't be."""
+    """Record a kernel on two threads, GIL held and released, or return why that is impossible."""
     if not gil_enabled():
         return "this Python has no GIL to hold"
-    calls = max(round(LONG_ENOUGH / max(seconds, SHORTEST_SECONDS)), FEWEST_CALLS)
+    calls = max(round(MIN_SECONDS / max(seconds, SHORTEST_SECONDS)), MIN_CALLS)
     try:
         held, released = (_best_of_some(name, args, calls, nogil) for nogil in (False, True))
-    except RuntimeError as error:  # also if the demo itself is recorded
+    except RuntimeError as error:  # no recorder here, or the demo itself is recorded
         return str(error)
     for recording in held, released:
         if recording.verdict is RecordingVerdict.INCONCLUSIVE:
@@ -135,11 +136,11 @@ def _recorded(name: str, args: tuple[Any, ...], seconds: float) -> Recorded | st
 
 
 def _best_of_some(name: str, args: tuple[Any, ...], calls: int, nogil: bool) -> Recording:
-    """Return a recording of which little was missed: the two threads want all of two CPUs."""
+    """Return the best of up to TRIES recordings: two threads may leave the recorder little CPU."""
     kernel = kernels.kernel(name).function
     best = _on_two_threads(kernel, args, calls, nogil)
     for _ in range(TRIES - 1):
-        if best.facts.missed <= LITTLE_MISSED * best.seconds:
+        if best.facts.missed <= MAX_MISSED_SHARE * best.seconds:
             break
         again = _on_two_threads(kernel, args, calls, nogil)
         best = min(best, again, key=lambda each: each.facts.missed / each.seconds)
@@ -149,10 +150,10 @@ def _best_of_some(name: str, args: tuple[Any, ...], calls: int, nogil: bool) -> 
 def _on_two_threads(
     kernel: Callable[..., Any], args: tuple[Any, ...], calls: int, nogil: bool
 ) -> Recording:
-    both_are_there = threading.Event()
+    both_started = threading.Event()
 
     def work() -> None:
-        both_are_there.wait()
+        both_started.wait()
         for _ in range(calls):
             kernel(*args, workers=1, nogil=nogil)
 
@@ -162,19 +163,19 @@ def _on_two_threads(
             for thread in threads:
                 thread.start()
         finally:
-            both_are_there.set()
+            both_started.set()
         for thread in threads:
             thread.join()
     return recording
 
 
 def recorded_of(rows: Sequence[Compared]) -> Recorded | str:
-    """Return the recording among the rows, or why there is none, or nothing."""
+    """Return the recording among the rows, or why there is none; empty without rows."""
     return next((row.recorded for row in rows if row.recorded), "")
 
 
 def columns(rows: Sequence[Compared]) -> list[Column]:
-    """Show a line for each kernel and number of workers."""
+    """Show a row for each kernel and number of workers."""
     lines = [(row, workers) for row in rows for workers in row.counts]
 
     def speedups(mode: Mode, figure: Callable[[Timing], Figure]) -> list[Figure]:
@@ -203,7 +204,7 @@ def _spread(timing: Timing) -> Figure:
 
 
 def sentence(rows: Sequence[Compared], machine: Machine) -> str:
-    """Say what the most workers gained, and doubt what can't be."""
+    """Say what the largest number of workers gained, and doubt implausible figures."""
     many = rows[0].comparison.workers[-1]
     if many == 1:
         said = ONE_CPU if machine.cpus == 1 else "One worker alone shows no speedup."
@@ -214,7 +215,7 @@ def sentence(rows: Sequence[Compared], machine: Machine) -> str:
         said = f"{said} {ABOVE}"
     why_not = recorded_of(rows)
     if isinstance(why_not, str) and why_not:
-        return f"{said} There is no picture of who has the GIL when: {why_not}."
+        return f"{said} There is no picture of which thread holds the GIL when: {why_not}."
     return said
 
 
@@ -231,14 +232,14 @@ def _on_many(rows: Sequence[Compared], many: int, machine: Machine) -> str:
         f"processes reach here; with the GIL held, {_range(held, '.2f')} times."
     )
     if not machine.gil:
-        return f"{seen} This Python has no GIL, so the held loops run at once as well."
+        return f"{seen} This Python has no GIL, so the held loops run concurrently as well."
     slowest = max(each.row("released", 1).seconds for each in comparisons)
-    if slowest < LITTLE:
+    if slowest < TOO_SHORT:
         return f"{seen} A call of {readable_time(slowest)} is too little work to share."
     if statistics.median(limit) < SOME:
-        return f"{seen} The machine itself had next to nothing to give. {BUSY}"
+        return f"{seen} Independent processes gained next to nothing, too. {BUSY}"
     if max(held) > SOME or max(limit) > many * SOME or max(shares) > SOME or min(shares) < 1 / 2:
-        return f"{seen} Not all of this can be: {DOUBT}"
+        return f"{seen} Some of these figures are implausible: {DOUBT}"
     return seen
 
 
@@ -248,18 +249,18 @@ def _range(values: Sequence[float], form: str) -> str:
 
 
 def _above_limit(comparison: Comparison, workers: int) -> bool:
-    """Tell whether a line of the table shows a speedup above the machine's limit."""
+    """Tell whether a row of the table shows a speedup above the machine's limit."""
     speedups = {mode: comparison.row(mode, workers).speedup for mode in comparison.modes}
     return is_above(max(speedups.values()), speedups["limit"])
 
 
 STEP = Step(
     number=5,
-    title="C code that lets go gets the cores back",
+    title="C code that releases the GIL runs on all cores",
     parts=lambda setup: setup.kernels,
     measure=measure,
     columns=columns,
     sentence=sentence,
-    note="Speedup over one worker: median ± half the interquartile range; of processes, over "
-    "one thread of this one. Share: of one call, in which its thread has the GIL.",
+    note="Speedup over one worker: median ± half the interquartile range; of processes: over one "
+    "thread of this process. Its share: of a call, in which its thread holds the GIL.",
 )

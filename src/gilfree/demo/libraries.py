@@ -14,15 +14,15 @@ from gilfree.demo.table import Cell, Column, Figure, Finding
 from gilfree.demo.timing import Progress
 from gilfree.gil.report import GilReport
 from gilfree.gil.verdict import RELEASED
-from gilfree.survey import calls_of, look
+from gilfree.survey import calls_of, probe_call
 
-# One call of each library; there are many more in `gilfree survey`.
+# One call of each library; `gilfree survey` has many more.
 CALLS = {"numpy": "np.sort", "pandas": "s.rolling.mean", "numba": "njit, nogil=True"}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class LookedAt(Finding):
-    """What the probe found out about a call, or why it could not be run."""
+class Probed(Finding):
+    """What the probe found about a call, or why the call could not be run."""
 
     library: str
     call: str
@@ -41,12 +41,12 @@ def parts(_: Setup) -> list[str]:
     return [call.library for call in calls_of(list(CALLS)) if call.name == CALLS[call.library]]
 
 
-def measure(_: Setup, library: str, __: Progress) -> list[LookedAt]:
+def measure(_: Setup, library: str, __: Progress) -> list[Probed]:
     """Probe the call of a library."""
     (call,) = (call for call in calls_of([library]) if call.name == CALLS[library])
-    entry = look(call)
+    entry = probe_call(call)
     return [
-        LookedAt(
+        Probed(
             library=library,
             call=call.name,
             statement=call.statement,
@@ -56,8 +56,8 @@ def measure(_: Setup, library: str, __: Progress) -> list[LookedAt]:
     ]
 
 
-def columns(rows: Sequence[LookedAt]) -> list[Column]:
-    """Show a line for each library."""
+def columns(rows: Sequence[Probed]) -> list[Column]:
+    """Show a row for each library."""
     return [
         Column("library", [row.library for row in rows]),
         Column("call", [row.call for row in rows]),
@@ -69,40 +69,40 @@ def columns(rows: Sequence[LookedAt]) -> list[Column]:
 
 
 def _cells(
-    rows: Sequence[LookedAt],
+    rows: Sequence[Probed],
     value: Callable[[GilReport], float | None],
     form: Callable[[float], Cell],
 ) -> list[Cell]:
-    """Return cells of a figure, empty where it is not known."""
+    """Return the cells of a figure; a cell is empty if the figure is not known."""
     values = [None if row.report is None else value(row.report) for row in rows]
     return ["" if each is None else form(each) for each in values]
 
 
-def _verdict(row: LookedAt) -> str:
+def _verdict(row: Probed) -> str:
     return f"could not be run: {row.error}" if row.report is None else row.report.verdict.text
 
 
-def sentence(rows: Sequence[LookedAt], machine: Machine) -> str:
-    """Say which libraries hold the GIL, and for how long."""
+def sentence(rows: Sequence[Probed], machine: Machine) -> str:
+    """Say which libraries hold the GIL, and for which share of the call."""
     if not rows:
-        return "Neither NumPy, pandas nor numba has a call here that could be looked at."
+        return "Neither NumPy, pandas nor numba is installed, so no call could be probed."
     held = {
         row.library: row.report.held for row in rows if row.report and row.report.held is not None
     }
     low = [name for name, held_share in held.items() if held_share < RELEASED]
     others = [f"{name} for {share(value)}" for name, value in held.items() if name not in low]
-    held_it = "held the GIL" if machine.gil else "kept its thread attached"
+    held_it = "held the GIL" if machine.gil else "had its thread attached"
     seen = f"{_listed(low)} {held_it} for less than a tenth of the call" if low else ""
     if others:
         seen += f"{'; ' if seen else ''}{_listed(others)} of it"
-    said = f"{seen or 'What was run could not be seen'}."
+    said = f"{seen or 'The calls could not be probed'}."
     if any(_above_limit(row.report) for row in rows if row.report):
         said += f" {ABOVE}"
-    return f"{said} `gilfree survey` looks at many more calls."
+    return f"{said} `gilfree survey` probes many more calls."
 
 
 def _listed(names: Sequence[str]) -> str:
-    """Return names as one says them."""
+    """Return names as a list in words: a, b and c."""
     return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
 
 

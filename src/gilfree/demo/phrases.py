@@ -1,21 +1,21 @@
-"""What several sentences and notes say, and what they take for a speedup."""
+"""Phrases that several sentences and notes use, and what counts as a speedup."""
 
 from __future__ import annotations
 
-# Speedups that are taken for none at all, and for something.
+# A slowdown up to NONE counts as no change; a speedup counts from SOME on.
 NONE, SOME = 1.15, 1.2
 NOTHING = "Nothing was measured."
 BUSY = "Is the machine busy with other work?"
 ABOVE = (
-    "What is above the limit is not better than the machine: that was busy with other work, or its "
-    "limit was measured too low."
+    "Figures above the limit don't beat the machine: it was busy with other work, or its limit was "
+    "measured too low."
 )
-ONE_CPU = "This process may use one CPU only, so nothing can run at the same time here."
+ONE_CPU = "This process may use only one CPU, so nothing can run concurrently here."
 TWO_MEDIANS = "Median ± half the interquartile range; speedup: one median over the other."
 
 
 def times_as_fast(speedup: float) -> str:
-    """Return how a speedup is said."""
+    """Return a speedup in words."""
     if speedup >= 1 / NONE:
         return f"{speedup:.2f} times as fast as"
     slower = 1 / speedup
@@ -23,7 +23,7 @@ def times_as_fast(speedup: float) -> str:
 
 
 def up_to(lost: int, updates: int) -> str:
-    """Return how many updates were lost at most: a share where that says something."""
+    """Return how many updates were lost at most: as a share if that is at least 1%."""
     share = lost / updates
     if not lost:
         return "no updates"
@@ -31,5 +31,5 @@ def up_to(lost: int, updates: int) -> str:
 
 
 def is_above(speedup: float, limit: float) -> bool:
-    """Tell whether a speedup is above the machine's limit, as both are shown."""
+    """Tell whether a speedup is above the machine's limit, both rounded as in the table."""
     return round(speedup, 2) > round(limit, 2)

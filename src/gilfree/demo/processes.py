@@ -1,4 +1,4 @@
-"""Processes get around the GIL, and pay: to start them, and to send them their data."""
+"""Processes avoid the GIL, at a cost: starting them, and sending them their data."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from gilfree.demo.phrases import BUSY, ONE_CPU, SOME, TWO_MEDIANS, times_as_fast
 from gilfree.demo.setup import Setup
 from gilfree.demo.step import Machine, Step
 from gilfree.demo.table import Column, Finding, Shown, Timed
-from gilfree.demo.timing import Medians, Progress, in_turn
+from gilfree.demo.timing import Medians, Progress, interleaved
 from gilfree.measure.clocking import seconds
 
 START = "start"
@@ -32,7 +32,7 @@ class Start(Finding):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Work(Timed):
-    """A kernel on the processes, beside one thread here; `sent` are the bytes to and fro."""
+    """A kernel on the processes, compared with one thread here; `sent` bytes went both ways."""
 
     work: str
     workers: int
@@ -49,19 +49,19 @@ def measure(setup: Setup, part: str, on_progress: Progress) -> list[StartOrWork]
         _ = setup.processes
         return [Start(workers=setup.workers, start=time.perf_counter() - start)]
     kernel, args = kernels.kernel(part).function, setup.work(part)
-    scales = _Scales()
-    kernel(*args, executor=scales)
+    counter = _PickleCounter()
+    kernel(*args, executor=counter)
     ways = {
         "here": lambda: seconds(lambda: kernel(*args, workers=1)),
         "there": lambda: seconds(lambda: kernel(*args, executor=setup.processes)),
     }
-    taken = in_turn(ways, setup.rounds(5), on_progress)
+    taken = interleaved(ways, setup.rounds(5), on_progress)
     times = Medians.of(taken["there"], taken["here"])
-    return [Work(work=part, workers=setup.workers, sent=scales.sent, times=times)]
+    return [Work(work=part, workers=setup.workers, sent=counter.sent, times=times)]
 
 
-class _Scales(Executor):
-    """An executor that runs at once, and weighs what a process would have been sent and sent."""
+class _PickleCounter(Executor):
+    """Runs tasks in the caller, and counts the bytes that a process pool would have pickled."""
 
     sent = 0
 
@@ -73,15 +73,15 @@ class _Scales(Executor):
         return future
 
 
-def _apart(rows: Sequence[StartOrWork]) -> tuple[Start, list[Work]]:
-    """Return the first row, and what ran on the processes that it started."""
+def _split(rows: Sequence[StartOrWork]) -> tuple[Start, list[Work]]:
+    """Return the row of the start, and those of the kernels."""
     (start,) = (row for row in rows if isinstance(row, Start))
     return start, [row for row in rows if isinstance(row, Work)]
 
 
 def columns(rows: Sequence[StartOrWork]) -> list[Column]:
-    """Show the start, then a line for each kernel."""
-    start, works = _apart(rows)
+    """Show the start, then a row for each kernel."""
+    start, works = _split(rows)
     shown = Shown.of(works, start.start)
     return [
         Column("what", [f"start {start.workers} processes", *(row.work for row in works)]),
@@ -93,10 +93,10 @@ def columns(rows: Sequence[StartOrWork]) -> list[Column]:
 
 
 def sentence(rows: Sequence[StartOrWork], machine: Machine) -> str:
-    """Say what it took to start and to send, and what that was worth."""
-    start, works = _apart(rows)
+    """Say how long the start took, and what the processes gained."""
+    start, works = _split(rows)
     speedups = [Shown.of(works, start.start).ratio(row) for row in works]
-    said = f"To start {start.workers} processes took {readable_time(start.start)}."
+    said = f"Starting {start.workers} processes took {readable_time(start.start)}."
     for row, speedup in zip(works, speedups, strict=True):
         amount = "next to nothing" if row.sent < 1e5 else f"{row.sent / 1e6:.0f} MB"
         said += (
@@ -111,7 +111,7 @@ def sentence(rows: Sequence[StartOrWork], machine: Machine) -> str:
 
 STEP = Step(
     number=4,
-    title="Processes get around it, and pay",
+    title="Processes avoid the GIL, at a cost",
     parts=lambda _: [START, "sum_of_squares", "monte_carlo_pi"],
     measure=measure,
     columns=columns,

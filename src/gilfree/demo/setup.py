@@ -27,13 +27,13 @@ class Setup:
     Attributes
     ----------
     quick : bool
-        Less work, and fewer rounds: less than 30 seconds for all steps.
+        Less work, and fewer rounds: all steps take less than 30 seconds.
     workers : int
-        The most workers to try.
+        The largest number of workers to try.
     kernels : sequence of str
-        Those of the step that compares kernels.
+        The kernels of the step that compares them.
     data : ndarray, optional
-        What array kernels run on, instead of random numbers.
+        The input of array kernels, instead of random numbers.
     """
 
     quick: bool = False
@@ -42,32 +42,32 @@ class Setup:
     data: NDArray[Any] | None = None
 
     def rounds(self, usual: int) -> int:
-        """Return how often each way is clocked: as usual, or three times if it is to be quick."""
+        """Return how many rounds to clock: as many as usual, or 3 if `quick`."""
         return 3 if self.quick else usual
 
     def work(self, kernel: str) -> tuple[Any, ...]:
-        """Return arguments for a kernel: its usual work, or less of it to be quick."""
+        """Return arguments for a kernel: its usual work, or less if `quick`."""
         return kernels.kernel(kernel).workload(self.data, self.quick)
 
     @functools.cached_property
     def processes(self) -> ProcessPoolExecutor:
-        """A pool with a process for each worker, whose processes are ready."""
+        """A pool with a process for each worker; all processes have started."""
         pool = ProcessPoolExecutor(self.workers, get_context("spawn"))
-        with _deaf_children():
+        with _children_ignore_sigint():
             ready = [pool.submit(_be_ready, 0.05) for _ in range(self.workers)]
         for future in ready:
             future.result()
         return pool
 
     def close(self) -> None:
-        """End the processes, if there are any."""
+        """End the processes, if they were started."""
         if "processes" in self.__dict__:
             self.processes.shutdown(cancel_futures=True)
 
 
 @contextlib.contextmanager
-def _deaf_children() -> Iterator[None]:
-    """Have processes that start here ignore Ctrl-C, which a terminal sends to them as well."""
+def _children_ignore_sigint() -> Iterator[None]:
+    """Let processes that start here ignore Ctrl-C, which a terminal sends to them as well."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -79,4 +79,4 @@ def _deaf_children() -> Iterator[None]:
 
 
 def _be_ready(seconds: float) -> None:
-    time.sleep(seconds)  # so that no process takes the place of another that is not there yet
+    time.sleep(seconds)  # so that no process runs the task of one that is still starting

@@ -1,8 +1,8 @@
 """What a step of the demo is, and how one is run.
 
-A step has parts. Each part is measured by itself and gives rows, so that what was finished can be
-shown when somebody interrupts. A sentence never says what should have come out, only what did.
-Where that is not what one expects (one CPU, a loaded machine, no GIL), the sentence says so.
+A step has parts. Each part is measured by itself and gives rows, so Ctrl-C leaves the rows of the
+parts that were finished. A sentence says what was measured, never what should have been. If that is
+not what a reader expects (one CPU, a busy machine, no GIL), the sentence says so.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ RowT = TypeVar("RowT", bound=Finding)
 
 @dataclasses.dataclass(frozen=True)
 class Machine:
-    """What a sentence has to know of where it was measured."""
+    """What a sentence must know about the machine and the Python."""
 
     cpus: int
     gil: bool
 
     @classmethod
     def now(cls) -> Self:
-        """Look at this one. A library that a step imports may switch the GIL on."""
+        """Return this machine, now: a library that a step imports may switch the GIL on."""
         return cls(usable_cpus(), gil_enabled())
 
 
@@ -41,26 +41,26 @@ def _one_part(_: Setup) -> Sequence[str]:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Step(Generic[RowT]):
-    """One thing that is commonly said about the GIL: how to measure it, and to tell what came out.
+    """A common statement about the GIL, how to measure it, and how to show the result.
 
     Attributes
     ----------
     number : int
-        Its place in the demo.
+        The place of the step in the demo.
     title : str
-        What is said.
+        The statement.
     measure : callable
-        Measure one of the parts, and tell how far that is.
+        Measures a part, given by its name, reports progress, and returns rows.
     columns : callable
-        Show the rows, of which there is one at least, as a table.
+        Returns the columns of a table of rows, of which there is at least one.
     sentence : callable
-        Say what the rows mean.
+        Says what the rows mean.
     parts : callable
-        Name the parts, by default the one that has no name.
+        Returns the names of the parts; by default there is one part, without a name.
     note : str
-        What the table has to be explained by, if anything.
+        A note that explains the table; may be empty.
     may_be_empty : bool
-        Whether the sentence has something to say where there are no rows.
+        Whether `sentence` accepts no rows.
     """
 
     number: int
@@ -78,7 +78,7 @@ class Step(Generic[RowT]):
         return f"{self.number}. {self.title}"
 
     def say(self, rows: Sequence[RowT], machine: Machine, complete: bool = True) -> str:
-        """Say what the rows mean, or that there are none."""
+        """Say what the rows mean, or that nothing was measured."""
         if rows or (complete and self.may_be_empty):
             return self.sentence(rows, machine)
         return NOTHING
@@ -86,7 +86,7 @@ class Step(Generic[RowT]):
 
 @dataclasses.dataclass(frozen=True)
 class Result(Generic[RowT]):
-    """What came out of a step.
+    """The result of a step.
 
     Attributes
     ----------
@@ -94,9 +94,9 @@ class Result(Generic[RowT]):
     rows : list of Finding
         What was measured.
     sentence : str
-        What that means.
+        What the rows mean.
     complete : bool
-        Whether these are all: Ctrl-C ends a step early.
+        False if Ctrl-C ended the step early.
     """
 
     step: Step[RowT]
@@ -115,7 +115,7 @@ class Result(Generic[RowT]):
 
 
 def run_step(step: Step[RowT], setup: Setup, on_progress: Progress = bool) -> Result[RowT]:
-    """Measure a step, part by part, until it is done or somebody presses Ctrl-C."""
+    """Measure a step, part by part, until it is done or Ctrl-C ends it."""
     rows: list[RowT] = []
     parts = step.parts(setup)
     complete = False

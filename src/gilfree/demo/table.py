@@ -1,4 +1,4 @@
-"""The rows of a step, and how a table shows them: columns of text, and figures with a spread."""
+"""The rows of a step, and how a table shows them: columns of text and of figures with a spread."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from gilfree.demo.timing import Medians
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Finding:
-    """A row: one thing that a step has found out."""
+    """A row: one result of a step."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain dicts, lists, strings and numbers, for JSON."""
@@ -21,12 +21,12 @@ class Finding:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Timed(Finding):
-    """A row on one way to do something, and how long it took."""
+    """A row about one way to do something, and how long it took."""
 
     times: Medians
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain numbers and strings, the times after all else."""
+        """Return plain numbers and strings, with the times last."""
         plain = dataclasses.asdict(self)
         times = plain.pop("times")
         return {**plain, **times}
@@ -51,10 +51,10 @@ class Column:
     Attributes
     ----------
     heading : str
-        In one line or two.
+        One line or two.
     cells : sequence of str or Figure
     prose : bool
-        Whether its cells are words that may be wrapped.
+        Whether the cells are sentences, which may be wrapped.
     """
 
     heading: str
@@ -63,7 +63,7 @@ class Column:
 
     @property
     def texts(self) -> list[str]:
-        """The cells as text, with the points of all figures below each other."""
+        """The cells as text; the decimal points of all figures are below each other."""
         spreads = [
             f"{cell.spread:.{cell.decimals}f}"
             for cell in self.cells
@@ -74,34 +74,34 @@ class Column:
 
 
 def _text(figure: Figure, width: int) -> str:
-    """Return a figure as text; what stands behind ± has this width, also where that is nothing."""
+    """Return a figure as text, with ± and a spread of this width, or as many spaces."""
     value, spread, decimals = figure.value, figure.spread, figure.decimals
     end = "" if spread is None else f"±{spread:>{width}.{decimals}f}"
     return f"{value:.{decimals}f}{end:{width + 1}}"
 
 
 def lines(columns: Sequence[Column]) -> list[tuple[str, ...]]:
-    """Return the texts of a table, line by line."""
+    """Return the texts of a table, row by row."""
     return list(zip(*(column.texts for column in columns), strict=True))
 
 
 @dataclasses.dataclass(frozen=True)
 class Shown:
-    """How a table shows its times: all with as many decimals, and divided as they are shown.
+    """How a table shows its times: all with the same number of decimals.
 
-    So whoever divides two of them finds the speedup that stands beside them.
+    Speedups are computed from the rounded times, so that they agree with the times shown.
     """
 
     decimals: int
 
     @classmethod
     def of(cls, rows: Sequence[Timed], *more: float) -> Self:
-        """Settle how to show the times of these rows, and more seconds beside them."""
+        """Choose the decimals for the times of these rows, and for more times, in seconds."""
         times = [seconds for row in rows for seconds in (row.times.seconds, row.times.base)]
         return cls(decimals_of([seconds * 1e3 for seconds in (*times, *more) if seconds]))
 
     def seconds(self, seconds: float) -> Figure:
-        """Return a time, in milliseconds."""
+        """Return a time as a figure, in milliseconds."""
         return Figure(seconds * 1e3, None, self.decimals)
 
     def ms(self, row: Timed) -> Figure:
@@ -120,7 +120,7 @@ class Shown:
 
 
 def decimals_of(times: Sequence[float]) -> int:
-    """Return how many decimals to show: three digits of the least, five of the greatest."""
+    """Return how many decimals give the smallest time three digits, the largest at most five."""
     if not times:
         return 0
     most = 2 if max(times) < 100 else 1

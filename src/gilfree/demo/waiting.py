@@ -1,4 +1,4 @@
-"""Waiting is no problem: requests to a server that is late, one after the other and at once."""
+"""Waiting is no problem: requests to a slow server, one after the other and concurrently."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from gilfree.demo.phrases import BUSY, TWO_MEDIANS, times_as_fast
 from gilfree.demo.setup import Setup
 from gilfree.demo.step import Machine, Step
 from gilfree.demo.table import Column, Shown, Timed
-from gilfree.demo.timing import Medians, Progress, in_turn
+from gilfree.demo.timing import Medians, Progress, interleaved
 from gilfree.measure.clocking import seconds
 
 REQUESTS = 8
@@ -24,7 +24,7 @@ REQUESTS = 8
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Answers(Timed):
-    """All requests on so many threads, beside one; each is answered after `delay` seconds."""
+    """All requests on `threads` threads, compared with one; each answer takes `delay` seconds."""
 
     threads: int
     requests: int
@@ -32,20 +32,20 @@ class Answers(Timed):
 
 
 def measure(setup: Setup, _: str, on_progress: Progress) -> list[Answers]:
-    """Ask on one thread, and on one for each request."""
+    """Send the requests on one thread, and on one thread for each."""
     delay = 0.02 if setup.quick else 0.1
 
-    def ask(address: tuple[str, int]) -> bytes:
+    def request(address: tuple[str, int]) -> bytes:
         with create_connection(address) as connection:
-            return connection.recv(1)  # here the GIL is released
+            return connection.recv(1)  # releases the GIL
 
-    with _late_server(delay) as address, ThreadPoolExecutor(REQUESTS) as threads:
+    with _slow_server(delay) as address, ThreadPoolExecutor(REQUESTS) as threads:
         addresses = [address] * REQUESTS
         ways = {
-            1: lambda: seconds(lambda: [ask(each) for each in addresses]),
-            REQUESTS: lambda: seconds(lambda: list(threads.map(ask, addresses))),
+            1: lambda: seconds(lambda: [request(each) for each in addresses]),
+            REQUESTS: lambda: seconds(lambda: list(threads.map(request, addresses))),
         }
-        taken = in_turn(ways, 2, on_progress)
+        taken = interleaved(ways, 2, on_progress)
     return [
         Answers(threads=n, requests=REQUESTS, delay=delay, times=Medians.of(taken[n], taken[1]))
         for n in ways
@@ -53,10 +53,10 @@ def measure(setup: Setup, _: str, on_progress: Progress) -> list[Answers]:
 
 
 @contextlib.contextmanager
-def _late_server(delay: float) -> Iterator[tuple[str, int]]:
-    """Serve on this machine: each connection gets one byte after a delay."""
+def _slow_server(delay: float) -> Iterator[tuple[str, int]]:
+    """Run a server on this machine that sends one byte to each connection, after a delay."""
 
-    class Late(socketserver.BaseRequestHandler):
+    class Slow(socketserver.BaseRequestHandler):
         def handle(self) -> None:
             time.sleep(delay)
             self.request.sendall(b"!")
@@ -64,7 +64,7 @@ def _late_server(delay: float) -> Iterator[tuple[str, int]]:
     class Server(socketserver.ThreadingTCPServer):
         request_queue_size = REQUESTS
 
-    with Server(("127.0.0.1", 0), Late) as server:
+    with Server(("127.0.0.1", 0), Slow) as server:
         thread = threading.Thread(target=server.serve_forever, args=[0.01])
         thread.start()
         try:
@@ -75,7 +75,7 @@ def _late_server(delay: float) -> Iterator[tuple[str, int]]:
 
 
 def columns(rows: Sequence[Answers]) -> list[Column]:
-    """Show a line for each number of threads."""
+    """Show a row for each number of threads."""
     shown = Shown.of(rows)
     return [
         Column("threads", [str(row.threads) for row in rows]),
@@ -87,15 +87,15 @@ def columns(rows: Sequence[Answers]) -> list[Column]:
 
 
 def sentence(rows: Sequence[Answers], _: Machine) -> str:
-    """Say what it was worth to ask at once."""
+    """Say what concurrent requests gained."""
     many, speedup = rows[-1], Shown.of(rows).ratio(rows[-1])
     seen = (
-        f"{many.requests} requests at once were answered {times_as_fast(speedup)} one after "
+        f"{many.requests} concurrent requests were answered {times_as_fast(speedup)} one after "
         f"the other"
     )
     if speedup < many.requests / 2:
-        return f"{seen}, and could have been {many.requests} times. {BUSY}"
-    return f"{seen}: who waits lets go of the GIL."
+        return f"{seen}; {many.requests} times as fast would be possible. {BUSY}"
+    return f"{seen}: a thread that waits for an answer releases the GIL."
 
 
 STEP = Step(

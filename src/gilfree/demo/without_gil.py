@@ -1,4 +1,4 @@
-"""Without a GIL: some of the other steps once more, with the GIL switched on and off."""
+"""Without a GIL: three of the other steps again, with the GIL switched on and off."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from gilfree.demo.table import Column, Figure, Finding
 from gilfree.demo.timing import Progress
 
 WITH, WITHOUT = "with a GIL", "without"
-AGAIN = bytecode.STEP, counter.STEP, kernels.STEP
+REPEATED = bytecode.STEP, counter.STEP, kernels.STEP
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Switched(Finding):
-    """Speedups of bytecode and of the held loop, and updates that a counter lost, GIL on or off."""
+    """Speedups of bytecode and of the held loop, and lost updates of a counter; GIL on or off."""
 
     gil: bool
     workers: int
@@ -33,14 +33,14 @@ class Switched(Finding):
 
 
 def parts(_: Setup) -> list[str]:
-    """Name both settings of the switch, which other builds don't have."""
+    """Return both settings of the GIL, which only a free-threaded build can switch."""
     return [] if gil_enabled() else [WITH, WITHOUT]
 
 
 def measure(setup: Setup, part: str, _: Progress) -> list[Switched]:
-    """Run those steps in a process of its own, with the GIL switched on or off from the start."""
+    """Run the repeated steps in a new process, which starts with the GIL switched on or off."""
     command = [sys.executable, "-P", "-X", f"gil={int(part == WITH)}", "-m", "gilfree", "demo"]
-    command += ["--only", ",".join(str(step.number) for step in AGAIN)]
+    command += ["--only", ",".join(str(step.number) for step in REPEATED)]
     command += ["--kernel", "mandelbrot", "--quick", "--json", "--workers", str(setup.workers)]
     done = subprocess.run(command, env=same_imports(), capture_output=True, text=True, check=True)
     on_threads, counts, (compared,) = (step["rows"] for step in json.loads(done.stdout)["steps"])
@@ -58,7 +58,7 @@ def measure(setup: Setup, part: str, _: Progress) -> list[Switched]:
 
 
 def columns(rows: Sequence[Switched]) -> list[Column]:
-    """Show a line for each setting of the switch."""
+    """Show a row for each setting of the GIL."""
     return [
         Column("this Python", ["with its GIL on" if row.gil else "without a GIL" for row in rows]),
         Column("threads", [str(row.workers) for row in rows]),
@@ -72,14 +72,14 @@ def sentence(rows: Sequence[Switched], machine: Machine) -> str:
     """Say what changes without a GIL, or how to see it."""
     if machine.gil:
         return (
-            "This Python has a GIL. Run the demo by one without, python3.14t or python3.13t, and "
-            "this step shows what changes."
+            "This Python has a GIL. Run the demo with python3.14t or python3.13t, which have none, "
+            "to see what changes."
         )
     if len(rows) < 2:
         return NOTHING
     locked, free = rows
     return (
-        f"On {free.workers} threads and with the GIL switched on, bytecode was "
+        f"On {free.workers} threads, with the GIL switched on, bytecode was "
         f"{locked.bytecode:.2f} times and the held loop {locked.held:.2f} times as fast as "
         f"on one; without it, {free.bytecode:.2f} and {free.held:.2f} times. The counter "
         f"that relied on the GIL lost {up_to(locked.lost, locked.updates)} with it, and "

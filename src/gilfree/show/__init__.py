@@ -1,1 +1,1 @@
-"""SHOW: terminal, pictures, page and files. Nothing is measured here."""
+"""SHOW: terminal, pictures and pages. Nothing is measured here."""

@@ -1,4 +1,4 @@
-"""How a kernel releases the GIL, as coloured source with an arrow at what releases or acquires."""
+"""How a kernel releases the GIL: coloured source, with a ">" at lines that release or acquire."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from gilfree.explain import Line, Part
 
 
 def explanation(parts: Sequence[Part], width: int) -> Text:
-    """Return source with line numbers, coloured, and an arrow at what releases or acquires."""
+    """Return source with line numbers, coloured, with a ">" at lines that release or acquire."""
     text = Text()
     for part in parts:
         text.append(f"{part.title}\n\n", style="bold")
@@ -33,9 +33,9 @@ def _source_line(line: Line, language: str, digits: int, width: int) -> Text:
         width - len(margin), subsequent_indent=indent, break_long_words=False
     )
     text = Text()
-    for piece in wrapper.wrap(line.text) or [""]:
+    for part in wrapper.wrap(line.text) or [""]:
         text.append(margin, style="bold red" if line.marked else "dim")
-        source = Syntax(piece, language, theme="ansi_dark").highlight(piece)
+        source = Syntax(part, language, theme="ansi_dark").highlight(part)
         source.stylize("bold" if line.marked else "")
         text.append_text(source)
         text.rstrip()

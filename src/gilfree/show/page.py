@@ -1,4 +1,4 @@
-"""The page of ``gilfree demo --html``: one file with nothing from elsewhere, and fit to print."""
+"""The page of ``gilfree demo --html``: one file that loads no others, and can be printed."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ body { margin: 0 auto; padding: 2rem 1rem; max-width: 52rem; color: var(--ink);
 h1 { font-size: 1.6rem; margin: 0 }
 h2 { font-size: 1.15rem; margin: 2rem 0 .5rem }
 header p, .note { color: var(--dim); margin: .3rem 0; font-size: .9rem }
-/* A shadow at each end that has more to scroll to: what moves along with the table covers it. */
+/* A shadow at an end that can be scrolled to: at the end itself, a gradient that scrolls with the
+   table covers it. */
 .wide { overflow-x: auto; max-width: max-content; background:
   linear-gradient(to right, var(--back) 40%, transparent) left / 3rem 100% no-repeat local,
   linear-gradient(to left, var(--back) 40%, transparent) right / 3rem 100% no-repeat local,
@@ -59,13 +60,13 @@ def page(
     ----------
     title : str
     about : sequence of str
-        Lines on the machine and the Python.
+        Lines about the machine and the Python.
     results : sequence of Result
-        What came out of each step.
+        The results of the steps.
     picture : bytes, optional
-        Of the step that compares kernels, as SVG.
+        The picture of the step that compares kernels, as SVG.
     lanes : sequence of bytes
-        Who had the GIL when in that step, as SVG for a light page, and for a dark one.
+        Which thread held the GIL when in that step, as SVG for a light page, and for a dark one.
     """
     drawn = (_scaling(picture) if picture else "") + (_lanes(*lanes) if lanes else "")
     sections = "".join(
@@ -84,9 +85,9 @@ def _section(result: Result[Any], pictures: str) -> str:
     parts = [f"<h2>{_html(result.step.heading)}</h2>"]
     if result.rows:
         columns = result.step.columns(result.rows)
-        # A word is divided only where the columns of a terminal are too narrow for it.
+        # Headings are hyphenated for the narrow columns of a terminal only.
         headings = [column.heading.replace("-\n", "") for column in columns]
-        # What scrolls can be reached by the keyboard too.
+        # tabindex lets the keyboard scroll the table, too.
         parts.append(f'<div class="wide" tabindex="0"><table>{_line("th", headings)}')
         parts += [_line("td", line) for line in lines(columns)]
         parts.append("</table></div>")
@@ -99,12 +100,18 @@ def _section(result: Result[Any], pictures: str) -> str:
 
 
 def _scaling(picture: bytes) -> str:
-    alt = "Speedup over workers, one panel for each kernel, and the share that holds the GIL"
+    alt = (
+        "Speedup by number of workers, one panel for each kernel, and the share of a call that "
+        "holds the GIL"
+    )
     return f'<img alt="{alt}" src="{_data(picture)}">'
 
 
 def _lanes(light: bytes, dark: bytes) -> str:
-    alt = "Who has the GIL when: a lane for each of two threads, GIL held and below it GIL released"
+    alt = (
+        "Which thread holds the GIL when: a lane for each of two threads, above with the GIL held, "
+        "below with the GIL released"
+    )
     return (
         f'<picture><source media="(prefers-color-scheme: dark)" srcset="{_data(dark)}">'
         f'<img alt="{alt}" src="{_data(light)}"></picture>'
@@ -121,10 +128,10 @@ def _line(tag: str, texts: Sequence[str]) -> str:
 
 
 def _padded(text: str) -> str:
-    """Return a cell with spaces as wide as digits where they hold the place of some."""
+    """Return a cell whose spaces in place of digits are as wide as digits."""
     return re.sub("(?<=±) +| +$", lambda spaces: "\u2007" * len(spaces[0]), text)
 
 
 def _html(text: str) -> str:
-    """Return text as HTML, and what stands between backticks as code."""
+    """Return text as HTML, and text between backticks as code."""
     return re.sub(r"`(.+?)`", r"<code>\1</code>", escape(text))

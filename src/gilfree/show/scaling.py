@@ -1,7 +1,8 @@
-"""The pictures of the demo: how each way to run a kernel scales, and who has the GIL when.
+"""The pictures of the demo: how ways to run a kernel scale, and which thread holds the GIL when.
 
-Drawn for the width of a README. Lines differ in colour (of the palette by Okabe and Ito, which
-colour-blind eyes tell apart), in dashes and in marks, so it can be read in black and white.
+They fit the width of a README. Lines differ in colour (from the palette by Okabe and Ito, which
+colour-blind readers can tell apart), in dashes and in marks, so they can be told apart in black and
+white.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ STYLE: dict[Any, Any] = {
     "axes.spines.top": False,
     "axes.spines.right": False,
     "lines.markersize": 5,
-    "svg.hashsalt": "gilfree",  # the same picture is the same file
+    "svg.hashsalt": "gilfree",  # makes the file of a picture reproducible
     "svg.fonttype": "none",
 }
 
@@ -43,9 +44,9 @@ def picture(rows: Sequence[Compared], caption: str, form: str) -> bytes:
     Parameters
     ----------
     rows : sequence of Compared
-        The kernels, one at least.
+        The kernels, at least one.
     caption : str
-        What stands below: the machine and the Python.
+        The line below the picture: the machine and the Python.
     form : {"png", "svg"}
     """
     columns = min(len(rows), 3)
@@ -89,7 +90,7 @@ def _speedups(panel: Axes, comparison: Comparison, top: float) -> None:
 
 
 def _shares(panel: Axes, row: Compared) -> None:
-    """Draw for which share of a call the GIL is held: cause below effect."""
+    """Draw the share of a call in which the GIL is held, below the speedup that it explains."""
     shares: dict[Mode, float | None] = {"released": row.released_share, "held": row.held_share}
     for height, (mode, value) in enumerate(shares.items()):
         look = LOOKS[mode]
@@ -98,12 +99,12 @@ def _shares(panel: Axes, row: Compared) -> None:
         panel.text(1.03, height, share(value), va="center", fontsize=8)
     panel.set(yticks=[0, 1], yticklabels=["released", "held"], xticks=[], xlim=(0, 1.25))
     panel.tick_params(length=0, labelsize=8)
-    panel.set_xlabel("share of a call that has the GIL", fontsize=8, labelpad=1)
+    panel.set_xlabel("share of a call that holds the GIL", fontsize=8, labelpad=1)
     panel.spines[:].set_visible(False)
 
 
 def lanes(recorded: Recorded, dark: bool) -> bytes:
-    """Return as SVG who had the GIL when, as it was held, and below that as it was released."""
+    """Return which thread held the GIL when, as SVG: above GIL held, below GIL released."""
     titles = f"{recorded.kernel} on two threads, GIL held", "the same, GIL released"
     recordings = recorded.held, recorded.released
     shown = [Shown(*each, NAMES) for each in zip(titles, recordings, strict=True)]
@@ -111,7 +112,13 @@ def lanes(recorded: Recorded, dark: bool) -> bytes:
 
 
 def form_of(path: str | os.PathLike[str]) -> str:
-    """Return the form of a picture by the end of its name, or say which there are."""
+    """Return the form of a picture, "png" or "svg", by the suffix of its file.
+
+    Raises
+    ------
+    ValueError
+        If the suffix is another one.
+    """
     form = os.path.splitext(path)[1].lower().lstrip(".")
     if form not in ("png", "svg"):
         msg = f"{os.fspath(path)} must end in .png or .svg"

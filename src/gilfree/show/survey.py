@@ -1,4 +1,4 @@
-"""The survey: its table on a terminal, its sentence, and its page of Markdown."""
+"""The survey: its table for a terminal, its sentence, and its page of Markdown."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ KINDS = {
 
 
 def table(survey: Survey) -> Table:
-    """Return a table of all calls, those that hold the GIL first."""
+    """Return a table of all calls, in the order of the survey."""
     rows = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
     rows.add_column("call")
     for heading in "held", "longest\nhold", "speedup":
@@ -46,7 +46,7 @@ def _cells(entry: Entry) -> list[str]:
 
 
 def sentence(survey: Survey) -> str:
-    """Say how many calls do what, and what was skipped."""
+    """Say how many calls release the GIL, how many hold it, and which libraries were skipped."""
     kinds = Counter(entry.report.verdict.kind for entry in survey.entries if entry.report)
     counts = {words: kinds[kind] for kind, words in KINDS.items()}
     parts = [f"{count} {what}" for what, count in counts.items() if count]
@@ -70,8 +70,8 @@ def markdown(survey: Survey) -> str:
         sentence(survey),
         "",
         "Made by `gilfree survey --markdown`. *Held* is the share of the call in which the calling",
-        "thread held the GIL, *longest hold* the time at a stretch, and *speedup* is that of all",
-        "CPUs over one. A call in a loop counts the loop too.",
+        "thread held the GIL, *longest hold* its longest hold, and *speedup* the speedup of all",
+        "CPUs over one. If a call is in a loop, the loop counts, too.",
     ]
     by_library = sorted(
         survey.entries, key=lambda entry: list(survey.versions).index(entry.call.library)

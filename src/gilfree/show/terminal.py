@@ -1,4 +1,4 @@
-"""What is written to a terminal: the steps of the demo, and progress bars."""
+"""Output for a terminal: the steps of the demo, and progress bars."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from gilfree.demo.step import Result
 from gilfree.demo.table import Column, lines
 from gilfree.recording.timeline import STATES
 
-COLUMNS = 60  # of time, in a lane of text
-# The states by what they look like there, and what that is called.
+COLUMNS = 60  # characters of a lane, each for the same span of time
+# The character, style and name of each state in a lane.
 LOOKS = {
-    "held": ("█", "#d55e00", "has the GIL"),
+    "held": ("█", "#d55e00", "holds the GIL"),
     "waiting": ("·", "bold", "waits for it"),
     "running": ("▒", "#56b4e9", "runs without it"),
     "blocked": (" ", "", "blocked"),
-    "unread": ("?", "dim", "not told"),
+    "unread": ("?", "dim", "not known"),
 }
 
 # ---------------------------------------------------------------- the demo
@@ -52,14 +52,14 @@ def step(result: Result[Any], width: int) -> Group:
 
 
 def lanes(recorded: Recorded) -> Text:
-    """Return a lane of text for each thread of a kernel, as GIL held, and as GIL released."""
+    """Return a lane of text for each thread of a kernel, with the GIL held and released."""
     seconds = max(recorded.held.seconds, recorded.released.seconds)
     heading = f"{recorded.kernel} on two threads, {readable_time(seconds / COLUMNS)} a column:\n"
     text = Text(heading, no_wrap=True)
     for how, recording in ("held", recorded.held), ("released", recorded.released):
-        lived = list(zip(recording.threads, recording.timeline.lanes, strict=True))
+        threads = list(zip(recording.threads, recording.timeline.lanes, strict=True))
         for name in NAMES:
-            lane = next((lane for thread, lane in lived if thread.name == name), None)
+            lane = next((lane for thread, lane in threads if thread.name == name), None)
             text.append(f"{how if name == NAMES[0] else '':10}{name}  ")
             if lane is not None:
                 _append_lane(text, lane.between(0.0, seconds, COLUMNS))
@@ -72,14 +72,14 @@ def lanes(recorded: Recorded) -> Text:
 
 
 def _append_lane(text: Text, shares: Any) -> None:
-    """Append what a thread did most, column by column; nothing where it did not live."""
+    """Append for each column the state that a thread was in longest; a space if it did not live."""
     for row in shares:
         state = STATES[row.argmax()] if row.sum() > 1 / 2 else "blocked"
         text.append(*LOOKS[state][:2])
 
 
 def _table(columns: Sequence[Column]) -> Table:
-    space = 1 if len(columns) < 9 else 0  # or it would not fit in 80 columns
+    space = 1 if len(columns) < 9 else 0  # the table must fit in 80 characters
     table = Table(box=SIMPLE_HEAD, padding=(0, space, 0, 0), show_edge=False)
     for index, column in enumerate(columns):
         left = index == 0 or column.prose
@@ -95,12 +95,12 @@ def _table(columns: Sequence[Column]) -> Table:
 
 class _Output(Console):
     def on_broken_pipe(self) -> None:
-        """Let the command end as it does where anything else can't be written."""
-        raise  # what rich is handling
+        """Raise the BrokenPipeError that rich is handling: `cli.main` ends the command."""
+        raise
 
 
 def console() -> Console:
-    """Return standard output: coloured on a terminal, plain in a pipe, never under 80 columns."""
+    """Return standard output: coloured on a terminal, plain in a pipe, at least 80 columns wide."""
     console = _Output(highlight=False)
     console.width = max(console.width, 80)
     return console
@@ -110,8 +110,11 @@ def console() -> Console:
 def progress() -> Iterator[Callable[[str, float], None]]:
     """Show a progress bar on standard error, if that is a terminal.
 
-    Yields a function to call with what is being done, and how much of the whole is done, from 0
-    to 1.
+    Yields
+    ------
+    callable
+        To be called with the name of the current work, and the share of all work that is done, from
+        0 to 1.
     """
     bar = Progress(
         TextColumn("{task.description}"),

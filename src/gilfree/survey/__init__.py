@@ -1,4 +1,4 @@
-"""The probe over many calls of well-known libraries: the list that everybody asks for."""
+"""Probe many calls of well-known libraries, to show which of them release the GIL."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LIBRARIES = tuple(dict.fromkeys(call.library for call in CALLS))
 
 @dataclasses.dataclass(frozen=True)
 class Entry:
-    """What the probe found out about one call, or why it could not be run."""
+    """What the probe found about a call, or why the call could not be run."""
 
     call: Call
     report: GilReport | None
@@ -29,18 +29,18 @@ class Entry:
 
 @dataclasses.dataclass(frozen=True)
 class Survey:
-    """What `survey` found out.
+    """What `survey` found.
 
     Attributes
     ----------
     environment : dict
         Python, its GIL, CPUs and switch interval.
     versions : dict
-        The version of each library that was looked at.
+        The version of each library that was probed.
     skipped : tuple of str
         Libraries that are not installed.
     entries : tuple of Entry
-        By the share of the call in which it holds the GIL, the largest first.
+        The calls; those that hold the GIL for the largest share of their time come first.
     """
 
     environment: dict[str, Any]
@@ -67,7 +67,7 @@ class Survey:
 
 
 def calls_of(libraries: Sequence[str]) -> list[Call]:
-    """Return the calls of those of the libraries that are installed."""
+    """Return the calls of these libraries, if they are installed."""
     return [call for call in CALLS if call.library in libraries and _installed(call.library)]
 
 
@@ -84,14 +84,14 @@ def _version(library: str) -> str:
 def survey(
     libraries: Sequence[str] = LIBRARIES, *, on_call: Callable[[str], object] | None = None
 ) -> Survey:
-    """Probe the chosen calls of each library that is installed.
+    """Probe the calls of each of the given libraries that is installed.
 
     Parameters
     ----------
     libraries : sequence of str
         Some of `LIBRARIES`.
     on_call : callable, optional
-        Called with the name of each call before it is looked at, to show progress.
+        Called with the name of each call before it is probed, to show progress.
 
     Returns
     -------
@@ -102,12 +102,12 @@ def survey(
     NoSamplerError
         On a system or a Python whose thread states gilfree can't read.
     """
-    sampler()  # or say at once why there is none
+    sampler()  # raises before the first call
     entries = []
     for call in calls_of(libraries):
         if on_call is not None:
             on_call(call.name)
-        entries.append(look(call))
+        entries.append(probe_call(call))
     installed = [library for library in libraries if _installed(library)]
     return Survey(
         environment=environment(),
@@ -121,9 +121,9 @@ def _held(entry: Entry) -> float:
     return -1.0 if entry.report is None or entry.report.held is None else entry.report.held
 
 
-def look(call: Call) -> Entry:
-    """Probe one call."""
+def probe_call(call: Call) -> Entry:
+    """Probe one call; if it fails, the entry says why."""
     try:
         return Entry(call, probe_statement(call.statement, call.setup))
-    except Exception as error:  # a library of another version: say so, and go on
+    except Exception as error:  # another version of the library may lack the call
         return Entry(call, None, f"{type(error).__name__}: {error}")

@@ -1,7 +1,7 @@
-"""The calls that `gilfree survey` looks at: data, and nothing else.
+"""The calls that `gilfree survey` probes; this file contains only data.
 
-Sizes are chosen so that a call takes 10 to 100 ms on one thread. Each is run many times, also by
-several threads at once, so it does the same work each time and leaves nothing behind.
+The sizes make a call take 10 to 100 ms on one thread. Each call is run many times, also on several
+threads concurrently, so it does the same work each time and changes nothing.
 """
 
 from __future__ import annotations
@@ -198,8 +198,8 @@ def words(n):
     ("df.to_csv", "df = frame(25_000)", "df.to_csv()"),
 ))
 
-# One loop, compiled five ways. `threadsafe` keeps the parallel one off Numba's `workqueue`, which aborts the
-# process when two threads enter it at once.
+# One loop, compiled in five ways. The parallel one needs the threading layer `threadsafe`: Numba's
+# `workqueue` aborts the process when two threads use it concurrently.
 NUMBA = Group("numba", """\
 import numba
 import numpy as np
