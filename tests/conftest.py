@@ -64,8 +64,8 @@ def run_script(tmp_path):
 
 @pytest.fixture
 def lets_go(monkeypatch):
-    """Return gilfree's own lets_go, which is in less of a hurry elsewhere."""
+    """Return `testing.releases_gil`, with fewer seconds of tries than users get."""
     if not gil_enabled():
         pytest.skip("this Python has no GIL to hold")
     monkeypatch.setattr(testing, "TRY_SECONDS", 0.3)
-    return testing.lets_go
+    return testing.releases_gil

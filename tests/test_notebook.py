@@ -1,4 +1,4 @@
-"""``%gil`` and ``%%gil``: what they show and return, and that a cell runs as any other."""
+"""``%gil`` and ``%%gil``: what they show and return, and that a cell runs like any other."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ import pytest
 pytestmark = pytest.mark.skipif(importlib.util.find_spec("IPython") is None, reason="needs IPython")
 NOTEBOOK = Path(__file__).parent.parent / "examples" / "notebook.ipynb"
 
-# A shell that leaves nothing behind, and what came of a cell: its value or exception, and output.
+# A shell that leaves no files behind; `run` returns the value, exception and output of a cell.
 SHELL = """
 import os, sys, tempfile, types
 os.environ["IPYTHONDIR"] = tempfile.mkdtemp()
-os.environ.pop("VIRTUAL_ENV", None)  # IPython warns where it names another than the one in use
+os.environ.pop("VIRTUAL_ENV", None)  # IPython warns if it names another environment
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.utils.capture import capture_output
 from traitlets.config import Config
@@ -40,18 +40,18 @@ assert run("%load_ext gilfree").error is None
 """
 
 
-def test_to_load_it_is_all_it_takes_and_may_be_done_again(run_script):
+def test_the_extension_can_be_loaded_again(run_script):
     code = """
 assert run("%reload_ext gilfree").error is None
 found = [str(one) for one in shell.input_transformers_cleanup]
 assert sum("begin_in_cell" in one for one in found) == 1
-assert "record who waits" in run("%%gil?").text
+assert "record which threads wait" in run("%%gil?").text
 """
     run_script(SHELL + code)
 
 
 @needs.sampler
-def test_a_statement_is_probed_with_the_names_that_are_there(run_script):
+def test_a_statement_is_probed_with_the_variables_of_the_shell(run_script):
     code = """
 run("numbers = list(range(1000))")
 shown = run("%gil sum(numbers)  # a comment")
@@ -74,7 +74,7 @@ assert "lost" not in names
 
 
 @needs.sampler
-def test_what_a_statement_raises_has_its_own_traceback(run_script):
+def test_an_exception_of_a_statement_has_its_own_traceback(run_script):
     code = """
 failed = run("%gil 1 / 0")
 assert type(failed.error) is ZeroDivisionError
@@ -103,7 +103,7 @@ assert run("1 + 1").value == 2
         ),
     ],
 )
-def test_what_is_wrong_is_said_in_one_sentence(run_script, line, words):
+def test_an_error_is_one_sentence(run_script, line, words):
     code = f"""
 failed = run({line!r})
 assert type(failed.error).__name__ == "UsageError", failed
@@ -113,7 +113,7 @@ assert {words!r} in failed.text and "Traceback" not in failed.text, failed.text
 
 
 @needs.recorder
-def test_a_cell_runs_as_any_other_and_then_its_recording_is_shown(run_script):
+def test_a_cell_runs_like_any_other_and_then_its_recording_is_shown(run_script):
     code = """
 run("import time")
 done = run("%%gil found\\nprint('printed')\\ntime.sleep(0.01)\\nanswer = 41\\nanswer + 1")
@@ -128,7 +128,7 @@ assert run("%%gil\\n").error is None
 
 
 @needs.recorder
-def test_a_cell_that_fails_fails_as_any_other_and_its_recording_is_shown(run_script):
+def test_a_cell_fails_like_any_other_and_its_recording_is_shown(run_script):
     code = """
 failed = run("%%gil\\nbefore = 1\\nbefore / 0")
 assert type(failed.error) is ZeroDivisionError
@@ -162,7 +162,7 @@ assert done.html == [True]
 
 @needs.recorder
 @pytest.mark.parametrize("cell", ["%%time\n%%gil\n7", "%%gil\n%%time\n7"])
-def test_it_goes_together_with_other_magics(run_script, cell):
+def test_it_works_together_with_other_magics(run_script, cell):
     code = f"""
 done = run({cell!r})
 assert done.error is None and "Wall time" in done.text, done.text

@@ -1,4 +1,4 @@
-"""assert_releases_gil: passes what releases, fails what holds, and says so when it can't tell."""
+"""assert_releases_gil: passes if a call releases, fails if it holds, warns if it can't decide."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ import gilfree
 from gilfree import testing
 from gilfree._system import gil_enabled
 from gilfree.gil.lazy import LazyCallError
-from gilfree.testing import GilWarning, assert_releases_gil, lets_go
+from gilfree.testing import GilWarning, assert_releases_gil, releases_gil
 
 pytestmark = [
     needs.sampler,
-    pytest.mark.thread_unsafe(reason="measures, and so must have the CPUs for itself"),
+    pytest.mark.thread_unsafe(reason="measures, and needs the CPUs for itself"),
 ]
 hold = ctypes.PyDLL(None).usleep
-let_go = ctypes.CDLL(None).usleep
+release = ctypes.CDLL(None).usleep
 
 
 def half():
     hold(5000)
-    let_go(5000)
+    release(5000)
 
 
 @contextlib.contextmanager
 def decided():
-    """Skip a test that can't be decided since other programs keep the CPUs busy."""
+    """Skip a test that can't be decided because other programs keep the CPUs busy."""
     try:
         yield
     except GilWarning as warning:
@@ -45,18 +45,18 @@ def decided():
 @pytest.mark.parametrize(
     "call",
     [
-        lambda: let_go(10_000),
+        lambda: release(10_000),
         lambda: time.sleep(0.01),
         lambda: np.sort(np.arange(300_000.0)[::-1]),
         lambda: gilfree.mandelbrot((100, 200), workers=1),
     ],
 )
-def test_what_releases_passes(call):
+def test_a_call_that_releases_passes(call):
     with decided():
         report = assert_releases_gil(call, max_stall=0.5)
     assert report.held < 0.1
     assert report.speedup is None
-    assert lets_go(call)
+    assert releases_gil(call)
 
 
 @needs.gil
@@ -69,9 +69,9 @@ def test_what_releases_passes(call):
         lambda: gilfree.mandelbrot((100, 200), workers=1, nogil=False),
     ],
 )
-def test_what_holds_fails(call, monkeypatch):
+def test_a_call_that_holds_fails(call, monkeypatch):
     monkeypatch.setattr(testing, "TRY_SECONDS", 0.2)
-    with pytest.raises(AssertionError, match="never lets go of the GIL") as caught:
+    with pytest.raises(AssertionError, match="never releases the GIL") as caught:
         assert_releases_gil(call)
     message = str(caught.value)
     if "inconclusive" in message:
@@ -83,7 +83,7 @@ def test_what_holds_fails(call, monkeypatch):
 
 
 @needs.gil
-def test_what_releases_too_little_fails():
+def test_a_call_that_releases_too_little_fails():
     with decided(), pytest.raises(AssertionError, match=r"more than max_held=10%"):
         assert_releases_gil(half)
     with decided():
@@ -107,16 +107,16 @@ def test_a_call_that_runs_nothing_yet_is_refused(call):
 
 
 @needs.gil
-def test_short_bytecode_is_not_said_to_be_c():
+def test_short_bytecode_is_not_called_c():
     with pytest.raises(AssertionError, match=r"holds the GIL|inconclusive") as caught:
         assert_releases_gil(lambda: sum(range(20)), max_held=0.1)
     assert "GIL in C" not in str(caught.value)
-    report = assert_releases_gil(let_go, 1000, max_held=1)
+    report = assert_releases_gil(release, 1000, max_held=1)
     assert report is None or report.wakeup > 0
 
 
 @needs.gil
-def test_what_is_too_close_to_tell_warns(monkeypatch):
+def test_a_share_too_close_to_the_bound_warns(monkeypatch):
     report = testing._report("half", half)
     close = type(report)(**{**vars(report), "held": 0.5, "uncertainty": 0.2})
     monkeypatch.setattr(testing, "_report", lambda *args, **how: close)
@@ -126,16 +126,16 @@ def test_what_is_too_close_to_tell_warns(monkeypatch):
 
 @needs.gil
 @pytest.mark.parametrize(("held", "fails"), [((0.5, 0.0), False), ((0.5, 0.5, 0.5), True)])
-def test_what_exceeds_once_is_looked_at_again(held, fails, monkeypatch):
-    report = testing._report("let_go", lambda: let_go(1000))
-    looks = [type(report)(**{**vars(report), "held": h, "uncertainty": 0.01}) for h in held]
-    monkeypatch.setattr(testing, "_report", lambda *args, **how: looks.pop(0))
+def test_a_call_that_exceeds_once_is_measured_again(held, fails, monkeypatch):
+    report = testing._report("release", lambda: release(1000))
+    reports = [type(report)(**{**vars(report), "held": h, "uncertainty": 0.01}) for h in held]
+    monkeypatch.setattr(testing, "_report", lambda *args, **how: reports.pop(0))
     if fails:
         with pytest.raises(AssertionError, match="more than max_held"):
-            assert_releases_gil(let_go, 1000)
+            assert_releases_gil(release, 1000)
     else:
-        assert assert_releases_gil(let_go, 1000).held == 0.0
-    assert not looks
+        assert assert_releases_gil(release, 1000).held == 0.0
+    assert not reports
 
 
 @pytest.mark.skipif(gil_enabled(), reason="this Python has a GIL")
@@ -145,7 +145,7 @@ def test_without_a_gil_it_warns():
 
 
 @needs.gil
-def test_an_exception_comes_through_and_nothing_stays_behind():
+def test_an_exception_is_raised_and_the_switch_interval_restored():
     interval, threads = sys.getswitchinterval(), threading.active_count()
     with pytest.raises(LookupError, match="here"):
         assert_releases_gil(lambda: {}["here"])
@@ -161,9 +161,8 @@ def test_a_share_is_from_0_to_1(max_held):
 
 @needs.gil
 @pytest.mark.slow
-def test_a_thread_that_was_waiting_before_is_no_false_alarm(monkeypatch):
-    # Threads that want the GIL all the time must not make a call that holds look like one that
-    # lets go.
+def test_threads_that_were_waiting_before_do_not_change_the_answer(monkeypatch):
+    # Their requests must not make a call that holds the GIL look like one that releases it.
     monkeypatch.setattr(testing, "TRY_SECONDS", 0.1)
     stop = threading.Event()
 
@@ -176,7 +175,7 @@ def test_a_thread_that_was_waiting_before_is_no_false_alarm(monkeypatch):
         other.start()
     try:
         for _ in range(20):
-            assert not lets_go(lambda: hold(5000))
+            assert not releases_gil(lambda: hold(5000))
     finally:
         stop.set()
         for other in others:
@@ -192,7 +191,7 @@ def test_no_false_verdict_while_all_cpus_are_busy(run_script):
         from gilfree.testing import GilWarning, assert_releases_gil
         from gilfree import testing
 
-        hold, let_go = ctypes.PyDLL(None).usleep, ctypes.CDLL(None).usleep
+        hold, release = ctypes.PyDLL(None).usleep, ctypes.CDLL(None).usleep
 
         def burn():
             while True:
@@ -200,13 +199,13 @@ def test_no_false_verdict_while_all_cpus_are_busy(run_script):
 
         if __name__ == "__main__":
             testing.TRY_SECONDS = 0.05
-            warnings.simplefilter("ignore", GilWarning)  # not sure is no false verdict
+            warnings.simplefilter("ignore", GilWarning)  # no decision is not a false one
             context = multiprocessing.get_context("spawn")
             burners = [context.Process(target=burn, daemon=True) for _ in range(os.cpu_count())]
             for burner in burners:
                 burner.start()
             for _ in range(20):
-                assert_releases_gil(let_go, 3000)
+                assert_releases_gil(release, 3000)
                 try:
                     assert_releases_gil(hold, 3000)
                 except AssertionError:
@@ -223,4 +222,4 @@ def test_no_false_verdict_while_all_cpus_are_busy(run_script):
 def test_warnings_are_not_raised_for_clear_calls():
     with decided(), warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert_releases_gil(let_go, 10_000)
+        assert_releases_gil(release, 10_000)

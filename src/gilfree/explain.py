@@ -1,7 +1,7 @@
-"""How one kernel releases the GIL: its Cython, the C that Cython makes of it, the macros by hand.
+"""How a kernel releases the GIL: its Cython, the C that Cython makes from it, the macros by hand.
 
-The sources are read from the package, and Cython is run when asked, so that what is shown is what
-the Cython at hand does.
+The sources are read from the package, and the installed Cython translates them on demand. So the C
+that is shown is what this version of Cython makes.
 """
 
 from __future__ import annotations
@@ -28,20 +28,20 @@ ACQUIRE = re.compile(r"Py(_END_ALLOW_THREADS|_BLOCK_THREADS|Eval_RestoreThread)"
 
 @dataclass(frozen=True)
 class Line:
-    """A line of source; `number` is that in its file, `marked` if it releases or acquires."""
+    """A line of source, with its number in its file."""
 
     text: str
     number: int | None = None
 
     @property
     def marked(self) -> bool:
-        """Tell whether this line releases or acquires the GIL."""
+        """Whether this line releases or acquires the GIL."""
         return bool(RELEASE.search(self.text) or ACQUIRE.search(self.text))
 
 
 @dataclass(frozen=True)
 class Part:
-    """One way to write the release: a title, the lines of source, and what to know of them."""
+    """One way to write the release: a title, lines of source, and a note about them."""
 
     title: str
     language: Literal["cython", "c"]
@@ -50,7 +50,7 @@ class Part:
 
 
 def names() -> list[str]:
-    """Return the names that `explain` knows: all that have an entry point of either kind."""
+    """Return the names that `explain` knows: those with an entry point of each kind."""
     entries = re.findall(
         r"^def (\w+?)_(gil|nogil)\(", CYTHON_SOURCE.read_text(encoding="utf-8"), re.MULTILINE
     )
@@ -68,9 +68,9 @@ def explain(name: str) -> list[Part]:
     Returns
     -------
     list of Part
-        The two entry points in Cython, the C that the installed Cython makes of the released one,
-        and the release by hand with CPython's macros. Without Cython, the second part has no lines
-        and its note says what to install.
+        The two entry points in Cython; the C that the installed Cython makes from the one that
+        releases the GIL; and the release by hand, with CPython's macros. Without Cython, the second
+        part has no lines, and its note says what to install.
 
     Raises
     ------
@@ -92,8 +92,8 @@ def explain(name: str) -> list[Part]:
             f"In Cython: {CYTHON_SOURCE.name}",
             "cython",
             [*held, Line(""), *released],
-            "Held and released differ in the marked line. The GIL is released where it stands and "
-            "acquired again where its block ends.",
+            "The two entry points differ in the marked line. It releases the GIL, and the end of "
+            "its block acquires the GIL again.",
         ),
         _made_by_cython(release),
         _by_hand(name, call),
@@ -101,7 +101,7 @@ def explain(name: str) -> list[Part]:
 
 
 def _function(source: Sequence[str], start: str, above: int = 0) -> list[Line]:
-    """Return the lines of the function that begins with `start`, and so many above it."""
+    """Return the lines of the function that begins with `start`, and `above` lines before it."""
     first = next(number for number, line in enumerate(source) if line.startswith(start))
     end = first + 1
     while end < len(source) and (source[end] == "" or source[end][0] in " ){}"):
@@ -122,16 +122,17 @@ def _made_by_cython(release: Line) -> Part:
         f"In C, as Cython {version} writes line {release.number}",
         "c",
         [Line(text) for text in textwrap.dedent(code).splitlines()],
-        "_save is this thread's state. Without a GIL, the same lines detach and attach it.",
+        "_save is the state of this thread. Without a GIL, the same lines detach and attach the "
+        "thread.",
     )
 
 
 def _translate() -> str:
-    """Return the C that the installed Cython makes of the packaged source."""
+    """Return the C that the installed Cython makes from the packaged source."""
     with as_file(CYTHON_SOURCE) as source, tempfile.TemporaryDirectory() as folder:
         made = Path(folder, "_kernels.c")
         command = [sys.executable, "-P", "-m", "cython", "-3", str(source), "-o", str(made)]
-        # -P: not what happens to be called cython.py in the current folder
+        # -P: don't run a cython.py in the current folder
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
             msg = f"Cython can't translate {source}:\n{done.stderr}"
@@ -140,11 +141,11 @@ def _translate() -> str:
 
 
 def _block(code: str, number: int) -> str:
-    """Return the C block made of the ``with`` statement at a line, without Cython's comments.
+    """Return the C block made from the ``with`` statement at a line, without Cython's comments.
 
-    Before the C of each statement Cython writes a comment with the statement's place and text,
-    also for what it adds from other files, which have a line of that number too. Of a function for
-    float and double there are two versions; this returns the last, for double.
+    Before the C of each statement, Cython writes a comment with the file, line and text of the
+    statement. Statements from other files have such comments, too, so the name of the file must
+    match. A function for float and double has two versions; this returns the last, for double.
     """
     name = re.escape(CYTHON_SOURCE.name)
     place = rf'/\* "[^"]*\b{name}":{number}\n(?: \*.*\n)*? ?\*/\n'
@@ -159,12 +160,12 @@ def _by_hand(name: str, call: str) -> Part:
         "is PyEval_RestoreThread(_save); }"
     )
     if any(line.startswith(start) for line in source):
-        lines = _function(source, start, above=1)  # the type of a C function stands above it
+        lines = _function(source, start, above=1)  # the line above is the function's type
         return Part(f"By hand, with CPython's macros: {C_SOURCE.name}", "c", lines, note)
     block = f"Py_BEGIN_ALLOW_THREADS\n{call};\nPy_END_ALLOW_THREADS"
     return Part(
-        "By hand, with CPython's macros, it would be",
+        "By hand, with CPython's macros, it would be:",
         "c",
         [Line(text) for text in block.splitlines()],
-        f"{note}. {C_SOURCE.name} is a whole extension written so: see sum_of_squares.",
+        f"{note}. {C_SOURCE.name} is a whole extension with these macros: see sum_of_squares.",
     )

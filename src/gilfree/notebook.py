@@ -1,4 +1,4 @@
-"""In IPython and in notebooks: ``%gil`` probes a statement, ``%%gil`` records a cell."""
+"""For IPython and notebooks: ``%gil`` probes a statement, ``%%gil`` records a cell."""
 
 from __future__ import annotations
 
@@ -28,22 +28,22 @@ if TYPE_CHECKING:
     from gilfree.gil.report import GilReport
     from gilfree.recording.recording import Recording
 
-# What a terminal, too, is to show as a report.
+# Classes, by module, whose objects are shown as their report where there is no HTML.
 RESULTS = {
     "gilfree.gil.report": "GilReport",
     "gilfree.measure.compare": "Comparison",
     "gilfree.recording.recording": "Recording",
 }
-CELL = re.compile(r"%%gil(?P<name>\s.*)?$")  # the first line of a cell, without a ? for help
+CELL = re.compile(r"%%gil(?P<name>\s.*)?$")  # the first line of a cell; does not match %%gil?
 
-EMPTY = "\n"  # what comes of a cell of which the rest runs by itself; IPython refuses ""
+EMPTY = "\n"  # the body of a cell whose other lines run by themselves; IPython refuses ""
 
 
 def load_ipython_extension(shell: InteractiveShell) -> None:
-    """Add ``%gil`` and ``%%gil`` to a shell: what ``%load_ext gilfree`` calls."""
+    """Add ``%gil`` and ``%%gil`` to a shell; ``%load_ext gilfree`` calls this."""
     shell.register_magics(GilMagics)
     transforms = shell.input_transformers_cleanup
-    transforms[:] = [one for one in transforms if one is not begin_in_cell]  # it may be loaded anew
+    transforms[:] = [one for one in transforms if one is not begin_in_cell]  # %reload_ext
     transforms.append(begin_in_cell)
     formatter = shell.display_formatter.formatters["text/plain"]
     for module, name in RESULTS.items():
@@ -55,25 +55,25 @@ def _print(result: object, printer: Any, cycle: bool) -> None:
 
 
 def begin_in_cell(lines: list[str]) -> list[str]:
-    """Put the start of a recording in the place of the line ``%%gil``.
+    """Replace the line ``%%gil`` by one that starts a recording, which ends with the cell.
 
-    So the cell runs as any other, and each of its lines keeps its number: output, exceptions, the
-    value of the last line and ``await`` are all IPython's own. The recording ends with the cell.
+    So the cell runs like any other, and its lines keep their numbers: IPython itself handles
+    output, exceptions, the value of the last line and ``await``.
     """
     found = CELL.match(lines[0].rstrip()) if lines else None
     if found is None or (lines[1:2] and lines[1].startswith("%%")):
-        return lines  # what another magic makes of a cell is no part of this one
+        return lines  # the next line is a cell magic: it must get its cell as a text
     name = (found["name"] or "").strip()
     return [f"get_ipython().run_cell_magic('gil', {name!r}, {EMPTY!r})\n", *lines[1:]]
 
 
-# While a cell is typed at a terminal, IPython is to see that it begins with %%, and wait for more.
+# IPython then leaves this out while a cell is typed at a terminal: it sees %%, and waits for more.
 begin_in_cell.has_side_effects = True  # type: ignore[attr-defined]
 
 
 @magics_class
 class GilMagics(Magics):
-    """The magic ``gil``, of a line and of a cell."""
+    """The magics ``%gil``, for a line, and ``%%gil``, for a cell."""
 
     @no_var_expand
     @needs_local_scope
@@ -81,28 +81,28 @@ class GilMagics(Magics):
     def gil(
         self, line: str, cell: str | None = None, local_ns: dict[str, Any] | None = None
     ) -> GilReport | None:
-        """Probe whether a statement releases the GIL, or record who waits for it in a cell.
+        """Probe whether a statement releases the GIL; record which threads wait for it in a cell.
 
         ``%gil [-o] [--workers N] statement``
 
-            Probe a statement: run it many times, also on several threads at once, and tell whether
-            it releases the GIL and what threads gain. It sees your variables, and what it assigns
-            is lost, as with ``%timeit``.
+            Probe a statement: run it many times, also on several threads concurrently, and tell
+            whether it releases the GIL and what threads gain. As with ``%timeit``, it sees your
+            variables, and its assignments are lost.
 
-            -o: return the report, and do not show it otherwise, as in ``report = %gil -o f(x)``.
-            --workers N: threads to try; by default one for each CPU.
+            -o: return the report instead of showing it, as in ``report = %gil -o f(x)``.
+            --workers N: how many threads to try; by default one for each CPU.
 
         ``%%gil [name]``
 
-            Record all threads while the cell runs, and show who had the GIL and who waited for it.
-            With a name, the recording is then in the variable of that name, as after
+            Record all threads while the cell runs, and show which threads held the GIL and which
+            waited for it. With a name, the recording is assigned to that variable, as by
             ``with gilfree.record() as name:``.
         """
-        __tracebackhide__ = True  # of what a statement raises, these frames say nothing
+        __tracebackhide__ = True  # a traceback of the statement does not need these frames
         if cell is None:
             return self._probe(line, local_ns or {})
         self._record(line)
-        if cell != EMPTY:  # of another magic, or somebody called this one as a function
+        if cell != EMPTY:  # called by another cell magic, or as a function
             self.shell.run_cell(cell)
         return None
 
@@ -135,38 +135,38 @@ class GilMagics(Magics):
         return None
 
     def _record(self, name: str) -> None:
-        """Start a recording that ends when the cell does."""
+        """Start a recording that ends with the cell."""
         if name and not name.isidentifier():
             msg = f"%%gil takes the name of a variable for the recording, not {name!r}"
             raise UsageError(msg)
         recording = contextlib.ExitStack()
         try:
             found = recording.enter_context(record())
-        except RuntimeError as error:  # there is one already, or there can be none here
+        except RuntimeError as error:  # another recording is running, or none is possible here
             raise UsageError(str(error)) from error
         if name:
             self.shell.user_ns[name] = found
-        _Until(self.shell.events, recording, found)
+        _EndOfCell(self.shell.events, recording, found)
 
 
-class _Until:
-    """Ends a recording at the end of the cell, and shows it.
+class _EndOfCell:
+    """Ends a recording at the end of its cell, and shows it.
 
-    Cells may run within that one, as those of a notebook that it runs; they begin and end before.
+    A cell may run other cells, such as those of a notebook. Their ends are not the end of this one.
     """
 
     def __init__(self, events: Any, recording: contextlib.ExitStack, found: Recording) -> None:
         self.events, self.recording, self.found = events, recording, found
-        self.within = 0
+        self.inner_cells = 0
         events.register("pre_execute", self.pre_execute)
         events.register("post_execute", self.post_execute)
 
     def pre_execute(self) -> None:
-        self.within += 1
+        self.inner_cells += 1
 
     def post_execute(self) -> None:
-        if self.within:
-            self.within -= 1
+        if self.inner_cells:
+            self.inner_cells -= 1
             return
         self.recording.close()
         self.events.unregister("pre_execute", self.pre_execute)

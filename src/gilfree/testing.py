@@ -16,14 +16,14 @@ from gilfree.gil.passive import look_passively
 from gilfree.gil.report import GilReport
 from gilfree.gil.verdict import CONCLUSIVE
 
-# A call that lets go for a moment only may do so before the other thread has woken up, so it gets
-# many chances: until both are used up.
+# A call that releases the GIL only briefly may acquire it again before the other thread wakes up.
+# So it is called at least TRIES times, and for at least TRY_SECONDS.
 TRIES = 3
 TRY_SECONDS = 2.0
-HUGE = 1000.0  # seconds
-# A system that is busy may stop a thread while it has the GIL, so a call that seems to hold it for
-# too long is looked at again: it fails if it does so each time.
-LOOKS = 3
+HUGE = 1000.0  # seconds; a switch interval that never ends
+# A busy system may stop a thread while it holds the GIL. So a call fails only if it exceeds
+# `max_held` in this many measurements, one after the other.
+MEASUREMENTS = 3
 
 ADVICE = (
     "What to do: put the long loops between Py_BEGIN_ALLOW_THREADS and Py_END_ALLOW_THREADS, or\n"
@@ -44,8 +44,10 @@ def assert_releases_gil(
 ) -> GilReport | None:
     """Assert that ``function(*args, **kwargs)`` releases the GIL.
 
-    First, that it lets go at all, which is proved without a clock; then, for how much of the call
-    it holds on. The function is called several times.
+    It checks first that the call releases the GIL at all, which needs no clock, and then for which
+    share of its time the call holds it. The function is called several times.
+
+    Thread safety: one assertion at a time, since it sets the switch interval of the process.
 
     Parameters
     ----------
@@ -53,32 +55,34 @@ def assert_releases_gil(
     *args, **kwargs
         Its arguments.
     max_held : float or None, default: 0.1
-        The largest share of the call in which it may hold the GIL. None: any, if it lets go.
+        The largest share of its time in which the call may hold the GIL. None: any share, if the
+        call releases the GIL at all.
     max_stall : float, optional
-        The most seconds for which it may keep another Python thread waiting.
+        The longest time, in seconds, for which the call may make another Python thread wait.
 
     Returns
     -------
     GilReport or None
-        What was seen, without a speedup. None if `max_held` and `max_stall` are None, or if this
-        Python has no GIL.
+        What was measured, without a speedup. None if `max_held` and `max_stall` are None, or if
+        this Python has no GIL.
 
     Raises
     ------
     AssertionError
-        If it never lets go, or exceeds a bound.
+        If the call never releases the GIL, or exceeds a bound.
     LazyCallError
-        A `TypeError`: if the call runs nothing yet, but returns a generator or a coroutine.
+        If the call returns a generator or a coroutine, which has run no code yet. It is a
+        TypeError.
     ValueError
-        If `max_held` is not a share, or `max_stall` not a time.
+        If `max_held` is not from 0 to 1, or `max_stall` is negative.
     Exception
         Whatever the function raises.
 
     Warns
     -----
     GilWarning
-        If nothing can be said: this Python has no GIL, or the samples do not suffice to tell
-        whether `max_held` is exceeded. The assertion passes then.
+        If the assertion can't be decided: this Python has no GIL, or the samples do not suffice to
+        tell whether `max_held` is exceeded. The assertion then passes.
 
     Examples
     --------
@@ -102,14 +106,14 @@ def assert_releases_gil(
         warnings.warn(f"{name}: this Python has no GIL to release", GilWarning, stacklevel=2)
         return None
     refuse_lazy_result(call(), name)
-    if not lets_go(call):
+    if not releases_gil(call):
         report = _report(name, call)
-        msg = f"{name} never lets go of the GIL\n{report}\n{ADVICE}"
+        msg = f"{name} never releases the GIL\n{report}\n{ADVICE}"
         raise AssertionError(msg)
     if max_held is None and max_stall is None:
         return None
     report = _report(name, call, bound=max_held)
-    for _ in range(LOOKS - 1):
+    for _ in range(MEASUREMENTS - 1):
         if not _exceeds(report, max_held):
             break
         report = _report(name, call, bound=max_held)
@@ -136,29 +140,29 @@ def _exceeds(report: GilReport, max_held: float | None) -> bool:
     return report.held - report.uncertainty > max_held
 
 
-def lets_go(call: Callable[[], Any]) -> bool:
-    """Tell, without a clock, whether a call lets another thread have the GIL at all.
+def releases_gil(call: Callable[[], Any]) -> bool:
+    """Tell, without a clock, whether a call releases the GIL at all.
 
-    Nobody asks the holder to give way within the huge switch interval, so the other thread can run
-    only if the call itself let go. It never says True of a call that holds on; it may say False of
-    one that lets go for some microseconds only.
+    Within the huge switch interval no thread requests the GIL, so another thread can acquire it
+    only if the call itself releases it. The answer is never True for a call that does not. It may
+    be False for a call that releases the GIL for some microseconds only.
     """
     gate = threading.Lock()
     ran: list[bool] = []
 
-    def run_when_allowed() -> None:
+    def run_after_gate() -> None:
         gate.acquire()
         ran.append(True)
 
-    other = threading.Thread(target=run_when_allowed, name="gilfree-other")
+    other = threading.Thread(target=run_after_gate, name="gilfree-other")
     interval = sys.getswitchinterval()
     sys.setswitchinterval(HUGE)
     try:
         gate.acquire()
         other.start()
-        # Whoever waits for the GIL since before still asks for it after the old interval.
+        # Threads that were waiting already still request the GIL after the old interval.
         time.sleep(min(2 * interval, 1))
-        gate.release()  # from here on, only the call may let go
+        gate.release()  # from here on, only the call can release the GIL
         start, tries = time.perf_counter(), 0
         while not ran and (tries < TRIES or time.perf_counter() < start + TRY_SECONDS):
             call()
@@ -170,7 +174,7 @@ def lets_go(call: Callable[[], Any]) -> bool:
 
 
 def _report(name: str, call: Callable[[], Any], bound: float | None = None) -> GilReport:
-    """Look at the call until it is clear on which side of `bound` it is, and what to call it."""
+    """Sample the call until it is clear whether it exceeds `bound`, and what its verdict is."""
 
     def sure(held: float, uncertainty: float) -> bool:
         clear = bound is None or abs(held - bound) > uncertainty
