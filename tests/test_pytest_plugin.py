@@ -303,7 +303,7 @@ class TestMeasured:
                 assert gil_record.seconds == seconds
                 assert before == threading.active_count() == 1
 
-            def test_beside_one_of_its_own(gil_record):
+            def test_with_a_second_recording(gil_record):
                 with gilfree.record() as own:
                     hold(50_000)
                 assert own.threads

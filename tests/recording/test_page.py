@@ -138,9 +138,9 @@ def test_short_slices_are_joined_without_loss():
 def test_the_first_lane_is_held_while_any_thread_holds_the_gil():
     one = Lane(np.array([0.0, 1.0, 2.0]), np.eye(len(STATES))[[HELD, 1]])
     other = Lane(np.array([0.5, 1.0, 1.5, 3.0]), np.eye(len(STATES))[[1, HELD, 2]])
-    gil = page._gil([one, other])
+    gil = page._gil_lane([one, other])
     np.testing.assert_allclose(gil.between(0.0, 3.0, 6)[:, HELD], [1, 1, 1, 0, 0, 0])
-    assert page._gil([Lane(np.zeros(1), np.zeros((0, len(STATES))))]).edges.tolist() == [0.0]
+    assert page._gil_lane([Lane(np.zeros(1), np.zeros((0, len(STATES))))]).edges.tolist() == [0.0]
 
 
 # Acts as a reader would, and collects what the page then shows.

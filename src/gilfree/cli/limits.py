@@ -58,7 +58,8 @@ def _of_stall(recording: Recording, most: float) -> tuple[Status, str]:
         return Status.CANT_TELL, f"{limit} can't be checked: {recording.sentence}"
     if recording.facts.largest_gap > most:
         gap = readable_time(recording.facts.largest_gap)
-        return Status.CANT_TELL, f"{limit} can't be checked: there was a gap of {gap}"
+        why = f"between two samples there was a gap of {gap}"
+        return Status.CANT_TELL, f"{limit} can't be checked: {why}"
     return Status.DONE, ""
 
 

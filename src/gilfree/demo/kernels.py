@@ -35,10 +35,10 @@ from gilfree.recording.verdict import RecordingVerdict
 # Seconds for all rounds of a kernel; with these, the whole demo takes less than two minutes.
 BUDGET, QUICK_BUDGET = 6.0, 0.8
 TOO_SHORT = 1e-3  # seconds; a call below this is too little work to share
-# The recording of two threads that call a kernel.
+# The recording of two threads that call a kernel: which kernel, and the least work of a thread.
 RECORDED = "mandelbrot"
 NAMES = "thread 1", "thread 2"
-MIN_SECONDS, MIN_CALLS = 0.1, 4  # of each thread
+MIN_SECONDS, MIN_CALLS = 0.1, 4
 MAX_MISSED_SHARE, TRIES = 0.02, 3  # record again if the recorder misses more
 DOUBT = "the machine was busy with other work, so measure again."
 
@@ -67,7 +67,7 @@ class Compared(Finding):
 
     @property
     def counts(self) -> tuple[int, ...]:
-        """The numbers of workers to show: the row of one worker, always 1.00, only if alone."""
+        """The numbers of workers to show: one worker, whose speedup is 1, only if no others."""
         return self.comparison.workers[1:] or self.comparison.workers
 
     def to_dict(self) -> dict[str, Any]:
@@ -262,5 +262,5 @@ STEP = Step(
     columns=columns,
     sentence=sentence,
     note="Speedup over one worker: median ± half the interquartile range; of processes: over one "
-    "thread of this process. Its share: of a call, in which its thread holds the GIL.",
+    "thread of this process. Its share: the part of a call in which its thread holds the GIL.",
 )

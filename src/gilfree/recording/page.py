@@ -118,10 +118,10 @@ def _chart(recording: Recording) -> Iterator[str]:
         str(TIPS[gil]["lane"]),
         *(_short(name_of(thread)) for thread in recording.threads[:MOST_LANES]),
     ]
-    whole = [_gil(timeline.lanes), *timeline.lanes[:MOST_LANES]]
+    whole = [_gil_lane(timeline.lanes), *timeline.lanes[:MOST_LANES]]
     lanes, grain = _joined(whole)
     yield '<div class="bar"><ul class="legend">'
-    seen = zip(STATES, LEGEND[gil], _ever(whole), strict=True)
+    seen = zip(STATES, LEGEND[gil], _occurring(whole), strict=True)
     yield from (f'<li><i class="{state}"></i>{words}</li>' for state, words, some in seen if some)
     if recording.stalls:
         yield '<li><i class="stall"></i>a stall</li>'
@@ -164,12 +164,12 @@ def _limits(recording: Recording, dropped: int, grain: float) -> Iterator[str]:
         yield "their shares of the time."
 
 
-def _ever(lanes: Sequence[Lane]) -> list[bool]:
+def _occurring(lanes: Sequence[Lane]) -> list[bool]:
     """Tell for each state whether any lane has it."""
     return [any(lane.shares[:, state].any() for lane in lanes) for state in range(len(STATES))]
 
 
-def _gil(lanes: Sequence[Lane]) -> Lane:
+def _gil_lane(lanes: Sequence[Lane]) -> Lane:
     """Return a lane that is held whenever any thread held the GIL."""
     starts = np.concatenate([lane.edges[:-1] for lane in lanes])
     ends = np.concatenate([lane.edges[1:] for lane in lanes])

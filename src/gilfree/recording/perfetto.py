@@ -73,7 +73,7 @@ class _Trace:
         for index, lane in enumerate(self.lanes):
             yield from self._slices(index, lane, notes)
         if self.recording.facts.gil:
-            yield from self._gil()
+            yield from self._gil_slices()
         yield from self._counter()
         yield from arrows
 
@@ -104,8 +104,8 @@ class _Trace:
             others = {"args": args} if args else {}
             yield self._event("X", tid, start, dur=end - start, name=state, **others)
 
-    def _gil(self) -> Iterator[Event]:
-        """Yield a slice for each hold; if several interpreters have a GIL, the latest holder's."""
+    def _gil_slices(self) -> Iterator[Event]:
+        """Yield a slice for each hold; if there are several GILs, the latest holder counts."""
         # The threads in a slice in which they held the GIL: throughout (True), or in part (False).
         active: dict[bool, dict[int, None]] = {True: {}, False: {}}
         current, since = None, 0

@@ -54,7 +54,7 @@ class Recording:
     def facts(self) -> Facts:
         """All figures, including how much was not seen."""
         if self._facts is None:
-            msg = "the recording is still under way: its figures are there after the with block"
+            msg = "the recording is still under way: read its figures after the with block"
             raise RuntimeError(msg)
         return self._facts
 
