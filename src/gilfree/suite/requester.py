@@ -1,4 +1,4 @@
-"""A thread that requests the GIL all the time, to see how long threads of a test would wait.
+"""A thread that requests the GIL all the time, to see how long another thread would wait for it.
 
 In a test of one thread, no other thread waits, so bytecode and C code hold the GIL alike. Only when
 another thread requests it do they differ: bytecode releases it, C code does not.
@@ -19,7 +19,7 @@ from gilfree.gil._waiter import Waiter
 PAUSE = 2e-3
 STOP_TIMEOUT = 1.0  # seconds, for a thread that sleeps for PAUSE
 
-# The native ids of the latest requesters: the recording of a test's own may see them, too.
+# The native ids of the latest requesters: a recording made by a test sees them, too.
 latest: deque[int] = deque(maxlen=16)
 
 
