@@ -32,7 +32,7 @@ from gilfree import kernels
 pytestmark = pytest.mark.thread_unsafe(reason="starts processes, which gain nothing from threads")
 
 ROOT = Path(__file__).parent.parent
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 SOURCES = {"cython": "_kernels.pyx", "c": "_macros.c"}
 NAME = re.compile(r"^(?:# |/\* )([\w.-]+\.(?:py|pyx|c))(?: \*/)?$")
 ELSEWHERE = re.compile(r"pip install|pytest|^python examples/\w+\.py\n$")
@@ -70,7 +70,7 @@ def run(command, folder, environ):
 
 
 @needs.posix
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 @pytest.mark.slow
 def test_a_page_can_be_followed(page, tmp_path):
     if "cythonize" in page.read_text() and shutil.which("cc") is None:
