@@ -118,6 +118,23 @@ def test_the_reference_has_all_that_is_public():
     assert sorted(found) == sorted([*gilfree.__all__, "testing.assert_releases_gil"])
 
 
+@pytest.mark.skipif(not (ROOT / "src").exists(), reason="some names are those of sources")
+def test_design_pages_name_what_the_sources_have():
+    paths = [path for path in (ROOT / "src").rglob("*.*") if path.suffix in (".py", ".pyx", ".h")]
+    sources = "\n".join([*map(str, paths), *(path.read_text() for path in paths)])
+    for page in (ROOT / "docs" / "design").glob("*.md"):
+        for name in re.findall(r"`(gilfree_\w+|[A-Z][A-Z_]{3,}|\w+/_?\w+\.\w+)`", page.read_text()):
+            assert (ROOT / name).exists() or name in sources, f"{page.name}: {name}"
+
+
+def test_pages_import_public_names_only():
+    public = rf"gilfree|gilfree import ({'|'.join(gilfree.__all__)})|gilfree.testing import \w+"
+    for page in PAGES:
+        for _, text, line in blocks(page):
+            for imported in re.findall(r"^ *(?:from|import) (gilfree\b.*)", text, re.M):
+                assert re.fullmatch(public, imported), f"{page.name}:{line}: {imported}"
+
+
 def test_the_examples_in_docstrings_are_true():
     for name in kernels.__all__:
         module = sys.modules[kernels.kernel(name).function.__module__]
