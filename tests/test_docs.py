@@ -120,8 +120,9 @@ def test_the_reference_has_all_that_is_public():
 
 @pytest.mark.skipif(not (ROOT / "src").exists(), reason="some names are those of sources")
 def test_design_pages_name_what_the_sources_have():
-    paths = [path for path in (ROOT / "src").rglob("*.*") if path.suffix in (".py", ".pyx", ".h")]
-    sources = "\n".join([*map(str, paths), *(path.read_text() for path in paths)])
+    paths = list((ROOT / "src").rglob("*.*"))
+    texts = [path.read_text() for path in paths if path.suffix in (".py", ".pyx", ".h")]
+    sources = "\n".join([*map(str, paths), *texts])
     for page in (ROOT / "docs" / "design").glob("*.md"):
         for name in re.findall(r"`(gilfree_\w+|[A-Z][A-Z_]{3,}|\w+/_?\w+\.\w+)`", page.read_text()):
             assert (ROOT / name).exists() or name in sources, f"{page.name}: {name}"
