@@ -2,7 +2,7 @@
 
 A page is followed as a reader would, in a folder of its own. A block is
 
-- saved, if its first line is a comment with a file name: ``# setup.py``, ``/* letgo.c */``;
+- saved, if its first line is a comment with a file name: ``# setup.py``, ``/* lines.c */``;
 - run, if it is ``python`` or ``sh``; the README's two commands are left to ``nox -s readme``, what
   else installs to the sessions that do so, and what only runs an example to ``test_examples.py``;
 - compared with what the block before it printed, if it is ``output``; ``text`` shows a run on some
@@ -32,7 +32,7 @@ from gilfree import kernels
 pytestmark = pytest.mark.thread_unsafe(reason="starts processes, which gain nothing from threads")
 
 ROOT = Path(__file__).parent.parent
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 SOURCES = {"cython": "_kernels.pyx", "c": "_macros.c"}
 NAME = re.compile(r"^(?:# |/\* )([\w.-]+\.(?:py|pyx|c))(?: \*/)?$")
 ELSEWHERE = re.compile(r"pip install|pytest|^python examples/\w+\.py\n$")
