@@ -32,7 +32,8 @@ from gilfree import kernels
 pytestmark = pytest.mark.thread_unsafe(reason="starts processes, which gain nothing from threads")
 
 ROOT = Path(__file__).parent.parent
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+FOLDERS = ROOT / "docs", ROOT / "docs" / "design"  # docs/api is for Sphinx
+PAGES = [ROOT / "README.md", *(page for folder in FOLDERS for page in sorted(folder.glob("*.md")))]
 SOURCES = {"cython": "_kernels.pyx", "c": "_macros.c"}
 NAME = re.compile(r"^(?:# |/\* )([\w.-]+\.(?:py|pyx|c))(?: \*/)?$")
 ELSEWHERE = re.compile(r"pip install|pytest|^python examples/\w+\.py\n$")
