@@ -1,17 +1,17 @@
-/* An hour of 40 threads, made up: what a recording keeps of it, compared with what was put in.
+/* A made-up hour of 40 threads: compares what a recording keeps of it with the input.
 
-   Prints, in one line: looks, changes of state, slices, the worst error of a thread's sums as a share
-   of its life, long states that are not found again exactly, stalls of a millisecond or more, stalls
-   that are kept, stalls that are counted as dropped, the most CPU time that a look with a coarsening
-   took in seconds, the grain in seconds, MiB in use. */
+   Prints one line: samples; changes of state; slices; the largest error of a thread's sums, as a
+   share of its life; long states that the slices don't contain exactly; stalls of a millisecond or
+   more; stalls kept; stalls counted as dropped; the most CPU time of a sample that joined slices,
+   in seconds; the grain, in seconds; MiB in use. */
 
 #include "recording.h"
 
 #include <math.h>
 
-enum { THREADS = 40, LOOK_NS = 2000000, LONGS = 1 << 16 };
+enum { THREADS = 40, SAMPLE_NS = 2000000, LONGS = 1 << 16 };
 static const int64_t HOUR = 3600000000000;
-static const int64_t LONG = 5000000000;  /* from here on a state is to be kept as it is */
+static const int64_t LONG = 5000000000;  /* states of this length or more must be kept exactly */
 
 struct state {
     int thread, state;
@@ -28,7 +28,7 @@ static uint64_t at_random(void)
     return seed;
 }
 
-/* How long a state lasts: some ms mostly, seconds now and then. */
+/* Return a random length of a state: mostly milliseconds, rarely seconds. */
 static int64_t duration(void)
 {
     if (at_random() % 2000 == 0)
@@ -47,7 +47,8 @@ static int is_kept(const struct gilfree_recording *all, const struct state *stat
     return 0;
 }
 
-/* Compare the slices of a thread with its times, as a share of its life; 1 if they leave a gap. */
+/* Return the largest difference between a thread's slices and its sums, as a share of its life; 1
+   if the slices leave a gap. */
 static double error_of(const struct gilfree_recording *all, const struct gilfree_thread *thread)
 {
     double ns[GILFREE_STATES] = {0}, worst = 0;
@@ -68,7 +69,7 @@ static double error_of(const struct gilfree_recording *all, const struct gilfree
     return end == thread->last ? worst / (double) (thread->last - thread->first) : 1;
 }
 
-/* What is in use now; a recording gives nothing back before its end. */
+/* Return the memory in use; a recording frees none before its end. */
 static long mebibytes(void)
 {
     long pages = 0;
@@ -85,7 +86,7 @@ int main(void)
     static struct state longs[LONGS];
     struct gilfree_gil gil = {.address = 1};
     struct gilfree_memory memory = {.process = getpid(), .file = -1};
-    int64_t until[THREADS] = {0}, time, looks = 0, changes = 0, stalls = 0, slowest = 0;
+    int64_t until[THREADS] = {0}, time, samples = 0, changes = 0, stalls = 0, slowest = 0;
     int i, count = 0, missing = 0;
     double worst = 0;
     if (gilfree_make_recording(&all, 1, 0))
@@ -96,12 +97,12 @@ int main(void)
         thread->now = thread->state = GILFREE_BLOCKED;
         gilfree_enter(thread, GILFREE_BLOCKED, 0);
     }
-    for (time = LOOK_NS; time < HOUR; time += LOOK_NS, looks++) {
-        /* The CPU time of the calling thread; not always, since it takes a while to ask. */
+    for (time = SAMPLE_NS; time < HOUR; time += SAMPLE_NS, samples++) {
+        /* Read the CPU time only when slices may be joined, since each reading takes time. */
         int64_t begin = all.slices > GILFREE_SLICES - THREADS ? gilfree_task_cpu(0) : 0;
         int64_t grain = all.grain;
         gil.before = gil.now;
-        gil.now = (struct gilfree_look) {all.thread[at_random() % THREADS], 1, 1, -1, -1, time};
+        gil.now = (struct gilfree_gil_sample) {all.thread[at_random() % THREADS], 1, 1, -1, -1, time};
         for (i = 0; i < THREADS; i++) {
             struct gilfree_thread *thread = all.thread[i];
             if (time >= until[i]) {
@@ -130,7 +131,7 @@ int main(void)
         worst = fmax(worst, error_of(&all, all.thread[i]));
     for (i = 0; i < count; i += count / 200 + 1)
         missing += !is_kept(&all, &longs[i]);
-    printf("%lld %lld %d %.9f %d %lld %d %lld %.6f %.6f %ld\n", (long long) looks,
+    printf("%lld %lld %d %.9f %d %lld %d %lld %.6f %.6f %ld\n", (long long) samples,
            (long long) changes, all.slices, worst, missing, (long long) stalls, all.stalls,
            (long long) all.dropped, slowest / 1e9, all.grain / 1e9, mebibytes());
     gilfree_free_recording(&all);

@@ -1,4 +1,5 @@
-/* Rules by which the recorder judges what it saw, each with figures made up: it ends well if all hold. */
+/* Rules by which the recorder interprets its samples, tested with made-up figures. Exits with 0 if
+   all hold. */
 
 #include "recorder_thread.h"
 
@@ -7,22 +8,23 @@
 
 enum { MS = 1000000 };
 
-/* One C call, bytecode, or not known. */
-static void who_gives_way_may_be_a_loop(void)
+/* A hold that ends after the switch interval may be one of a loop, and so is not known as a C
+   call. */
+static void a_release_on_request_may_be_that_of_a_loop(void)
 {
     struct gilfree_recording all = {.switch_interval = 5 * MS};
     struct gilfree_holder once = {0}, moves = {.stayed = 5, .moved = 2};
-    struct gilfree_holder stays = {.stayed = 20, .moved = 1, .asked = 2 * MS};
+    struct gilfree_holder stays = {.stayed = 20, .moved = 1, .requested = 2 * MS};
     assert(gilfree_in_c(&all, &once) == GILFREE_UNKNOWN);
     assert(gilfree_in_c(&all, &moves) == 0);
     assert(gilfree_in_c(&all, &stays) == 1);
-    stays.asked = 5 * MS + MS / 5;
+    stays.requested = 5 * MS + MS / 5;
     assert(gilfree_in_c(&all, &stays) == GILFREE_UNKNOWN);
-    stays.asked = 30 * MS;
+    stays.requested = 30 * MS;
     assert(gilfree_in_c(&all, &stays) == 1);
 }
 
-static void see(
+static void sample(
     struct gilfree_recording *all, struct gilfree_thread *thread, int state, int64_t time)
 {
     if (thread->state == GILFREE_UNKNOWN) {
@@ -34,20 +36,21 @@ static void see(
     gilfree_account(all, thread, NULL, time);
 }
 
-/* A hold that was seen at one look amid a long gap is not the longest, though it may have been. */
-static void the_longest_is_so_for_certain(void)
+/* The longest hold is the one that is long for certain: not one of a single sample in a long
+   gap. */
+static void the_longest_hold_is_certain(void)
 {
     struct gilfree_recording *all = calloc(1, sizeof(*all));
     struct gilfree_thread *thread;
     int i;
     assert(gilfree_make_recording(all, 1, 0) == 0);
     thread = gilfree_add_thread(all, getpid(), 0);
-    see(all, thread, GILFREE_RUNNING, 0);
+    sample(all, thread, GILFREE_RUNNING, 0);
     for (i = 5; i <= 15; i++)
-        see(all, thread, GILFREE_HELD, i * MS / 5);
-    see(all, thread, GILFREE_RUNNING, 3 * MS + MS / 5);
-    see(all, thread, GILFREE_HELD, 14 * MS);
-    see(all, thread, GILFREE_RUNNING, 24 * MS);
+        sample(all, thread, GILFREE_HELD, i * MS / 5);
+    sample(all, thread, GILFREE_RUNNING, 3 * MS + MS / 5);
+    sample(all, thread, GILFREE_HELD, 14 * MS);
+    sample(all, thread, GILFREE_RUNNING, 24 * MS);
     assert(thread->longest[GILFREE_HELD] > 2 * MS);
     assert(thread->longest[GILFREE_HELD] < 3 * MS);
     assert(thread->ns[GILFREE_HELD] > 12 * MS);
@@ -55,8 +58,8 @@ static void the_longest_is_so_for_certain(void)
     free(all);
 }
 
-/* A look that takes much longer than usual was interrupted; unless that has become usual. */
-static void looks_that_were_interrupted_do_not_count(void)
+/* A sample that takes much longer than usual was interrupted, until that has become usual. */
+static void interrupted_samples_do_not_count(void)
 {
     static struct gilfree_recorder r;
     int i;
@@ -70,8 +73,8 @@ static void looks_that_were_interrupted_do_not_count(void)
 
 int main(void)
 {
-    who_gives_way_may_be_a_loop();
-    the_longest_is_so_for_certain();
-    looks_that_were_interrupted_do_not_count();
+    a_release_on_request_may_be_that_of_a_loop();
+    the_longest_hold_is_certain();
+    interrupted_samples_do_not_count();
     return 0;
 }

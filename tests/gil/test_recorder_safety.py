@@ -1,7 +1,7 @@
-"""A recording amid all that a program may do, and on systems that forbid or tell little.
+"""Recordings of programs that do unusual things, and on systems that forbid system calls or files.
 
-Each in a process of its own, with a timeout. GILFREE_EXITS says how often one ends amid a
-recording; ``nox -s faults`` asks for a thousand.
+Each runs in its own process, with a timeout. GILFREE_EXITS is the number of exits during a
+recording; ``nox -s faults`` sets it to 1,000.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ import gilfree
 
 pytestmark = [
     needs.recorder,
-    pytest.mark.thread_unsafe(reason="runs in a process of its own, and has a deadline"),
+    pytest.mark.thread_unsafe(reason="runs in its own process, with a deadline"),
 ]
 
 SANITIZED = "libasan" in os.environ.get("LD_PRELOAD", "")
@@ -68,21 +68,21 @@ def run(*arguments, **how):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("count", "at_once", "seconds"),
+    ("count", "together", "seconds"),
     [
-        (10_000, 50, 0.0),
-        (17_000, 500, 0.03),
-    ],  # most come and go unseen; more than there is room for
+        (10_000, 50, 0.0),  # most start and end between two samples
+        (17_000, 500, 0.03),  # more than a recording lists
+    ],
 )
-def test_each_of_so_many_threads_is_listed_or_counted(run_script, count, at_once, seconds):
+def test_each_of_many_threads_is_listed_or_counted(run_script, count, together, seconds):
     run_script(
         f"""
         import threading, time, gilfree
         threading.stack_size(2**18)
         with gilfree.record() as recording:
-            for _ in range({count // at_once}):
+            for _ in range({count // together}):
                 go_on = threading.Event()
-                threads = [threading.Thread(target=go_on.wait) for _ in range({at_once})]
+                threads = [threading.Thread(target=go_on.wait) for _ in range({together})]
                 for thread in threads:
                     thread.start()
                 time.sleep({seconds})
@@ -106,11 +106,11 @@ def test_each_of_so_many_threads_is_listed_or_counted(run_script, count, at_once
 
 
 def output_of(name, folder):
-    """Compile a program in C with the recorder's headers, and run it."""
+    """Compile a C program with the recorder's headers, run it, and return its output."""
     source, program = Path(__file__).with_name(f"{name}.c"), folder / name
     headers = Path(gilfree.__file__).parent / "_c", sysconfig.get_paths()["include"]
     options = ["-O2", "-w", "-pthread", *(f"-I{each}" for each in headers)]
-    # A sanitizer that is preloaded is not for the compiler.
+    # Without a preloaded sanitizer: it must not check the compiler.
     plain = {name: value for name, value in os.environ.items() if name != "LD_PRELOAD"}
     subprocess.run(["cc", *options, source, "-o", program, "-lm"], check=True, env=plain)
     done = subprocess.run([program], check=True, env=plain, stdout=subprocess.PIPE, text=True)
@@ -121,17 +121,17 @@ needs_compiler = pytest.mark.skipif(shutil.which("cc") is None, reason="there is
 
 
 @needs_compiler
-def test_the_rules_by_which_it_judges_what_it_saw(tmp_path):
+def test_the_rules_by_which_the_recorder_interprets_samples(tmp_path):
     assert output_of("recorder_rules", tmp_path) == ""
 
 
 @pytest.mark.slow
 @needs_compiler
 def test_an_hour_of_forty_threads_is_kept_in_little_memory(tmp_path):
-    looks, changes, slices, error, missing, stalls, kept, dropped, slowest, grain, most = map(
+    samples, changes, slices, error, missing, stalls, kept, dropped, slowest, grain, most = map(
         float, output_of("long_recording", tmp_path).split()
     )
-    assert looks > 1e6
+    assert samples > 1e6
     assert changes > 5e6
     assert 2**18 / 2 < slices <= 2**19
     assert error < 1e-4
@@ -162,7 +162,7 @@ def starting():
         one = threading.Thread(target=in_c, daemon=True, name="one of many")
         try:
             one.start()
-        except RuntimeError:  # an exiting Python has no more threads to give
+        except RuntimeError:  # an exiting Python starts no threads
             return
         time.sleep(0.002)
 
@@ -179,7 +179,7 @@ else:
         time.sleep(pause)
         exec(ending)
 """
-ENDINGS = {  # and the status that each leads to
+ENDINGS = {  # with the exit status of each
     "pass": 0,
     "sys.exit(3)": 3,
     "os._exit(4)": 4,
@@ -188,12 +188,12 @@ ENDINGS = {  # and the status that each leads to
     "os.kill(os.getpid(), signal.SIGTERM); time.sleep(9)": -signal.SIGTERM,
     "os.kill(os.getpid(), signal.SIGINT); time.sleep(9)": -signal.SIGINT,
     "os.execv('/bin/sh', ['sh', '-c', 'exit 5'])": 5,
-    "print('kill', flush=True); time.sleep(9)": -signal.SIGKILL,  # which the parent does
+    "print('kill', flush=True); time.sleep(9)": -signal.SIGKILL,  # the test kills it
 }
 
 
 @pytest.mark.slow
-def test_an_exit_amid_a_recording_is_what_it_would_be_without(tmp_path):
+def test_an_exit_during_a_recording_is_the_same_as_without(tmp_path):
     script = tmp_path / "exit.py"
     script.write_text(EXIT)
 
@@ -214,7 +214,7 @@ def test_an_exit_amid_a_recording_is_what_it_would_be_without(tmp_path):
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
-def test_a_killed_program_is_gone_at_once_and_leaves_no_file(tmp_path, number):
+def test_a_killed_program_ends_immediately_and_leaves_no_file(tmp_path, number):
     command = "-m", "gilfree", "run", "-o", tmp_path / "found.json", "-c", READY
     process = start(sys.executable, *command)
     assert process.stdout.readline() == "ready\n"
@@ -224,7 +224,7 @@ def test_a_killed_program_is_gone_at_once_and_leaves_no_file(tmp_path, number):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_exec_amid_a_recording_goes_through():
+def test_an_exec_during_a_recording_works():
     code = "import os, sys; os.execv(sys.executable, [sys.executable, '-c', 'print(1)'])"
     assert run("-c", code) == ("1\n", "")
 
@@ -234,7 +234,7 @@ def test_an_exec_amid_a_recording_goes_through():
 
 @needs.fork
 def test_a_forked_child_of_run_leaves_the_report_to_its_parent(tmp_path):
-    # It ends after its parent: its exit must not undo the parent's report.
+    # The child ends after its parent: its exit must not overwrite the parent's report.
     code = (
         "import os, sys, time, gilfree, warnings; warnings.simplefilter('ignore')\n"
         "if not os.fork():\n"
@@ -244,7 +244,7 @@ def test_a_forked_child_of_run_leaves_the_report_to_its_parent(tmp_path):
         "    own.save('own.json')\n"
         "    sys.exit(7)\n"
     )
-    _, error = run("-o", "found.json", "-c", code, cwd=tmp_path)  # until the child's end, too
+    _, error = run("-o", "found.json", "-c", code, cwd=tmp_path)  # also waits for the child
     assert error.count("longest") == 2, error  # one table
     assert "nothing" not in error
     threads = {
@@ -277,7 +277,7 @@ def test_multiprocessing_by_fork(run_script):
     )
 
 
-def test_one_recording_after_the_other_takes_no_memory_that_it_does_not_write_to(run_script):
+def test_repeated_recordings_take_no_memory_that_they_do_not_write_to(run_script):
     code = """
 from pathlib import Path
 import gilfree
@@ -291,7 +291,7 @@ assert sizes[-1] - sizes[1] < 8, sizes
     run_script(code)
 
 
-def test_who_is_refused_a_second_recording_leaves_the_first_as_it_is(run_script):
+def test_a_refused_second_recording_does_not_change_the_first(run_script):
     run_script(
         """
         import threading, time, gilfree
@@ -299,7 +299,7 @@ def test_who_is_refused_a_second_recording_leaves_the_first_as_it_is(run_script)
         def second():
             try:
                 with gilfree.record():
-                    raise SystemExit("two at once?")
+                    raise SystemExit("two recordings?")
             except RuntimeError as error:
                 refusals.append(str(error))
         with gilfree.record() as recording:
@@ -346,7 +346,7 @@ def test_greenlets_are_in_the_times_of_their_thread(run_script, patch):
 
 @pytest.mark.skipif(sys.version_info < (3, 12), reason="one GIL for all interpreters until 3.12")
 @needs.gil
-def test_who_has_another_gil_is_not_blamed(run_script):
+def test_a_holder_of_another_gil_is_not_blamed(run_script):
     run_script(
         """
         import threading, time, gilfree, interpreters, planted
@@ -355,7 +355,7 @@ def test_who_has_another_gil_is_not_blamed(run_script):
         ready, go_on = threading.Event(), threading.Event()
 
         def use():
-            # Up to Python 3.12, what runs in it counts for the thread that has made it.
+            # Up to Python 3.12, the interpreter's thread state belongs to the thread that made it.
             other = create(True)
             ready.set()
             go_on.wait()
@@ -384,13 +384,13 @@ def test_who_has_another_gil_is_not_blamed(run_script):
 
 
 def in_own_mounts(*options, commands):
-    """Run a shell with mounts of its own."""
+    """Run a shell with its own mounts."""
     if shutil.which("unshare") is None:
         pytest.skip("there is no unshare here")
     process = start("unshare", "-rm", *options, "sh", "-c", " && ".join(["echo begun", *commands]))
     out, error = finish(process)
     if "begun" not in out or "mount:" in error:
-        pytest.skip(f"this system lets nobody have mounts of their own: {error.strip()}")
+        pytest.skip(f"this system allows no private mounts: {error.strip()}")
     return process.returncode, out.removeprefix("begun\n"), error
 
 
@@ -400,7 +400,7 @@ RECORD = (
 
 
 @pytest.mark.skipif(SANITIZED, reason="a sanitizer needs /proc itself")
-def test_without_proc_it_is_one_sentence():
+def test_without_proc_the_error_is_one_sentence():
     program = f"exec {sys.executable} -m gilfree run -c 'print(1)'"
     status, out, error = in_own_mounts(commands=["mount -t tmpfs none /proc", program])
     assert (status, out) == (3, ""), error
@@ -417,7 +417,7 @@ def test_a_proc_that_hides_other_processes_is_enough(tmp_path):
     assert result == (0, "MainThread\n", "")
 
 
-def test_a_proc_that_goes_away_amid_a_recording(tmp_path):
+def test_a_proc_that_disappears_during_a_recording(tmp_path):
     script = tmp_path / "script.py"
     script.write_text(
         "import subprocess, threading, time, gilfree\n"
@@ -434,17 +434,17 @@ def test_a_proc_that_goes_away_amid_a_recording(tmp_path):
     assert result == (0, "True\nTrue\n", "")
 
 
-# What belongs to root cannot be read by others: the files of a process that may not be traced.
+# In /proc, the files of a process that may not be traced belong to root, and only root reads them.
 UNTRACED = """
 import ctypes, os, sys, threading, time, gilfree
 from gilfree.gil.sampler import NoSamplerError
 prctl = ctypes.CDLL(None).prctl
-with gilfree.record() as recording:  # so that all is imported
+with gilfree.record() as recording:  # imports all modules
     time.sleep(0.01)
 str(recording)
 if os.getuid() == 0:
     os.setuid(65534)
-    prctl(4, 1, 0, 0, 0)  # PR_SET_DUMPABLE: setuid has had it 0
+    prctl(4, 1, 0, 0, 0)  # PR_SET_DUMPABLE, which setuid has set to 0
 """
 
 
@@ -466,7 +466,7 @@ else:
     )
 
 
-def test_what_can_no_longer_be_read_is_not_known_and_not_blocked(run_script):
+def test_states_that_can_no_longer_be_read_are_unknown_and_not_blocked(run_script):
     run_script(
         UNTRACED
         + """
@@ -486,7 +486,7 @@ assert "which is marked with ?" in str(recording)
     )
 
 
-# Allow all system calls but one, by its number, which returns EPERM.
+# Makes one system call, given by its number on each machine, fail with EPERM.
 FORBID = """
 import ctypes, platform, struct, sys
 def forbid(**numbers):
@@ -508,11 +508,11 @@ def forbid(**numbers):
 
 def run_forbidding(run_script, source):
     if run_script(FORBID + source) == "no seccomp here\n":
-        pytest.skip("this system lets nobody filter system calls")
+        pytest.skip("this system allows no filters of system calls")
 
 
 @needs.gil
-def test_where_process_vm_readv_is_forbidden_it_reads_proc_mem(run_script):
+def test_where_process_vm_readv_is_forbidden_the_recorder_reads_proc_mem(run_script):
     run_forbidding(
         run_script,
         """
@@ -526,7 +526,7 @@ assert recording.stalls[0].holders[0].function == "Program.hog"
     )
 
 
-def test_where_neither_way_to_read_memory_is_allowed_it_is_one_sentence(run_script):
+def test_where_memory_can_not_be_read_the_error_is_one_sentence(run_script):
     run_forbidding(
         run_script,
         UNTRACED
@@ -547,7 +547,7 @@ else:
 def test_files_of_the_program_are_left_alone_where_the_recorder_has_no_table_of_its_own(
     run_script,
 ):
-    # As before Linux 5.9. The program closes all files, and opens others by the same numbers.
+    # As before Linux 5.9. The program closes all files, and opens others with the same numbers.
     run_forbidding(
         run_script,
         """
@@ -575,9 +575,9 @@ assert all(thread.blocked is not None for thread in recording.threads), recordin
 
 
 @pytest.mark.parametrize(
-    ("before", "amid", "known"), [("limit(16)", "", True), ("", "limit(0)", False)]
+    ("before", "during", "known"), [("limit(16)", "", True), ("", "limit(0)", False)]
 )
-def test_few_files_are_enough_and_with_none_it_is_not_known(run_script, before, amid, known):
+def test_few_files_are_enough_and_without_any_states_are_unknown(run_script, before, during, known):
     run_script(
         f"""
         import resource, threading, time, gilfree
@@ -585,11 +585,11 @@ def test_few_files_are_enough_and_with_none_it_is_not_known(run_script, before, 
         def limit(files):
             resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
 
-        with gilfree.record():  # so that all is imported
+        with gilfree.record():  # imports all modules
             pass
         {before or "pass"}
         with gilfree.record() as recording:
-            {amid or "pass"}
+            {during or "pass"}
             threads = [threading.Thread(target=time.sleep, args=[0.2]) for _ in range(40)]
             for thread in threads:
                 thread.start()
@@ -603,7 +603,7 @@ def test_few_files_are_enough_and_with_none_it_is_not_known(run_script, before, 
     )
 
 
-def test_a_program_that_closes_its_files_amid_a_recording_is_recorded_on(run_script):
+def test_a_program_that_closes_all_files_is_recorded_further(run_script):
     run_script("""
         import os, threading, time, gilfree
         with gilfree.record() as recording:
@@ -639,9 +639,9 @@ def test_threads_that_wait_as_a_recording_begins(run_script):
 
 
 @needs.gil
-def test_a_name_that_is_none_is_not_copied(run_script):
-    # As if the string had been freed, and its memory were used again: its length is nonsense, and
-    # four times that is 4. Nothing of Python's may look at it meanwhile.
+def test_an_invalid_name_is_not_copied(run_script):
+    # As if the string had been freed and its memory reused: its length is invalid, and four times
+    # the length overflows to 4. Python must not use the string until the length is restored.
     run_script("""
         import ctypes, threading, time, types, gilfree
         def hold():

@@ -1,4 +1,4 @@
-"""Stalls are reported while they last, whatever becomes of the process, and nothing else is."""
+"""Stalls are reported while they last, even if the process is killed, and nothing else is."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ import gilfree
 pytestmark = [
     needs.recorder,
     needs.gil,
-    pytest.mark.thread_unsafe(reason="looks at the process, of which there is one"),
+    pytest.mark.thread_unsafe(reason="samples the whole process"),
 ]
 
-# What all scripts begin with: a file to report to, and a thread that holds the GIL in C.
+# The beginning of all scripts: a file for the reports, and threads that hold the GIL in C.
 BEGINNING = """
 import os, signal, subprocess, sys, threading, time, gilfree, patterns
 held, released = patterns.sleeps()
@@ -38,7 +38,7 @@ def start(name, function, *arguments, **how):
 
 def stall(name, seconds, **how):
     thread = start(name, outer, seconds, **how)
-    while thread.is_alive():  # so that this one wants the GIL, whenever the other takes it
+    while thread.is_alive():  # so that this thread waits for the GIL when the other acquires it
         time.sleep(0.005)
 
 def tick(seconds):
@@ -56,7 +56,7 @@ reports = open("reports", "w")
 
 @pytest.fixture
 def run_program(run_script):
-    """Run a script with the beginning that all have."""
+    """Run a script that starts with BEGINNING."""
 
     def run(source, **how):
         lines = source.splitlines()
@@ -69,7 +69,7 @@ def run_program(run_script):
 def test_a_report_names_who_waits_and_who_holds_with_line_and_callers(run_program):
     shown = run_program("""
         gilfree.report_stalls(0.1, reports)
-        reports.close()  # it has its own
+        reports.close()  # the reporter has its own descriptor
         stall("holder", 1.0)
         time.sleep(0.05)
         print(text())
@@ -97,7 +97,7 @@ def test_it_is_there_while_the_stall_lasts_and_after_a_kill(run_program):
             "time.sleep(0.01)"
         child = subprocess.Popen([sys.executable, "-c", code], stderr=reports)
         while "MainThread" not in text():
-            assert child.poll() is None  # it hangs, for long
+            assert child.poll() is None  # the child hangs
             time.sleep(0.01)
         child.kill()
         assert child.wait() == -signal.SIGKILL
@@ -113,7 +113,7 @@ def test_a_holder_in_bytecode(run_program):
             while time.monotonic() < until:
                 abs(1), len(()), sum([1]), max(1, 2), min(1, 2), hash(1), id(1), bool(1)
 
-        sys.setswitchinterval(1)  # so long does nobody ask for the GIL
+        sys.setswitchinterval(1)  # no thread requests the GIL within this time
         gilfree.report_stalls(0.2, reports)
         thread = start("counter", count, time.monotonic() + 0.9)
         while thread.is_alive():
@@ -173,7 +173,7 @@ def test_a_program_that_closes_all_its_files(run_program):
         reports.close()
         gilfree.report_stalls(0.1, output)
         os.closerange(3, 200)
-        other = open("other", "w")  # has the number of the old one
+        other = open("other", "w")  # its descriptor has the number of `output`
         stall("holder", 0.5)
         assert "held     holder (" in text(), text()
         assert os.path.getsize("other") == 0
@@ -198,13 +198,13 @@ def test_a_full_pipe_is_not_waited_for_and_what_was_lost_is_counted(run_program)
         print(os.read(receiver, 1 << 20).decode())
         assert os.get_blocking(sender)
     """)
-    # The report and, if it was written by then, the line that says that the stall is over.
-    assert re.search("; so many earlier ones were lost: [12]\n", shown), shown
+    # The report, and perhaps the line that says that the stall is over.
+    assert re.search("; earlier reports lost: [12]\n", shown), shown
     assert "held     found (" in shown
     assert "held     lost (" not in shown
 
 
-def test_a_socket_and_a_pipe_that_nobody_reads(run_program):
+def test_a_socket_and_a_pipe_without_a_reader(run_program):
     shown = run_program("""
         import socket
         one, other = socket.socketpair()
@@ -213,7 +213,7 @@ def test_a_socket_and_a_pipe_that_nobody_reads(run_program):
         print(other.recv(1 << 16).decode())
         receiver, sender = os.pipe()
         os.close(receiver)
-        gilfree.report_stalls(0.1, sender)  # takes the place of the other
+        gilfree.report_stalls(0.1, sender)  # replaces the first
         stall("second", 0.4)
     """)
     assert "held     first (" in shown
@@ -242,7 +242,7 @@ def test_a_forked_child_reports_nothing_until_it_asks_for_it(run_program):
 
 
 @pytest.mark.parametrize("first", ["recording", "reports"])
-def test_a_recording_and_reports_at_once(run_program, first):
+def test_a_recording_and_reports_together(run_program, first):
     run_program(f"""
         if {first!r} == "reports":
             gilfree.report_stalls(0.1, reports)
@@ -267,7 +267,7 @@ def test_a_recording_and_reports_at_once(run_program, first):
     "ending",
     ["sys.exit()", "os._exit(0)", "pass"],
 )
-def test_an_exit_amid_a_stall(run_program, ending):
+def test_an_exit_during_a_stall(run_program, ending):
     run_program(f"""
         gilfree.report_stalls(0.1, reports)
         start("holder", outer, 0.5, daemon=True)

@@ -1,4 +1,4 @@
-/* What one thread writes while another reads, and no lock guards: always an int64_t. */
+/* Access to int64_t variables that one thread writes while another reads, without a lock. */
 
 #ifndef GILFREE_ATOMIC_H
 #define GILFREE_ATOMIC_H
@@ -10,10 +10,10 @@
     #define gilfree_load(place) _InterlockedExchangeAdd64((volatile int64_t *) (place), 0)
     #define gilfree_store(place, value) \
         ((void) _InterlockedExchange64((volatile int64_t *) (place), value))
-    /* Add 1; return what was there before. */
+    /* Add 1; return the earlier value. */
     #define gilfree_count(place) _InterlockedExchangeAdd64(place, 1)
     #define gilfree_count_down(place) ((void) _InterlockedExchangeAdd64(place, -1))
-    /* Write `after` if `before` is there; return whether it was. */
+    /* Write `after` if the value is `before`; return whether it was. */
     #define gilfree_replace(place, before, after) \
         (_InterlockedCompareExchange64(place, after, before) == (before))
 #else

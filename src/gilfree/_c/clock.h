@@ -1,4 +1,4 @@
-/* The clock of all compiled modules, and the ways to let time pass: monotonic, in nanoseconds. */
+/* The monotonic clock of all compiled modules, in nanoseconds, and ways to wait. */
 
 #ifndef GILFREE_CLOCK_H
 #define GILFREE_CLOCK_H
@@ -23,7 +23,8 @@
 #else
     #include <sched.h>
     #include <time.h>
-    /* Tell the CPU that this thread only waits: it leaves its core to the other thread on it. */
+    /* Tell the CPU that this thread spins: the other hardware thread of the core may then use
+       it. */
     #if defined(__x86_64__) || defined(__i386__)
         #define gilfree_pause() __builtin_ia32_pause()
     #elif defined(__aarch64__)
@@ -31,7 +32,7 @@
     #else
         #define gilfree_pause()
     #endif
-    /* Let another thread have this CPU, if one waits for it. */
+    /* Leave this CPU to another thread that is ready to run, if there is one. */
     #define gilfree_yield() sched_yield()
     static inline int64_t gilfree_now(void)
     {
@@ -46,7 +47,7 @@
     }
 #endif
 
-/* Linux wakes a thread up to 50 us late, to save power, unless it asks not to. */
+/* To save power, Linux wakes a thread up to 50 us late. Ask for 1 ns. */
 static inline void gilfree_wake_on_time(void)
 {
 #ifdef __linux__
@@ -54,7 +55,7 @@ static inline void gilfree_wake_on_time(void)
 #endif
 }
 
-/* Keep this CPU until a moment; return when that was noticed. */
+/* Spin until the time `until`; return the time at which the loop ended. */
 static inline int64_t gilfree_spin(int64_t until)
 {
     int64_t now;

@@ -1,7 +1,7 @@
-/* From an instruction to its file, function and line, without Python's help: read as bytes.
+/* From an instruction to its file, function and line: code objects read as bytes, without Python.
 
-   What is read may be overwritten meanwhile: each pointer is looked at before it is followed, each
-   length is bounded, and what does not fit together is unknown. */
+   The program may overwrite them during the read. So each pointer is checked before it is followed,
+   each length is bounded, and what is inconsistent counts as unknown. */
 
 #ifndef GILFREE_CODE_LINES_H
 #define GILFREE_CODE_LINES_H
@@ -16,13 +16,13 @@
 #include "safe_read.h"
 
 enum {
-    GILFREE_CODES = 8192,           /* code objects that are known by name; further ones are not */
-    GILFREE_TABLE_BYTES = 1 << 16,  /* of a table of lines */
+    GILFREE_CODES = 8192,           /* code objects that are remembered; further ones are unknown */
+    GILFREE_TABLE_BYTES = 1 << 16,  /* longest line table that is read */
     GILFREE_NAME_BYTES = 1024,
     GILFREE_UNKNOWN = -1,
 };
 
-/* A code object, as it was when it was first seen. */
+/* A code object, as it was in the first sample that met it. */
 struct gilfree_code {
     uintptr_t address, file_object, function_object, table_object;
     int first_line;
@@ -34,7 +34,7 @@ struct gilfree_codes {
     const struct gilfree_layout *layout;
     struct gilfree_code *code;
     int count;
-    int slot[2 * GILFREE_CODES];  /* 1 + number of the code whose address leads here, or 0 */
+    int slot[2 * GILFREE_CODES];  /* hash table by address: 1 + number of the code, or 0 */
     unsigned char table[GILFREE_TABLE_BYTES];
 };
 
@@ -73,7 +73,7 @@ static char *gilfree_utf8(char *to, uint32_t c)
     return to;
 }
 
-/* Copy a str as UTF-8, for the caller to free; NULL if it can't be read or is too long. */
+/* Copy a str as UTF-8; the caller frees it. NULL if it can't be read or is too long. */
 static char *gilfree_read_string(const struct gilfree_codes *codes, uintptr_t address)
 {
     PyASCIIObject head;
@@ -84,7 +84,7 @@ static char *gilfree_read_string(const struct gilfree_codes *codes, uintptr_t ad
         || (uintptr_t) Py_TYPE(&head) != codes->layout->string_type || !head.state.compact)
         return NULL;
     kind = head.state.kind;
-    /* Divided, since the product of a length that is none may be small. */
+    /* A division: with a garbage length, `length * kind` might overflow to a small number. */
     if (kind < 1 || kind > 4 || head.length < 0 || head.length > GILFREE_NAME_BYTES / kind)
         return NULL;
     address += head.state.ascii ? sizeof(PyASCIIObject) : sizeof(PyCompactUnicodeObject);
@@ -98,7 +98,7 @@ static char *gilfree_read_string(const struct gilfree_codes *codes, uintptr_t ad
     return strdup(text);
 }
 
-/* Make room for others. */
+/* Empty the table, so that reports, which may go on for months, never fill it. */
 static void gilfree_forget_codes(struct gilfree_codes *codes)
 {
     int i;
@@ -110,7 +110,7 @@ static void gilfree_forget_codes(struct gilfree_codes *codes)
     memset(codes->slot, 0, sizeof(codes->slot));
 }
 
-/* A varint of a table of lines: six bits a byte, the lowest ones first. */
+/* Read a varint of a line table: six bits a byte, the lowest ones first. */
 static unsigned gilfree_varint(const unsigned char **at, const unsigned char *end)
 {
     unsigned value = 0, shift = 0, byte = 0x40;
@@ -122,8 +122,9 @@ static unsigned gilfree_varint(const unsigned char **at, const unsigned char *en
     return value;
 }
 
-/* Find the line of an instruction in a table of lines, as CPython's Objects/locations.md (3.11:
-   Objects/locations.md; later InternalDocs/code_objects.md) has it. `unit` counts code units. */
+/* Find the line of an instruction in a line table. CPython describes its format in
+   Objects/locations.md (3.11) and InternalDocs/code_objects.md (later). `unit` is the index of the
+   instruction in code units. */
 static int gilfree_line_in(const unsigned char *at, const unsigned char *end, int line, int64_t unit)
 {
     while (at < end) {
@@ -131,7 +132,7 @@ static int gilfree_line_in(const unsigned char *at, const unsigned char *end, in
         unit -= (*at++ & 7) + 1;
         if (code == 15) {  /* no line */
             has_line = 0;
-        } else if (code == 13 || code == 14) {  /* a line's distance, as a signed varint */
+        } else if (code == 13 || code == 14) {  /* the distance in lines, as a signed varint */
             unsigned delta = gilfree_varint(&at, end);
             line += delta & 1 ? -(int) (delta >> 1) : (int) (delta >> 1);
         } else if (code >= 10) {
@@ -139,13 +140,13 @@ static int gilfree_line_in(const unsigned char *at, const unsigned char *end, in
         }
         if (unit < 0)
             return has_line && line > 0 ? line : GILFREE_UNKNOWN;
-        while (at < end && !(*at & 0x80))  /* each entry begins with the only byte that has it */
+        while (at < end && !(*at & 0x80))  /* only the first byte of an entry has this bit */
             at++;
     }
     return GILFREE_UNKNOWN;
 }
 
-/* Return the number of a code object of which `bytes` is a copy, or GILFREE_UNKNOWN. */
+/* Return the number of the code object that was copied to `bytes`, or GILFREE_UNKNOWN. */
 static int gilfree_code_number(struct gilfree_codes *codes, uintptr_t address, const char *bytes)
 {
     const struct gilfree_layout *layout = codes->layout;
@@ -175,7 +176,7 @@ static int gilfree_code_number(struct gilfree_codes *codes, uintptr_t address, c
     return codes->count - 1;
 }
 
-/* Say which code an instruction is of and on which line; either may be GILFREE_UNKNOWN. */
+/* Find the code number and the line of an instruction; either may be GILFREE_UNKNOWN. */
 static void gilfree_find_line(
     struct gilfree_codes *codes, uintptr_t address, uintptr_t instruction, int *code, int *line)
 {

@@ -1,7 +1,7 @@
-/* Which CPUs a thread may run on. Linux alone tells and obeys; elsewhere, nothing here has an effect.
+/* Which CPUs a thread may run on. On systems other than Linux these functions do nothing.
 
-   The scheduler often has a thread that it wakes start on the CPU of the one that woke it, and moves
-   it away milliseconds later. */
+   The scheduler often starts a woken thread on the CPU of the thread that woke it, and moves it
+   away only milliseconds later. These functions keep the two apart from the start. */
 
 #ifndef GILFREE_CPUS_H
 #define GILFREE_CPUS_H
@@ -18,7 +18,7 @@
     #define GILFREE_MOST_CPUS CPU_SETSIZE
     #define gilfree_this_thread() ((int64_t) syscall(SYS_gettid))
 
-    /* Where a thread may run, 0 for this one; none, if the system does not tell. */
+    /* Find the CPUs that a thread may use (0: the calling thread); an empty set if unknown. */
     static inline void gilfree_usual_cpus(int64_t thread, gilfree_cpus *usual)
     {
         if (sched_getaffinity((pid_t) thread, sizeof *usual, usual))
@@ -31,9 +31,9 @@
             sched_setaffinity(0, sizeof *usual, usual);
     }
 
-    /* Before this thread wakes another one: have it start on a CPU other than this. It may then
-       roam where it could before: `usual`. That is asked for now, for the user may have changed it
-       while the thread slept. */
+    /* Make `thread`, which the caller is about to wake, start on another CPU than the caller's.
+       Once awake, it calls gilfree_roam(usual). `usual` is read at each wake-up, since the
+       user may have changed the thread's affinity while it slept. */
     static inline void gilfree_keep_off(int64_t thread, gilfree_cpus *usual)
     {
         gilfree_cpus others;
@@ -52,8 +52,9 @@
         return earlier < start && gilfree_replace(&claims[cpu], earlier, start);
     }
 
-    /* Claim a CPU that no other thread of this start has, stay on it, and tell whether there is
-       one. `claims` has the number of the last start in which a CPU was claimed, from 1. */
+    /* Claim a CPU that no other thread of this start has claimed, and pin the calling thread to it;
+       return whether one was free. `claims` holds, for each CPU, the number of the last start that
+       claimed it; starts count from 1. */
     static inline int gilfree_keep_apart(int64_t *claims, int64_t start, gilfree_cpus *usual)
     {
         gilfree_cpus one;

@@ -1,8 +1,8 @@
-/* All thread states of all interpreters, read as one chain at one moment.
+/* All thread states of all interpreters, read as one chain.
 
-   The chain of the last look is read again in a single call. If each link still points to the next
-   one, this was all of it; else somebody came or went, and it is walked anew. So no look ever rests
-   on a thread state that had been freed. */
+   Each sample reads the chain of the previous sample again, in one system call. If each link still
+   points to the next one, the copy is complete. Otherwise a thread has started or ended, and the
+   chain is walked from its head. So no sample uses a thread state that had been freed. */
 
 #ifndef GILFREE_INTERPRETERS_H
 #define GILFREE_INTERPRETERS_H
@@ -16,16 +16,16 @@ enum { GILFREE_INTERPRETERS = 64, GILFREE_LINKS = 16384, GILFREE_LINK_BYTES = 51
 
 struct gilfree_interpreter {
     uintptr_t address, next, threads, gil;
-    unsigned long switches;  /* of its GIL, as that counts them */
-    int has_gil;             /* not 0: a free-threaded one has none, or one for a while */
+    unsigned long switches;  /* the switch counter of its GIL */
+    int gil_enabled;         /* on a free-threaded build 0, until the GIL is switched on */
     uintptr_t stopper;       /* the thread state that stops its threads, or 0 */
-    int first, links;  /* of the chain */
+    int first, links;        /* its part of the chain */
 };
 
 struct gilfree_link {
     uintptr_t address;
     struct gilfree_thread *thread;
-    int without;  /* the number of its thread, if that is gone though the thread state is not */
+    int without;  /* native id of its thread, if that has ended but left its thread state; or 0 */
     char bytes[GILFREE_LINK_BYTES];
 };
 
@@ -33,26 +33,26 @@ struct gilfree_chain {
     const struct gilfree_layout *layout;
     const struct gilfree_memory *memory;
     uintptr_t head;
-    uintptr_t current;  /* on 3.11: the thread state that has the GIL */
+    uintptr_t current;  /* on 3.11: the thread state that holds the GIL */
     uintptr_t stopper;  /* the thread state that stops the threads of all interpreters, or 0 */
     struct gilfree_interpreter interpreter[GILFREE_INTERPRETERS];
     int interpreters;
     struct gilfree_link *link;
-    int links, room;
+    int links, capacity;
     struct iovec *to, *from;
 };
 
-/* Make room for one more link; return whether there is. */
-static int gilfree_make_room(struct gilfree_chain *chain)
+/* Grow the arrays if they can't take one more link; return whether they can now. */
+static int gilfree_grow_chain(struct gilfree_chain *chain)
 {
-    int room = chain->room ? 2 * chain->room : 64;
-    size_t pieces = (size_t) room + 6 * GILFREE_INTERPRETERS + 3;
+    int capacity = chain->capacity ? 2 * chain->capacity : 64;
+    size_t pieces = (size_t) capacity + 6 * GILFREE_INTERPRETERS + 3;
     void *link, *to, *from;
-    if (chain->links < chain->room)
+    if (chain->links < chain->capacity)
         return 1;
-    if (chain->room >= GILFREE_LINKS)
+    if (chain->capacity >= GILFREE_LINKS)
         return 0;
-    if ((link = realloc(chain->link, (size_t) room * sizeof(*chain->link))) != NULL)
+    if ((link = realloc(chain->link, (size_t) capacity * sizeof(*chain->link))) != NULL)
         chain->link = link;
     if ((to = realloc(chain->to, pieces * sizeof(*chain->to))) != NULL)
         chain->to = to;
@@ -60,52 +60,53 @@ static int gilfree_make_room(struct gilfree_chain *chain)
         chain->from = from;
     if (link == NULL || to == NULL || from == NULL)
         return 0;
-    chain->room = room;
+    chain->capacity = capacity;
     return 1;
 }
 
-static void gilfree_piece(struct gilfree_chain *chain, int *n, uintptr_t from, void *to, size_t size)
+static void gilfree_add_read(
+    struct gilfree_chain *chain, int *n, uintptr_t from, void *to, size_t size)
 {
     chain->from[*n] = (struct iovec) {(void *) from, size};
     chain->to[*n] = (struct iovec) {to, size};
     ++*n;
 }
 
-/* Read all that is known, at once; return whether it could be read. */
+/* Read the known chain in one call; return whether all of it could be read. */
 static int gilfree_reread(struct gilfree_chain *chain)
 {
     const struct gilfree_layout *layout = chain->layout;
     const size_t pointer = sizeof(uintptr_t);
     int n = 0, i;
-    gilfree_piece(chain, &n, layout->interpreters, &chain->head, pointer);
+    gilfree_add_read(chain, &n, layout->interpreters, &chain->head, pointer);
     if (layout->current)
-        gilfree_piece(chain, &n, layout->current, &chain->current, pointer);
+        gilfree_add_read(chain, &n, layout->current, &chain->current, pointer);
     if (layout->stopper)
-        gilfree_piece(chain, &n, layout->stopper, &chain->stopper, pointer);
+        gilfree_add_read(chain, &n, layout->stopper, &chain->stopper, pointer);
     for (i = 0; i < chain->interpreters; i++) {
         struct gilfree_interpreter *one = &chain->interpreter[i];
-        gilfree_piece(chain, &n, one->address + (uintptr_t) layout->interpreter_next, &one->next,
-                      pointer);
-        gilfree_piece(chain, &n, one->address + (uintptr_t) layout->interpreter_threads,
-                      &one->threads, pointer);
+        gilfree_add_read(chain, &n, one->address + (uintptr_t) layout->interpreter_next, &one->next,
+                         pointer);
+        gilfree_add_read(chain, &n, one->address + (uintptr_t) layout->interpreter_threads,
+                         &one->threads, pointer);
         if (one->gil)
-            gilfree_piece(chain, &n, one->gil + (uintptr_t) layout->gil_switches, &one->switches,
-                          sizeof(one->switches));
+            gilfree_add_read(chain, &n, one->gil + (uintptr_t) layout->gil_switches, &one->switches,
+                             sizeof(one->switches));
         if (one->gil && layout->gil_enabled >= 0)
-            gilfree_piece(chain, &n, one->gil + (uintptr_t) layout->gil_enabled, &one->has_gil,
-                          sizeof(one->has_gil));
+            gilfree_add_read(chain, &n, one->gil + (uintptr_t) layout->gil_enabled,
+                             &one->gil_enabled, sizeof(one->gil_enabled));
         if (layout->interpreter_stopper >= 0)
-            gilfree_piece(chain, &n, one->address + (uintptr_t) layout->interpreter_stopper,
-                          &one->stopper, pointer);
+            gilfree_add_read(chain, &n, one->address + (uintptr_t) layout->interpreter_stopper,
+                             &one->stopper, pointer);
         if (layout->shared_gil)
             one->gil = layout->shared_gil;
         else
-            gilfree_piece(chain, &n, one->address + (uintptr_t) layout->interpreter_gil, &one->gil,
-                          pointer);
+            gilfree_add_read(chain, &n, one->address + (uintptr_t) layout->interpreter_gil,
+                             &one->gil, pointer);
     }
     for (i = 0; i < chain->links; i++)
-        gilfree_piece(chain, &n, chain->link[i].address, chain->link[i].bytes,
-                      (size_t) layout->thread_size);
+        gilfree_add_read(chain, &n, chain->link[i].address, chain->link[i].bytes,
+                         (size_t) layout->thread_size);
     return gilfree_read_pieces(chain->memory, chain->to, chain->from, n);
 }
 
@@ -143,7 +144,7 @@ static int gilfree_walk_threads(struct gilfree_chain *chain, struct gilfree_inte
             return 0;
         if (!next)
             break;
-        if (!gilfree_make_room(chain))
+        if (!gilfree_grow_chain(chain))
             return 0;
         chain->link[chain->links].address = next;
         chain->link[chain->links].without = 0;
@@ -154,7 +155,7 @@ static int gilfree_walk_threads(struct gilfree_chain *chain, struct gilfree_inte
     return 1;
 }
 
-/* Find all interpreters and thread states anew. */
+/* Find all interpreters and thread states, from the head on; return whether all could be read. */
 static int gilfree_walk(struct gilfree_chain *chain)
 {
     const struct gilfree_layout *layout = chain->layout;
@@ -166,13 +167,13 @@ static int gilfree_walk(struct gilfree_chain *chain)
         if (!gilfree_read(chain->memory, at, &next, sizeof(next)))
             return 0;
         if (!next)
-            return gilfree_make_room(chain);
+            return gilfree_grow_chain(chain);
         if (chain->interpreters == GILFREE_INTERPRETERS)
             return 0;
         one->address = next;
         one->gil = 0;
         one->switches = 0;
-        one->has_gil = layout->gil_enabled < 0;
+        one->gil_enabled = layout->gil_enabled < 0;
         one->stopper = 0;
         chain->interpreters++;
         if (!gilfree_walk_threads(chain, one))
@@ -181,7 +182,7 @@ static int gilfree_walk(struct gilfree_chain *chain)
     }
 }
 
-/* Read the whole chain as of now; return whether that could be done. */
+/* Read a consistent copy of the whole chain; return whether that succeeded. */
 static int gilfree_read_chain(struct gilfree_chain *chain)
 {
     enum { TRIES = 4 };
@@ -195,8 +196,8 @@ static int gilfree_read_chain(struct gilfree_chain *chain)
     return chain->interpreters && gilfree_reread(chain) && gilfree_is_whole(chain);
 }
 
-/* Tell what a thread state says of the GIL: held, waiting, or GILFREE_UNKNOWN. In a free-threaded
-   Python it says instead whether it is attached, and 3.15 also whether it wants to be. */
+/* Return what a thread state says of the GIL: held, waiting, or GILFREE_UNKNOWN. On a free-threaded
+   build it says whether the thread is attached, and on 3.15 also whether it waits to attach. */
 static int gilfree_said(const struct gilfree_chain *chain, const struct gilfree_link *link)
 {
     const struct gilfree_layout *layout = chain->layout;
@@ -209,8 +210,8 @@ static int gilfree_said(const struct gilfree_chain *chain, const struct gilfree_
                    : GILFREE_UNKNOWN;
     }
     if (layout->current ? link->address == chain->current
-                        : (uint32_t) gilfree_int(link->bytes, layout->thread_has_gil)
-                              & layout->has_gil_mask)
+                        : (uint32_t) gilfree_int(link->bytes, layout->thread_holds_gil)
+                              & layout->holds_gil_mask)
         return GILFREE_HELD;
     if (layout->thread_wants_gil >= 0 && gilfree_int(link->bytes, layout->thread_wants_gil))
         return GILFREE_WAITING;

@@ -1,6 +1,7 @@
-/* What layout.h promises, for each version of CPython: from its internal headers, which are compiled
-   here alone, and from 3.13 on as far as it goes from the table of offsets at the beginning of
-   _PyRuntime, which is made for debuggers and true of the very interpreter that runs. */
+/* The offsets of layout.h, for each version of CPython. Their sources are CPython's internal
+   headers, which only this file includes. From 3.13 on, most come from the table of offsets at the
+   beginning of _PyRuntime: CPython provides it for debuggers, and it describes the interpreter that
+   runs. */
 
 #define Py_BUILD_CORE 1
 #include <Python.h>
@@ -27,36 +28,36 @@ static void find_gil(struct gilfree_layout *layout)
 {
     layout->gil_size = (int) sizeof(struct _gil_runtime_state);
     layout->gil_switches = FIELD(struct _gil_runtime_state, switch_number);
-    layout->gil_after_drop = FIELD(struct _gil_runtime_state, switch_cond);
+    layout->gil_switch_cond = FIELD(struct _gil_runtime_state, switch_cond);
 #if GILFREE_PYTHON < 0x030C0000
     layout->shared_gil = (uintptr_t) &_PyRuntime.ceval.gil;
     layout->current = (uintptr_t) &_PyRuntime.gilstate.tstate_current;
 #endif
 }
 
-/* Which int of the thread state tells, as thread_state.h has it. */
-static void find_who_has_gil(struct gilfree_layout *layout)
+/* Which int of the thread state says that it holds the GIL, or waits for it: see thread_state.h. */
+static void find_who_holds_gil(struct gilfree_layout *layout)
 {
-    layout->thread_has_gil = layout->thread_wants_gil = -1;
+    layout->thread_holds_gil = layout->thread_wants_gil = -1;
 #ifdef Py_GIL_DISABLED
     return;
 #elif GILFREE_PYTHON >= 0x030E0000
-    layout->thread_has_gil = FIELD(PyThreadState, holds_gil);
-    layout->has_gil_mask = ~(uint32_t) 0;
+    layout->thread_holds_gil = FIELD(PyThreadState, holds_gil);
+    layout->holds_gil_mask = ~(uint32_t) 0;
 #elif GILFREE_PYTHON >= 0x030C0000
-    /* `active` is a bit of an int, and which one is the compiler's choice: set it, and look. */
+    /* `active` is a bit field, and the compiler chooses its bit: set it, and read the mask. */
     PyThreadState probe;
     memset(&probe, 0, sizeof(probe));
     probe._status.active = 1;
-    memcpy(&layout->has_gil_mask, &probe._status, sizeof(layout->has_gil_mask));
-    layout->thread_has_gil = FIELD(PyThreadState, _status);
+    memcpy(&layout->holds_gil_mask, &probe._status, sizeof(layout->holds_gil_mask));
+    layout->thread_holds_gil = FIELD(PyThreadState, _status);
 #endif
 #if GILFREE_PYTHON >= 0x030F0000 && !defined(Py_GIL_DISABLED)
     layout->thread_wants_gil = FIELD(PyThreadState, gil_requested);
 #endif
 }
 
-/* Where a thread state says that it is attached, and who stops the world. */
+/* Where a thread state says that it is attached, and which thread stops the world. */
 static void find_who_is_attached(struct gilfree_layout *layout)
 {
     layout->gil_enabled = layout->thread_state = layout->parked_on = -1;
@@ -71,10 +72,12 @@ static void find_who_is_attached(struct gilfree_layout *layout)
     layout->wants_detached = _Py_THREAD_DETACHED_WAITING;
     #endif
     #ifdef _Py_USE_SEMAPHORES
-    /* Python/parking_lot.c, struct wait_entry: the address that it waits for, then the semaphore. */
+    /* Python/parking_lot.c, struct wait_entry: the address that is waited for, then the
+       semaphore. */
     layout->parked_on = (int) sizeof(uintptr_t);
     #endif
-    /* The table of offsets has nothing of these. So the headers have to be those of this very Python. */
+    /* The table of offsets lacks these. They are valid only if the headers match the running
+       Python. */
     if (_PyRuntime.debug_offsets.interpreter_state.size == sizeof(PyInterpreterState)
         && _PyRuntime.debug_offsets.runtime_state.size == sizeof(_PyRuntimeState)) {
         layout->interpreter_stopper = FIELD(PyInterpreterState, stoptheworld.requester);
@@ -94,7 +97,7 @@ static int find_the_rest(struct gilfree_layout *layout)
     layout->interpreter_gil = FIELD(PyInterpreterState, ceval.gil);
     layout->first_owner_without_code = FRAME_OWNED_BY_CSTACK;
 #else
-    layout->first_owner_without_code = 127;  /* 3.11 has none of these frames */
+    layout->first_owner_without_code = 127;  /* 3.11 has no such frames */
 #endif
     layout->thread_next = FIELD(PyThreadState, next);
     layout->thread_interpreter = FIELD(PyThreadState, interp);
@@ -158,13 +161,13 @@ int gilfree_find_layout(struct gilfree_layout *layout)
     int size = 0;
     memset(layout, 0, sizeof(*layout));
     find_gil(layout);
-    find_who_has_gil(layout);
+    find_who_holds_gil(layout);
     find_who_is_attached(layout);
     if (find_the_rest(layout))
         return -1;
     size = larger(layout->thread_next, layout->thread_interpreter);
     size = larger(size, layout->thread_native_id);
-    size = larger(size, larger(layout->thread_has_gil, layout->thread_wants_gil));
+    size = larger(size, larger(layout->thread_holds_gil, layout->thread_wants_gil));
     size = larger(size, layout->thread_state);
     layout->thread_size = larger(size, layout->thread_frame) + 8;
     size = larger(layout->frame_code, layout->frame_previous);

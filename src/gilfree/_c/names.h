@@ -1,7 +1,7 @@
-/* The names that Python gave its threads, for a thread in C that must not ask Python.
+/* The names that Python gave its threads, for the recorder's thread, which must not call Python.
 
-   Who has the GIL writes, one at a time; any thread in C reads meanwhile, without a lock: a name whose
-   version changed while it was read, or is odd, is none. */
+   Threads that hold the GIL write, one after the other. Threads in C read concurrently, without a
+   lock: they discard a name whose version is odd, or changed during the read. */
 
 #ifndef GILFREE_NAMES_H
 #define GILFREE_NAMES_H
@@ -13,8 +13,8 @@
 
 enum {
     GILFREE_NAMES = 4096,
-    GILFREE_NAMES_TRIED = 8,  /* places at which a name may be, from that of its number on */
-    GILFREE_NAME_WORDS = 8,   /* of 8 bytes: what is longer is cut */
+    GILFREE_NAMES_TRIED = 8,  /* entries at which a thread's name may be */
+    GILFREE_NAME_WORDS = 8,   /* of 8 bytes; longer names are cut */
 };
 
 struct gilfree_name {
@@ -29,8 +29,8 @@ static struct gilfree_name *gilfree_name_at(int task, int tried)
     return &gilfree_names[((unsigned) task + (unsigned) tried) % GILFREE_NAMES];
 }
 
-/* Return where the name of a thread is to be: where it was, else where nobody is, or where the thread
-   has ended, or else where the one is that has been there longest. */
+/* Return the entry for a thread's name: its own if it has one; else one that is empty or whose
+   thread has ended; else the oldest. */
 static struct gilfree_name *gilfree_name_place(int task)
 {
     struct gilfree_name *place, *oldest = gilfree_name_at(task, 0);
@@ -48,7 +48,8 @@ static struct gilfree_name *gilfree_name_place(int task)
     return oldest;
 }
 
-/* Note a name, in UTF-8, as given at that time. */
+/* Write a thread's name, in UTF-8, with the time at which it was given. The caller holds the
+   GIL. */
 static void gilfree_give_name(int task, const char *name, size_t size, int64_t time)
 {
     struct gilfree_name *place = gilfree_name_place(task);
@@ -56,7 +57,7 @@ static void gilfree_give_name(int task, const char *name, size_t size, int64_t t
     int i;
     if (size > sizeof(word) - 1)
         for (size = sizeof(word) - 1; size && (name[size] & 0xC0) == 0x80;)
-            size--;  /* not amid a character */
+            size--;  /* don't cut within a character */
     memcpy(word, name, size);
     gilfree_store(&place->version, place->version + 1);
     gilfree_store(&place->task, (int64_t) task);
@@ -66,8 +67,8 @@ static void gilfree_give_name(int task, const char *name, size_t size, int64_t t
     gilfree_store(&place->version, place->version + 1);
 }
 
-/* Copy the name that a thread was given after a certain time: an older one was that of another thread
-   with its number. Return whether there is one. */
+/* Copy the name of a thread; return whether there is one. A name given before `after` belongs to an
+   earlier thread with the same native id. */
 static int gilfree_name_of(int task, int64_t after, char name[8 * GILFREE_NAME_WORDS])
 {
     int i, j;

@@ -1,5 +1,6 @@
-/* The recorder's thread: looks at all threads again and again, and sums up. It never takes the GIL,
-   calls nothing of Python's, and reads Python's memory through safe_read.h alone. */
+/* The recorder's thread: it samples the states of all threads again and again, and sums them up.
+   It never acquires the GIL, never calls Python, and reads Python's memory only through
+   safe_read.h. */
 
 #ifndef GILFREE_RECORDER_THREAD_H
 #define GILFREE_RECORDER_THREAD_H
@@ -7,7 +8,7 @@
 #include "stall_report.h"
 #include "states.h"
 
-/* Count the threads at work on a CPU, or in want of one. Who has the GIL may be asleep with it. */
+/* Count the threads that use a CPU, or wait for one. A thread that holds the GIL may sleep. */
 static void gilfree_count_busy(struct gilfree_recorder *r)
 {
     uintptr_t futex;
@@ -18,14 +19,15 @@ static void gilfree_count_busy(struct gilfree_recorder *r)
         if (thread->now == GILFREE_RUNNING || (thread->now == GILFREE_WAITING && thread->doubtful))
             r->busy++;
         else if (thread->now == GILFREE_HELD)
-            r->busy += gilfree_look_at(r, thread, &futex) == GILFREE_TASK_RUNS;
+            r->busy += gilfree_read_thread(r, thread, &futex) == GILFREE_TASK_RUNS;
     }
 }
 
-/* Find where the holder of a GIL is in Python. Reports look for the line when they are written. */
+/* Find where the holder of a GIL is in Python. Stall reports find the line only when one is
+   written. */
 static void gilfree_find_place(struct gilfree_recorder *r, struct gilfree_gil *gil)
 {
-    struct gilfree_look *now = &gil->now;
+    struct gilfree_gil_sample *now = &gil->now;
     struct gilfree_frame top;
     if (!gilfree_top_frame(&r->all.codes, now->thread->frame, &top))
         return;
@@ -45,7 +47,7 @@ static void gilfree_find_place(struct gilfree_recorder *r, struct gilfree_gil *g
         now->stack = gilfree_stack_number(&r->all.stacks, &r->all.codes, &top);
 }
 
-/* Forget the GILs that no thread has any more: interpreters come and go. */
+/* Forget GILs without threads: their interpreters have ended. */
 static void gilfree_forget_gils(struct gilfree_recorder *r)
 {
     int i;
@@ -54,22 +56,23 @@ static void gilfree_forget_gils(struct gilfree_recorder *r)
             r->gil[i] = r->gil[--r->gils];
 }
 
-/* Tell whether a thread has the GIL, as far as is known by now. Without a GIL, those that wait do so
-   for who stops the world; or for who is still attached then: it has to come to a safe point first. */
+/* Tell whether a thread holds the GIL, in this sample. Without a GIL, suspended threads wait for
+   the thread that stops the world, or for one that is still attached and must reach a safe point
+   first. */
 static int gilfree_is_holder(const struct gilfree_thread *thread, const struct gilfree_gil *gil)
 {
-    if (thread->has_gil)
+    if (thread->gil_enabled)
         return thread->now == GILFREE_HELD;
     return thread->stops ? gil->now.thread == NULL : thread->now == GILFREE_HELD;
 }
 
-/* Find who has each GIL, and, if somebody waits for it, where. */
+/* Find the holder of each GIL, and its place in Python if a thread waits for that GIL. */
 static void gilfree_find_holders(struct gilfree_recorder *r, int64_t time)
 {
     int i;
     for (i = 0; i < r->gils; i++) {
         r->gil[i].before = r->gil[i].now;
-        r->gil[i].now = GILFREE_NO_LOOK;
+        r->gil[i].now = GILFREE_NO_SAMPLE;
         r->gil[i].threads = r->gil[i].waiters = r->gil[i].stopped = 0;
     }
     for (i = 0; i < r->all.lives; i++) {
@@ -79,11 +82,11 @@ static void gilfree_find_holders(struct gilfree_recorder *r, int64_t time)
             continue;
         gil->threads++;
         gil->waiters += thread->now == GILFREE_WAITING || thread->state == GILFREE_WAITING;
-        gil->stopped |= thread->has_gil || thread->stops;
+        gil->stopped |= thread->gil_enabled || thread->stops;
         if (gilfree_is_holder(thread, gil)) {
             if (!gil->switched
-                || (thread->has_gil ? gil->switches != thread->switches
-                                    : gil->before.thread != thread))
+                || (thread->gil_enabled ? gil->switches != thread->switches
+                                        : gil->before.thread != thread))
                 gil->switched = thread->last + (time - thread->last) / 2;
             gil->switches = thread->switches;
             gil->now.thread = thread;
@@ -99,18 +102,18 @@ static void gilfree_find_holders(struct gilfree_recorder *r, int64_t time)
         if (!r->gil[i].waiters || r->gil[i].now.thread == NULL)
             continue;
         if (r->gil[i].before.thread == r->gil[i].now.thread && r->gil[i].switched <= r->last)
-            r->gil[i].now.asked = r->gil[i].before.asked + (time - r->last);
+            r->gil[i].now.requested = r->gil[i].before.requested + (time - r->last);
         gilfree_find_place(r, &r->gil[i]);
     }
 }
 
-/* The threads of all recorders, which record nothing of each other: their numbers; or STARTS for one
-   that is about to start, which any thread may then be that is new. */
+/* Native ids of all recorders' threads, since no recorder records another. GILFREE_STARTS stands
+   for one that is starting: until its id is known, any new thread may be it. */
 enum { GILFREE_RECORDERS = 8, GILFREE_STARTS = -1 };
 
 static int64_t gilfree_recorders[GILFREE_RECORDERS];
 
-/* Exchange an entry of the list for another; return whether it was there. */
+/* Replace an entry of the list; return whether it was found. */
 static int gilfree_list_recorder(int64_t before, int64_t after)
 {
     int i;
@@ -120,7 +123,7 @@ static int gilfree_list_recorder(int64_t before, int64_t after)
     return 0;
 }
 
-static void gilfree_see_task(void *argument, int task)
+static void gilfree_add_task(void *argument, int task)
 {
     struct gilfree_recorder *r = argument;
     int i;
@@ -137,18 +140,18 @@ static void gilfree_see_task(void *argument, int task)
         gilfree_thread_of(r, task, r->now);
 }
 
-/* Look for threads that have no thread state. */
+/* Find the threads that have no thread state. */
 static void gilfree_find_tasks(struct gilfree_recorder *r)
 {
     int64_t begin = gilfree_now(), taken;
     r->all.scan++;
-    gilfree_each_task(gilfree_see_task, r);
+    gilfree_each_task(gilfree_add_task, r);
     taken = GILFREE_TASKS_SHARE * (gilfree_now() - begin);
     r->next_tasks = r->now + (taken > GILFREE_TASKS_NS ? taken : GILFREE_TASKS_NS);
 }
 
-/* Close the books on a thread, and its file. */
-static void gilfree_forget(struct gilfree_recorder *r, int place, int64_t time)
+/* End the record of a thread, and close its file. */
+static void gilfree_drop_thread(struct gilfree_recorder *r, int place, int64_t time)
 {
     struct gilfree_thread *thread = r->all.live[place];
     int i;
@@ -168,8 +171,8 @@ static void gilfree_forget(struct gilfree_recorder *r, int place, int64_t time)
     gilfree_end_thread(&r->all, place, time);
 }
 
-/* Take down whether somebody stops the world: of the time since the last look, half belongs to what
-   was then. */
+/* Note whether a thread stops the world. If that changed since the last sample, the change counts
+   as in the middle between the samples. */
 static void gilfree_note_stop(struct gilfree_recorder *r, int64_t time)
 {
     int64_t middle = r->last + (time - r->last) / 2;
@@ -188,7 +191,7 @@ static void gilfree_note_stop(struct gilfree_recorder *r, int64_t time)
 }
 
 /* Find the state of each thread. */
-static void gilfree_see_all(struct gilfree_recorder *r, int64_t time)
+static void gilfree_find_states(struct gilfree_recorder *r, int64_t time)
 {
     int i;
     gilfree_read_states(r, time);
@@ -196,12 +199,12 @@ static void gilfree_see_all(struct gilfree_recorder *r, int64_t time)
         gilfree_find_tasks(r);
     for (i = 0; i < r->all.lives; i++) {
         struct gilfree_thread *thread = r->all.live[i];
-        if (thread->look != r->looks) {
+        if (thread->sample != r->samples) {
             thread->now = GILFREE_UNKNOWN;
             thread->stops = 0;
         }
         if (thread->now == GILFREE_UNKNOWN && !gilfree_find_state(r, thread)) {
-            gilfree_forget(r, i--, thread->last + (time - thread->last) / 2);
+            gilfree_drop_thread(r, i--, thread->last + (time - thread->last) / 2);
             continue;
         }
         if (thread->state == GILFREE_UNKNOWN) {
@@ -212,8 +215,8 @@ static void gilfree_see_all(struct gilfree_recorder *r, int64_t time)
     }
 }
 
-/* Tell whether the recorder lost its CPU amid a look: then it is not known to which moment what it saw
-   belongs. A look that takes longer from now on, since there are more threads, is no such one. */
+/* Tell whether the recorder lost its CPU during a sample: then it is unknown to which moment the
+   states belong. `usual` follows samples that take longer because there are more threads. */
 static int gilfree_was_interrupted(struct gilfree_recorder *r, int64_t taken)
 {
     int64_t usual = r->usual;
@@ -221,26 +224,26 @@ static int gilfree_was_interrupted(struct gilfree_recorder *r, int64_t taken)
     return usual && taken > 3 * usual + GILFREE_INTERRUPTED_NS;
 }
 
-/* Look at all threads once; return whether that was without an interruption, and so counts. */
-static int gilfree_look(struct gilfree_recorder *r)
+/* Take one sample of all threads; return 0 if it was interrupted and must be repeated. */
+static int gilfree_sample(struct gilfree_recorder *r)
 {
     int64_t time = gilfree_now(), gap = time - r->last;
     int i;
     if (!gilfree_read_chain(&r->chain)) {
-        r->failed_looks++;
+        r->failed_samples++;
         return 1;
     }
-    r->looks++;
+    r->samples++;
     r->now = time;
-    if (r->looks == 1)
+    if (r->samples == 1)
         r->begin = time;
-    gilfree_see_all(r, time);
+    gilfree_find_states(r, time);
     if (gilfree_was_interrupted(r, gilfree_now() - time))
         return 0;
     if (r->last && gap > r->largest_gap)
         r->largest_gap = gap;
-    if (r->last && gap > GILFREE_BLIND_NS && gap > 2 * r->pause)
-        r->blind += gap;
+    if (r->last && gap > GILFREE_LONG_GAP_NS && gap > 2 * r->pause)
+        r->missed += gap;
     gilfree_note_stop(r, time);
     gilfree_count_busy(r);
     gilfree_find_holders(r, time);
@@ -252,30 +255,33 @@ static int gilfree_look(struct gilfree_recorder *r)
     return 1;
 }
 
-/* Look until it counts, within reason. */
-static void gilfree_look_well(struct gilfree_recorder *r)
+/* Take a sample; after an interruption repeat it, up to three times in all. */
+static void gilfree_sample_with_retries(struct gilfree_recorder *r)
 {
     int tries = 3;
-    while (!gilfree_look(r) && --tries)
+    while (!gilfree_sample(r) && --tries)
         ;
 }
 
-/* Tell whether the program has a use for the CPU that the recorder would take. */
-static int gilfree_is_wanted(struct gilfree_recorder *r, int64_t now)
+/* Tell whether the program could use the CPU time that the recorder takes. */
+static int gilfree_is_cpu_wanted(struct gilfree_recorder *r, int64_t now)
 {
     r->full += ((r->busy >= r->cpus ? 1024 : 0) - r->full) / 32;
     return now < r->wanted_until || r->full > 512;
 }
 
-/* How long to sleep: at random, so as not to fall into step with the program. */
+/* Return how long to sleep: a random time, so that samples don't fall into step with the
+   program. */
 static int64_t gilfree_pause_for(struct gilfree_recorder *r, int64_t now)
 {
-    int64_t cpu = gilfree_cpu_time(), step = (cpu - r->cpu_before - r->look_cpu) / 8, pause;
-    /* By a sixteenth at most: where a hypervisor takes the CPU away, a look seems to take much more. */
-    int64_t most = r->look_cpu / 16 + 1000;
-    r->look_cpu += step > most ? most : step < -most ? -most : step;
+    int64_t cpu = gilfree_cpu_time(), step = (cpu - r->cpu_before - r->sample_cpu) / 8, pause;
+    /* Change the estimate by at most a sixteenth: a hypervisor that takes the CPU away makes a
+       single sample look far too expensive. */
+    int64_t most = r->sample_cpu / 16 + 1000;
+    r->sample_cpu += step > most ? most : step < -most ? -most : step;
     r->cpu_before = cpu;
-    pause = r->look_cpu * (gilfree_is_wanted(r, now) ? GILFREE_PARTS_WANTED : GILFREE_PARTS_FREE);
+    pause = r->sample_cpu
+            * (gilfree_is_cpu_wanted(r, now) ? GILFREE_PARTS_WANTED : GILFREE_PARTS_FREE);
     if (pause < r->interval)
         pause = r->interval;
     if (pause > GILFREE_PAUSE_MOST)
@@ -289,8 +295,9 @@ static int64_t gilfree_pause_for(struct gilfree_recorder *r, int64_t now)
 static void gilfree_set_up_files(struct gilfree_recorder *r)
 {
     const int own = gilfree_own_files(r->output);
-    /* Where the program shares its files, it may close one, and use its number for another one: so none
-       is kept open, and that of reports is another one. */
+    /* If the recorder shares the program's table of files, the program may close any number in it
+       and open another file under it. So the recorder then keeps no file open, and reports to a
+       duplicate of the output. */
     r->most_files = own ? gilfree_most_files() : 0;
     if (!own && r->output >= 0)
         r->output = fcntl(r->output, F_DUPFD_CLOEXEC, 0);
@@ -312,7 +319,7 @@ static void *gilfree_record(void *argument)
     r->cpus = sched_getaffinity(0, sizeof(usable), &usable) ? 1 : CPU_COUNT(&usable);
     while (!gilfree_load(&r->stop)) {
         int64_t begin, pause, woken;
-        gilfree_look_well(r);
+        gilfree_sample_with_retries(r);
         gilfree_store(&r->started, 1);
         begin = gilfree_now();
         pause = r->pause = gilfree_pause_for(r, begin);
@@ -321,20 +328,20 @@ static void *gilfree_record(void *argument)
         if (woken - begin - pause > GILFREE_LATE_NS)
             r->wanted_until = woken + GILFREE_LATELY_NS;
     }
-    gilfree_look_well(r);
+    gilfree_sample_with_retries(r);
     for (i = r->all.lives - 1; i >= 0; i--)
-        gilfree_forget(r, i, r->end);
+        gilfree_drop_thread(r, i, r->end);
     r->cpu = gilfree_cpu_time();
     gilfree_list_recorder((int64_t) syscall(SYS_gettid), 0);
     return NULL;
 }
 
-/* Start it; return 0, or an error. Who calls has the GIL. */
+/* Start the recorder's thread; return 0, or an error. The caller holds the GIL. */
 static int gilfree_start_recorder(struct gilfree_recorder *r, pthread_t *thread)
 {
     static int process;
     int error;
-    if (process != getpid())  /* as it was forked, its parent may have had some */
+    if (process != getpid())  /* in a forked child: the list is that of the parent */
         memset(gilfree_recorders, 0, sizeof(gilfree_recorders));
     process = getpid();
     gilfree_list_recorder(0, GILFREE_STARTS);
@@ -343,8 +350,8 @@ static int gilfree_start_recorder(struct gilfree_recorder *r, pthread_t *thread)
     return error;
 }
 
-/* Say what is missing for a recording, or NULL. Where process_vm_readv is forbidden, the thread opens
-   /proc/self/mem: `memory.file` is 0 until then. */
+/* Return what is missing for a recording, or NULL. Where process_vm_readv is forbidden,
+   `memory.file` is 0 until the recorder's thread opens /proc/self/mem. */
 static const char *gilfree_what_is_missing(struct gilfree_recorder *r)
 {
     uintptr_t head;

@@ -1,8 +1,8 @@
-/* What a recording keeps: the states of each thread, when each began and ended, and the stalls with
-   who had the GIL. Reports of stalls, which may go on for months, need the same of the threads that
-   live, and keep nothing of those that have ended.
+/* What a recording keeps: the states of each thread, when each state began and ended, and the
+   stalls with their holders. Stall reports may go on for months: they keep the same of live threads
+   only.
 
-   All of it belongs to the recorder's thread until that has ended; so there is no lock. */
+   Only the recorder's thread uses this until it has ended, so there is no lock. */
 
 #ifndef GILFREE_RECORDING_H
 #define GILFREE_RECORDING_H
@@ -16,8 +16,8 @@
 #include "stacks.h"
 #include "tasks.h"
 
-/* Without a GIL, who is attached counts as held, and who is suspended as waiting: recorder.py gives
-   them their names. The last one: what the system would not tell. */
+/* Without a GIL, HELD means attached, and WAITING suspended: recorder.py renames them. UNREAD: the
+   system did not tell the state. */
 enum {
     GILFREE_HELD,
     GILFREE_WAITING,
@@ -28,31 +28,31 @@ enum {
 };
 
 enum {
-    GILFREE_HOLDERS = 12,      /* of one stall: threads and lines; further lines of a thread share one */
-    GILFREE_STALLS = 4096,     /* the longest are kept */
-    GILFREE_THREADS = 16384,   /* that are told apart; further ones are counted */
+    GILFREE_HOLDERS = 12,      /* entries of one stall, each a thread at a line */
+    GILFREE_STALLS = 4096,     /* if there are more, the longest are kept */
+    GILFREE_THREADS = 16384,   /* threads that are listed; further ones are only counted */
     GILFREE_BUCKETS = 1024,
     GILFREE_OTHERS = 1 << 15,
-    GILFREE_SHORT = 1000000,   /* a stall of less, in nanoseconds, is only summed up */
-    GILFREE_SLICES = 1 << 19,  /* of all threads; when there are more, short ones are joined */
-    GILFREE_WHOLE = 65535,
-    /* A call stays at its instruction. Bytecode is seen at another one from look to look: so many
-       times as often at the same one is no chance. */
+    GILFREE_SHORT = 1000000,   /* nanoseconds; shorter stalls are added to the sums, not listed */
+    GILFREE_SLICES = 1 << 19,  /* of all threads; if there are more, short ones are joined */
+    GILFREE_WHOLE = 65535,     /* a share of 1 */
+    /* A C call stays at one instruction. Bytecode moves on between samples. A holder counts as in
+       one C call if it stayed at least GILFREE_STAYS times as often as it moved. */
     GILFREE_STAYS = 3,
 };
 
-/* A stretch of a thread's life in one state; or in several in turn, each with its share. */
+/* A period of a thread in one state; or, if slices were joined, in several, each with its share. */
 struct gilfree_slice {
     int64_t start, ns;
     int thread;
     uint16_t share[GILFREE_STATES];  /* of GILFREE_WHOLE */
 };
 
-/* Who had the GIL during a part of a stall, and where. */
+/* A thread that held the GIL during a part of a stall, and where. */
 struct gilfree_holder {
-    int thread, code, line, stack;  /* numbers; GILFREE_UNKNOWN */
-    int stayed, moved;       /* of two looks at the same hold: the same instruction, another one */
-    int64_t asked;           /* for how long it kept the GIL at most while somebody wanted it */
+    int thread, code, line, stack;  /* numbers, or GILFREE_UNKNOWN */
+    int stayed, moved;       /* pairs of samples of one hold: at the same instruction; at another */
+    int64_t requested;       /* the longest time for which it held the GIL while others waited */
     int64_t ns;
 };
 
@@ -64,84 +64,84 @@ struct gilfree_stall {
 
 struct gilfree_thread {
     int number, task, file;
-    int slice;                    /* its last one, or GILFREE_UNKNOWN */
-    int state;                    /* at the last look */
-    int64_t first, last, since;   /* first and last time seen; when the state began, and */
-    int64_t seen;                 /* at which look it was seen first in that state */
-    int64_t unseen;               /* until then it was not there */
+    int slice;                    /* number of its last slice, or GILFREE_UNKNOWN */
+    int state;                    /* in the last sample */
+    int64_t first, last, since;   /* first and last time seen; when `state` began */
+    int64_t seen;                 /* time of the first sample with `state` */
+    int64_t unseen;               /* time of the last sample before the thread was found */
     int64_t ns[GILFREE_STATES], longest[GILFREE_STATES];
-    int64_t surest[GILFREE_STATES];  /* of the longest: from the first look to the last one */
+    int64_t surest[GILFREE_STATES];  /* of the longest: time from its first sample to its last */
     int64_t acquired;
-    /* When it was last seen to wait: CPU time that it had had, or -1; switches of the GIL by then;
-       and whether its thread state had said so. */
+    /* From the last sample in which it waited: its CPU time, or -1; the switches of the GIL; and
+       whether its thread state said that it waited. */
     int64_t waited_cpu;
     unsigned long waited_switches;
     int said_so;
-    int64_t blocked_cpu;          /* CPU time that it had had when it was last seen to sleep */
-    int doubtful, otherwise;      /* it may wait; else it is in that state */
-    /* At this look. */
-    int64_t look;
-    int now;
-    int again;                    /* it waits, as it did; but it had the GIL in between */
+    int64_t blocked_cpu;          /* its CPU time in the last sample in which it was blocked */
+    int doubtful, otherwise;      /* it may wait; if it does not, it is in state `otherwise` */
+    /* In this sample: */
+    int64_t sample;               /* the sample's number, if the thread has a thread state */
+    int now;                      /* the state */
+    int again;                    /* it waits, as before, but held the GIL in between */
     unsigned long switches;
     uintptr_t gil, frame;
-    int has_gil, stops;           /* there is a GIL for it; without: it stops the world */
-    uintptr_t suspended;          /* where its thread state says that it may not attach, or 0 */
-    struct gilfree_stall stall;   /* under way while it waits */
-    int64_t told;                 /* when the stall began that was reported last, or 0 */
-    int told_first;               /* it was this thread whose wait led to the report */
+    int gil_enabled, stops;       /* its interpreter has a GIL; if not: it stops the world */
+    uintptr_t suspended;          /* address at which its state says "suspended", or 0 */
+    struct gilfree_stall stall;   /* the current one, while it waits */
+    int64_t reported;             /* start of the last stall that was reported, or 0 */
+    int reported_first;           /* the report was about the wait of this thread */
     struct gilfree_thread *in_bucket;
     char name[16];
 };
 
-/* Who has a GIL, at a look and at the one before. */
-struct gilfree_look {
+/* The holder of a GIL in one sample. */
+struct gilfree_gil_sample {
     struct gilfree_thread *thread;
     uintptr_t frame, instruction;
     int code, line, stack;
-    int64_t since;
-    int64_t asked;           /* for how long somebody has wanted it from that thread */
+    int64_t since;           /* start of the hold */
+    int64_t requested;       /* for how long others have waited for this thread to release it */
 };
 
 struct gilfree_gil {
     uintptr_t address;
     int threads, waiters;
-    int stopped;             /* without a GIL: somebody stops the world */
+    int stopped;             /* without a GIL: a thread stops the world */
     unsigned long switches;
-    int64_t switched;        /* when another thread was first seen to have taken it */
-    int64_t told;            /* which of these moments was reported last, or 0 */
-    struct gilfree_look before, now;
+    int64_t switched;        /* when the last holder acquired the GIL */
+    int64_t reported;        /* value of `switched` at the last report, or 0 */
+    struct gilfree_gil_sample before, now;
 };
 
-/* A thread that there was no room for. */
+/* A thread beyond GILFREE_THREADS. */
 struct gilfree_other {
-    int task, scan;  /* by which it was last seen */
+    int task, scan;  /* native id; number of the last scan that found it */
 };
 
 struct gilfree_recording {
-    int64_t switch_interval;         /* after which bytecode gives way */
-    int keeps;                       /* what has ended; else `thread`, `stall` and `slice` are NULL */
+    int64_t switch_interval;         /* after which bytecode releases the GIL on request */
+    int keeps;                       /* 0 for reports: `thread`, `stall` and `slice` are NULL */
     struct gilfree_thread **thread;  /* all, by number */
     int threads;
     struct gilfree_thread **live;
     int lives;
     struct gilfree_thread *bucket[GILFREE_BUCKETS];
     int64_t unlisted;                /* threads beyond GILFREE_THREADS */
-    struct gilfree_other *other;     /* them, by their numbers in the system */
-    int scan;                        /* of all threads, so many */
+    struct gilfree_other *other;     /* these threads, hashed by native id */
+    int scan;                        /* number of scans of /proc/self/task */
     struct gilfree_stall *stall;
     int stalls;
-    int64_t shortest;                /* of a full list */
-    int64_t dropped;
+    int64_t shortest;                /* length of the shortest stall of a full list */
+    int64_t dropped;                 /* stalls that the full list did not keep */
     struct gilfree_slice *slice;     /* in the order in which they ended */
     int slices;
-    int64_t grain;                   /* slices of a thread that together are shorter were joined */
+    int64_t grain;                   /* slices shorter than this together were joined */
     struct gilfree_codes codes;
     struct gilfree_stacks stacks;
 };
 
-/* Join a slice to the one before it, if both are of one state or shorter than `grain`; return whether
-   that was done. */
+/* Join a slice to the one before it, if both have the same shares or together are shorter than
+   `grain`; return whether they were joined. */
 static int gilfree_join(
     struct gilfree_slice *before, const struct gilfree_slice *after, int64_t grain)
 {
@@ -156,15 +156,15 @@ static int gilfree_join(
     return 1;
 }
 
-/* Join slices until half of the room is free: the long ones stay as they are. */
+/* Join short slices until half of the array is free. */
 static void gilfree_coarsen(struct gilfree_recording *all)
 {
     int64_t ns = 0;
     int i, kept;
     for (i = 0; i < all->slices; i++)
         ns += all->slice[i].ns;
-    /* Nothing is kept meanwhile of what the threads do, so the first try should not be the first of
-       many: less than the mean would hardly join any. */
+    /* No sample is taken during this, so it should need few tries: a grain below the mean length
+       would join hardly any slices. */
     if (all->grain <= ns / all->slices / 2)
         all->grain = ns / all->slices / 2 + 1;
     do {
@@ -183,7 +183,7 @@ static void gilfree_coarsen(struct gilfree_recording *all)
     } while (kept > GILFREE_SLICES / 2);
 }
 
-/* Note what a thread did from the beginning of its state until now. */
+/* Keep the state that a thread is about to leave as a slice. */
 static void gilfree_keep_slice(
     struct gilfree_recording *all, struct gilfree_thread *thread, int64_t time)
 {
@@ -199,7 +199,7 @@ static void gilfree_keep_slice(
     all->slice[all->slices++] = slice;
 }
 
-/* Keep a stall; of a full list the shortest makes place. */
+/* Keep a stall; in a full list it replaces the shortest, if it is longer. */
 static void gilfree_keep_stall(struct gilfree_recording *all, const struct gilfree_stall *stall)
 {
     int i, least = 0;
@@ -220,11 +220,13 @@ static void gilfree_keep_stall(struct gilfree_recording *all, const struct gilfr
         all->stall[least] = *stall;
 }
 
-/* Return the entry of a stall for a holder; lines beyond those that fit share one without a line. */
-static struct gilfree_holder *gilfree_entry(
-    struct gilfree_stall *stall, const struct gilfree_look *look)
+/* Return the entry of a stall for a holder, or NULL. When few entries are left, a thread's further
+   lines share one entry without a line. */
+static struct gilfree_holder *gilfree_holder_entry(
+    struct gilfree_stall *stall, const struct gilfree_gil_sample *sample)
 {
-    int thread = look->thread->number, code = look->code, line = look->line, stack = look->stack, i;
+    int thread = sample->thread->number, i;
+    int code = sample->code, line = sample->line, stack = sample->stack;
     for (i = 0; i < stall->holders; i++) {
         struct gilfree_holder *entry = &stall->holder[i];
         if (entry->thread == thread && entry->code == code && entry->line == line
@@ -244,38 +246,39 @@ static struct gilfree_holder *gilfree_entry(
     return &stall->holder[i];
 }
 
-/* Tell whether a holder stayed in one C call; or GILFREE_UNKNOWN. In a loop around short calls a thread
-   is seen in the call nearly always. But it gives way between two of them when it was asked for the
-   switch interval, and what ended then may have been a loop. */
+/* Tell whether a holder stayed in one C call; or GILFREE_UNKNOWN. A loop around short C calls stays
+   at the call's instruction in nearly every sample, too. But on request it releases the GIL between
+   two calls, after the switch interval. So a hold of about that length is unknown. */
 static int gilfree_in_c(const struct gilfree_recording *all, const struct gilfree_holder *entry)
 {
     if (!entry->stayed && !entry->moved)
         return GILFREE_UNKNOWN;
     if (entry->stayed < GILFREE_STAYS * entry->moved)
         return 0;
-    if (entry->asked > all->switch_interval * 4 / 5 && entry->asked < all->switch_interval * 3 / 2)
+    if (entry->requested > all->switch_interval * 4 / 5
+        && entry->requested < all->switch_interval * 3 / 2)
         return GILFREE_UNKNOWN;
     return 1;
 }
 
-/* Count time of a stall for who had the GIL then. */
+/* Add `ns` of a stall to its entry for the holder in `sample`. */
 static void gilfree_blame(
-    struct gilfree_thread *waiter, const struct gilfree_look *look, int64_t ns,
-    const struct gilfree_look *before)
+    struct gilfree_thread *waiter, const struct gilfree_gil_sample *sample, int64_t ns,
+    const struct gilfree_gil_sample *before)
 {
     struct gilfree_holder *entry;
-    if (look->thread == NULL || look->thread == waiter)
+    if (sample->thread == NULL || sample->thread == waiter)
         return;
-    entry = gilfree_entry(&waiter->stall, look);
+    entry = gilfree_holder_entry(&waiter->stall, sample);
     if (entry == NULL)
         return;
     entry->ns += ns;
-    if (look->asked > entry->asked)
-        entry->asked = look->asked;
-    if (before == NULL || before->thread != look->thread || before->since != look->since
-        || !before->frame || !look->frame)
+    if (sample->requested > entry->requested)
+        entry->requested = sample->requested;
+    if (before == NULL || before->thread != sample->thread || before->since != sample->since
+        || !before->frame || !sample->frame)
         return;
-    if (before->frame == look->frame && before->instruction == look->instruction)
+    if (before->frame == sample->frame && before->instruction == sample->instruction)
         entry->stayed++;
     else
         entry->moved++;
@@ -286,8 +289,8 @@ static void gilfree_leave(
 {
     int64_t lasted = time - thread->since, sure = thread->last - thread->seen;
     gilfree_keep_slice(all, thread, time);
-    /* The longest for certain. Of all that seem long, the one that seems longest would be one whose
-       beginning or end fell into a long gap between two looks. */
+    /* Compare by the time that is certain, between the first and the last sample. By the estimated
+       length, the longest would be one whose start or end fell into a long gap. */
     if (sure > thread->surest[thread->state]
         || (sure == thread->surest[thread->state] && lasted > thread->longest[thread->state])) {
         thread->surest[thread->state] = sure;
@@ -301,7 +304,8 @@ static void gilfree_leave(
 
 static void gilfree_enter(struct gilfree_thread *thread, int state, int64_t time)
 {
-    /* Who no longer waits has got the GIL, even if it let go of it before this look. */
+    /* A thread that no longer waits has acquired the GIL, even if it released it before this
+       sample. */
     if (state == GILFREE_HELD || (thread->state == GILFREE_WAITING && thread->first < time))
         thread->acquired++;
     thread->state = state;
@@ -313,8 +317,8 @@ static void gilfree_enter(struct gilfree_thread *thread, int state, int64_t time
     }
 }
 
-/* What was taken for a wait was none. */
-static void gilfree_take_back(struct gilfree_thread *thread)
+/* Move the time of a doubtful wait to the state that the thread was in instead. */
+static void gilfree_undo_wait(struct gilfree_thread *thread)
 {
     if (thread->state != GILFREE_WAITING || !thread->doubtful)
         return;
@@ -324,7 +328,8 @@ static void gilfree_take_back(struct gilfree_thread *thread)
     thread->doubtful = 0;
 }
 
-/* Count the time since the last look: where the state is another one, half of it for each. */
+/* Add the time since the last sample to the sums. If the state changed, each state gets half of
+   it. */
 static void gilfree_account(
     struct gilfree_recording *all, struct gilfree_thread *thread, const struct gilfree_gil *gil,
     int64_t time)
@@ -332,7 +337,7 @@ static void gilfree_account(
     int64_t middle = thread->last + (time - thread->last) / 2;
     int before, now = thread->now;
     if (now != GILFREE_WAITING && now != GILFREE_HELD)
-        gilfree_take_back(thread);
+        gilfree_undo_wait(thread);
     before = thread->state;
     thread->ns[before] += middle - thread->last;
     thread->ns[now] += time - middle;
@@ -359,13 +364,13 @@ static struct gilfree_thread *gilfree_find_thread(const struct gilfree_recording
     return thread;
 }
 
-/* Tell whether there is no room for one more thread. */
+/* Tell whether the list of threads is full. */
 static int gilfree_is_full(const struct gilfree_recording *all)
 {
     return (all->keeps ? all->threads : all->lives) >= GILFREE_THREADS;
 }
 
-/* Begin to record a thread; NULL if there is no more room. */
+/* Begin to record a thread; NULL if the list is full or there is no memory. */
 static struct gilfree_thread *gilfree_add_thread(
     struct gilfree_recording *all, int task, int64_t since)
 {
@@ -390,7 +395,7 @@ static struct gilfree_thread *gilfree_add_thread(
     return thread;
 }
 
-/* Count a thread for which there was no room: once, though each scan comes upon it. */
+/* Count a thread beyond the list: once, although each scan finds it. */
 static void gilfree_count_other(struct gilfree_recording *all, int task)
 {
     struct gilfree_other *other = &all->other[(unsigned) task % GILFREE_OTHERS];
@@ -399,13 +404,13 @@ static void gilfree_count_other(struct gilfree_recording *all, int task)
     *other = (struct gilfree_other) {task, all->scan};
 }
 
-/* Close the books on the live thread of this place in the list. */
+/* End the record of the live thread at index `place`. */
 static void gilfree_end_thread(struct gilfree_recording *all, int place, int64_t time)
 {
     struct gilfree_thread *thread = all->live[place];
     struct gilfree_thread **at = &all->bucket[(unsigned) thread->task % GILFREE_BUCKETS];
     if (thread->state != GILFREE_UNKNOWN) {
-        gilfree_take_back(thread);
+        gilfree_undo_wait(thread);
         thread->ns[thread->state] += time - thread->last;
         gilfree_leave(all, thread, time);
         thread->last = time;
@@ -418,9 +423,9 @@ static void gilfree_end_thread(struct gilfree_recording *all, int place, int64_t
         free(thread);
 }
 
-/* Return zeroed memory that takes none until it is written to, or NULL. After a recording, malloc keeps
-   what is freed, and from then on calloc would write to all of it: 18 MiB, for milliseconds in which
-   its caller has the GIL. */
+/* Return zeroed pages, or NULL; the system provides each at the first write. calloc would reuse
+   memory freed by an earlier recording, and write zeros to all 18 MiB while its caller holds the
+   GIL. */
 static void *gilfree_pages(size_t bytes)
 {
     void *pages = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -450,7 +455,7 @@ static void gilfree_free_recording(struct gilfree_recording *all)
     free(all->codes.code);
 }
 
-/* Return 0, or -1 without memory. What is never written to takes none, though it is asked for. */
+/* Allocate a recording; return 0, or -1 if there is no memory. Pages never written to take none. */
 static int gilfree_make_recording(struct gilfree_recording *all, int keeps, int callers)
 {
     all->keeps = keeps;

@@ -1,6 +1,7 @@
-/* Memory of this very process, read through the system: what is gone is an error and no crash.
+/* Memory of this process, read by system calls: if it has been freed, that is an error, not a
+   crash.
 
-   A thread that records others copies their structures at moments at which these may be freed. */
+   The recorder needs this, since other threads may free a structure while it is copied. */
 
 #ifndef GILFREE_SAFE_READ_H
 #define GILFREE_SAFE_READ_H
@@ -15,8 +16,8 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-/* The recorder's thread has a table of files of its own (tasks.h). Sanitizers, and whoever else wraps
-   the C library's calls, know of one for the whole process: so these go around them. */
+/* The recorder's thread has its own table of files (tasks.h). Sanitizers wrap the C library's calls
+   and assume one table for the process, so these make the system calls directly. */
 static int gilfree_open(const char *path)
 {
     return (int) syscall(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
@@ -45,16 +46,16 @@ static int gilfree_read(const struct gilfree_memory *memory, uintptr_t from, voi
     return process_vm_readv(memory->process, &local, 1, &remote, 1, 0) == (ssize_t) size;
 }
 
-/* Copy pieces, each as long as its twin, in as few system calls as can be; return whether all could
-   be read. The pieces of one call are read at almost the same moment. */
+/* Copy `count` pieces, from[i] to to[i], in as few system calls as possible; return whether all
+   could be read. The pieces of one call are read at almost the same moment. */
 static int gilfree_read_pieces(
     const struct gilfree_memory *memory, const struct iovec *to, const struct iovec *from, int count)
 {
-    enum { AT_ONCE = 512 };  /* the system takes 1,024 */
+    enum { MOST_PIECES = 512 };  /* of one call; the system allows 1,024 */
     int done, i, some;
     for (done = 0; done < count; done += some) {
         ssize_t size = 0;
-        some = count - done < AT_ONCE ? count - done : AT_ONCE;
+        some = count - done < MOST_PIECES ? count - done : MOST_PIECES;
         for (i = done; i < done + some; i++) {
             size += (ssize_t) to[i].iov_len;
             if (memory->file >= 0

@@ -1,4 +1,4 @@
-/* The thread of the sampler: a plain POSIX thread, with no thread state of Python's. */
+/* Starts the threads of sampler and recorder: plain POSIX threads, without a thread state. */
 
 #ifndef GILFREE_SAMPLER_THREAD_H
 #define GILFREE_SAMPLER_THREAD_H
@@ -20,7 +20,7 @@ static int64_t gilfree_cpu_time(void)
     return (int64_t) taken.tv_sec * 1000000000 + taken.tv_nsec;
 }
 
-/* Start a thread. No signal may land on it: it is for Python's main thread to wake up from. */
+/* Start a thread with all signals blocked: they must interrupt Python's main thread instead. */
 static int gilfree_start(pthread_t *thread, void *(*run)(void *), void *argument)
 {
     sigset_t all, before;

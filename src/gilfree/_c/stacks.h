@@ -1,5 +1,5 @@
-/* The Python stack of a thread: frame by frame, read as bytes; and the stacks that a recording keeps,
-   each once. */
+/* The Python stack of a thread, read as bytes frame by frame; and the distinct stacks of a
+   recording. */
 
 #ifndef GILFREE_STACKS_H
 #define GILFREE_STACKS_H
@@ -7,29 +7,30 @@
 #include "code_lines.h"
 
 enum {
-    GILFREE_C_FRAMES = 4,   /* that may lie between two of Python's */
-    GILFREE_CALLERS = 16,   /* of a place that are kept, or shown */
-    GILFREE_STACKS = 8192,  /* that are told apart; further ones are unknown */
+    GILFREE_C_FRAMES = 4,   /* C frames that may lie between two Python frames */
+    GILFREE_CALLERS = 16,   /* callers that are kept or shown */
+    GILFREE_STACKS = 8192,  /* stacks that are kept; further ones are unknown */
 };
 
-/* A place in Python. */
+/* A frame with Python code. */
 struct gilfree_frame {
     uintptr_t address, previous, code, instruction;
 };
 
-/* Those who called a place, the nearest first. */
+/* The callers of a place, the nearest first. */
 struct gilfree_stack {
     int depth;
-    int code[GILFREE_CALLERS], line[GILFREE_CALLERS];  /* numbers; GILFREE_UNKNOWN */
+    int code[GILFREE_CALLERS], line[GILFREE_CALLERS];  /* numbers, or GILFREE_UNKNOWN */
 };
 
 struct gilfree_stacks {
-    struct gilfree_stack *stack;  /* NULL if nobody asked for callers */
+    struct gilfree_stack *stack;  /* NULL if no callers are to be kept */
     int count;
-    int slot[2 * GILFREE_STACKS];  /* 1 + number of the stack whose hash leads here, or 0 */
+    int slot[2 * GILFREE_STACKS];  /* hash table: 1 + number of the stack, or 0 */
 };
 
-/* Find the first frame with code, from an address on; return whether there is one. */
+/* Find the first frame with Python code, from the frame at `address` on; return whether one
+   exists. */
 static int gilfree_read_frame(
     const struct gilfree_codes *codes, uintptr_t address, struct gilfree_frame *frame)
 {
@@ -50,7 +51,8 @@ static int gilfree_read_frame(
     return 0;
 }
 
-/* The same for the most recent call of a thread, with what its thread state says of its frames. */
+/* Find the most recent frame of a thread; `says` is the field `thread_frame` of its thread
+   state. */
 static int gilfree_top_frame(
     const struct gilfree_codes *codes, uintptr_t says, struct gilfree_frame *frame)
 {
@@ -60,8 +62,8 @@ static int gilfree_top_frame(
     return gilfree_read_frame(codes, says, frame);
 }
 
-/* Copy the frames from the most recent one on, which is known; return how many, at most `most`. Where
-   that one has returned meanwhile, what is behind it may be anybody's: then it is the only one. */
+/* Copy the callers of frames[0]; return the number of frames, at most `most`. If frames[0] has
+   returned during the read, its callers may be wrong: then it is the only one. */
 static int gilfree_read_frames(
     const struct gilfree_codes *codes, struct gilfree_frame *frames, int most)
 {
@@ -76,7 +78,7 @@ static int gilfree_read_frames(
     return count;
 }
 
-/* Return the number of the stack behind a frame; GILFREE_UNKNOWN if there is no more room. */
+/* Return the number of the stack of a frame's callers; GILFREE_UNKNOWN if the table is full. */
 static int gilfree_stack_number(
     struct gilfree_stacks *all, struct gilfree_codes *codes, const struct gilfree_frame *top)
 {

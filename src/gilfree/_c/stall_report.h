@@ -1,5 +1,5 @@
-/* Stalls reported while they last: written by the recorder's thread itself, in one call, without the
-   GIL and without Python. So a report is there even if the process is killed a moment later. */
+/* Reports of stalls while they last. The recorder's thread writes each in one system call, without
+   the GIL and without Python, so a report survives even if the process is killed right after it. */
 
 #ifndef GILFREE_STALL_REPORT_H
 #define GILFREE_STALL_REPORT_H
@@ -15,7 +15,7 @@
 
 enum {
     GILFREE_REPORT_BYTES = 16384,
-    GILFREE_REPORT_ROOM = 512,  /* that one thread may need, without its stack */
+    GILFREE_REPORT_ROOM = 512,  /* bytes that the line of one thread may need */
 };
 
 struct gilfree_text {
@@ -26,17 +26,17 @@ struct gilfree_text {
 __attribute__((format(printf, 2, 3)))
 static void gilfree_put(struct gilfree_text *text, const char *format, ...)
 {
-    size_t room = sizeof(text->bytes) - text->size;
+    size_t left = sizeof(text->bytes) - text->size;
     va_list arguments;
     int size;
     va_start(arguments, format);
-    size = vsnprintf(text->bytes + text->size, room, format, arguments);
+    size = vsnprintf(text->bytes + text->size, left, format, arguments);
     va_end(arguments);
     if (size > 0)
-        text->size += (size_t) size < room ? (size_t) size : room - 1;
+        text->size += (size_t) size < left ? (size_t) size : left - 1;
 }
 
-/* A name of whoever's choice: on one line, whatever it is. */
+/* Append a name. Control characters become "?", so that it stays on one line. */
 static void gilfree_put_name(struct gilfree_text *text, const char *name)
 {
     size_t i = text->size;
@@ -55,7 +55,8 @@ static void gilfree_put_time(struct gilfree_text *text, int64_t ns)
         gilfree_put(text, "%lld.%02lld s", ms / 1000, ms % 1000 / 10);
 }
 
-/* What Python calls a thread, else what the system does, if that is not only the name of the process. */
+/* Append the name that Python gave the thread; else the system's, unless that is the process's
+   name. */
 static void gilfree_put_thread(
     struct gilfree_text *text, const struct gilfree_recorder *r, const struct gilfree_thread *thread)
 {
@@ -70,14 +71,14 @@ static void gilfree_put_thread(
     gilfree_put(text, " (%d)", thread->task);
 }
 
-/* The stack, as faulthandler has it. */
+/* Append the stack, in the format of faulthandler. */
 static void gilfree_put_stack(
     struct gilfree_text *text, struct gilfree_recorder *r, const struct gilfree_thread *thread)
 {
     struct gilfree_frame frames[2 + GILFREE_CALLERS];
     int count, i, code, line;
     if (!gilfree_top_frame(&r->all.codes, thread->frame, frames)) {
-        gilfree_put(text, "    where is not known\n");
+        gilfree_put(text, "    at an unknown place\n");
         return;
     }
     count = gilfree_read_frames(&r->all.codes, frames, 2 + GILFREE_CALLERS);
@@ -100,19 +101,20 @@ static void gilfree_put_stack(
         gilfree_put(text, "    ...\n");
 }
 
-/* Who has the GIL, for how long, and where. */
+/* Append the holder of the GIL, for how long it has held it, and where it is. */
 static void gilfree_put_holder(
     struct gilfree_text *text, struct gilfree_recorder *r, const struct gilfree_gil *gil,
     const struct gilfree_thread *waiter, int64_t time)
 {
-    const struct gilfree_look *now = &gil->now;
+    const struct gilfree_gil_sample *now = &gil->now;
     int i;
     if (now->thread == NULL) {
-        gilfree_put(text, waiter->has_gil ? "  held     by nobody, as far as is known\n"
-                                          : "  not known who stops the world\n");
+        gilfree_put(text, waiter->gil_enabled
+                              ? "  held     by an unknown thread\n"
+                              : "  the world is stopped by an unknown thread\n");
         return;
     }
-    gilfree_put(text, waiter->has_gil ? "  held     " : "  attached ");
+    gilfree_put(text, waiter->gil_enabled ? "  held     " : "  attached ");
     gilfree_put_thread(text, r, now->thread);
     gilfree_put(text, " for ");
     gilfree_put_time(text, time - (now->since > gil->switched ? now->since : gil->switched));
@@ -126,7 +128,7 @@ static void gilfree_put_holder(
     gilfree_put_stack(text, r, now->thread);
 }
 
-/* All other threads, by their states. */
+/* Append all other threads, by their states. */
 static void gilfree_put_others(
     struct gilfree_text *text, const struct gilfree_recorder *r, const struct gilfree_thread *holder,
     int64_t time)
@@ -147,7 +149,7 @@ static void gilfree_put_others(
                 left++;
                 continue;
             }
-            gilfree_put(text, "  %-8s ", word[thread->has_gil != 0][order[i]]);
+            gilfree_put(text, "  %-8s ", word[thread->gil_enabled != 0][order[i]]);
             gilfree_put_thread(text, r, thread);
             gilfree_put(text, " for ");
             gilfree_put_time(text, time - thread->since);
@@ -157,14 +159,14 @@ static void gilfree_put_others(
         gilfree_put(text, "  and %d more threads\n", left);
 }
 
-/* Write it as a whole, or count it as lost: whoever reads at the other end, the recorder goes on. */
+/* Write the report as a whole, or count it as lost: the recorder never waits for a reader. */
 static void gilfree_write_report(struct gilfree_recorder *r, const struct gilfree_text *text)
 {
     struct pollfd output = {r->output, POLLOUT, 0};
-    struct timespec at_once = {0, 0};
+    struct timespec no_wait = {0, 0};
     long written;
     r->lost++;
-    if (syscall(SYS_ppoll, &output, 1, &at_once, NULL, 0) != 1 || !(output.revents & POLLOUT))
+    if (syscall(SYS_ppoll, &output, 1, &no_wait, NULL, 0) != 1 || !(output.revents & POLLOUT))
         return;
     written = syscall(SYS_sendto, r->output, text->bytes, text->size, MSG_DONTWAIT | MSG_NOSIGNAL,
                       NULL, 0);
@@ -174,8 +176,8 @@ static void gilfree_write_report(struct gilfree_recorder *r, const struct gilfre
         r->lost = 0;
 }
 
-/* Have a pipe or a terminal that is full refuse what is written to it, instead of making us wait: by
-   opening it once more, for a change of the file itself would be the program's, too. */
+/* Make writes to a full pipe or terminal fail instead of block. To set O_NONBLOCK on the given file
+   would change it for the program, too, so the recorder opens it a second time. */
 static void gilfree_open_output(struct gilfree_recorder *r)
 {
     char path[64];
@@ -191,11 +193,11 @@ static void gilfree_open_output(struct gilfree_recorder *r)
     r->output = again;
 }
 
-/* End the first line, with what could not be written before. */
+/* End the first line, with the number of reports that were lost since the last one. */
 static void gilfree_put_lost(struct gilfree_text *text, const struct gilfree_recorder *r)
 {
     if (r->lost)
-        gilfree_put(text, "; so many earlier ones were lost: %lld", (long long) r->lost);
+        gilfree_put(text, "; earlier reports lost: %lld", (long long) r->lost);
     gilfree_put(text, "\n");
 }
 
@@ -206,7 +208,8 @@ static void gilfree_report_one(
     struct gilfree_text text = {0};
     gilfree_put(&text, "gilfree[%d]: ", (int) r->memory.process);
     gilfree_put_thread(&text, r, waiter);
-    gilfree_put(&text, waiter->has_gil ? " has waited for the GIL for " : " has been suspended for ");
+    gilfree_put(&text, waiter->gil_enabled ? " has waited for the GIL for "
+                                           : " has been suspended for ");
     gilfree_put_time(&text, time - waiter->since);
     gilfree_put_lost(&text, r);
     gilfree_put_holder(&text, r, gil, waiter, time);
@@ -219,37 +222,38 @@ static void gilfree_report_end(struct gilfree_recorder *r, const struct gilfree_
     struct gilfree_text text = {0};
     gilfree_put(&text, "gilfree[%d]: ", (int) r->memory.process);
     gilfree_put_thread(&text, r, waiter);
-    gilfree_put(&text, waiter->has_gil ? " waits no longer, after "
-                                       : " is no longer suspended, after ");
-    gilfree_put_time(&text, waiter->since - waiter->told);
+    gilfree_put(&text, waiter->gil_enabled ? " waits no longer, after "
+                                           : " is no longer suspended, after ");
+    gilfree_put_time(&text, waiter->since - waiter->reported);
     gilfree_put_lost(&text, r);
     gilfree_write_report(r, &text);
 }
 
-/* Report what has lasted too long: once for each stall, and once for all that wait for one hold. */
+/* Report stalls longer than the limit: each once, and all that wait for one hold in one report. */
 static void gilfree_report_stalls(struct gilfree_recorder *r, int64_t time)
 {
     int i, j;
     for (i = 0; i < r->all.lives; i++) {
         struct gilfree_thread *thread = r->all.live[i];
         struct gilfree_gil *gil = gilfree_find_gil(r, thread->gil);
-        if (thread->told && (thread->state != GILFREE_WAITING || thread->since != thread->told)) {
-            if (thread->told_first)
+        if (thread->reported
+            && (thread->state != GILFREE_WAITING || thread->since != thread->reported)) {
+            if (thread->reported_first)
                 gilfree_report_end(r, thread);
-            thread->told = thread->told_first = 0;
+            thread->reported = thread->reported_first = 0;
         }
-        if (thread->state != GILFREE_WAITING || thread->doubtful || thread->told || gil == NULL
+        if (thread->state != GILFREE_WAITING || thread->doubtful || thread->reported || gil == NULL
             || time - thread->since < r->limit)
             continue;
-        thread->told = thread->since;
-        if (gil->now.thread != NULL && gil->told == gil->switched)
+        thread->reported = thread->since;
+        if (gil->now.thread != NULL && gil->reported == gil->switched)
             continue;
-        thread->told_first = 1;
-        gil->told = gil->now.thread == NULL ? 0 : gil->switched;
+        thread->reported_first = 1;
+        gil->reported = gil->now.thread == NULL ? 0 : gil->switched;
         gilfree_report_one(r, gil, thread, time);
         for (j = 0; j < r->all.lives; j++)
             if (r->all.live[j]->state == GILFREE_WAITING && r->all.live[j]->gil == thread->gil)
-                r->all.live[j]->told = r->all.live[j]->since;
+                r->all.live[j]->reported = r->all.live[j]->since;
     }
 }
 

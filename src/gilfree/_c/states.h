@@ -1,4 +1,4 @@
-/* The recorder, and how it tells in which of its four states each thread is. */
+/* The recorder, and how it finds the state of each thread: held, waiting, running or blocked. */
 
 #ifndef GILFREE_STATES_H
 #define GILFREE_STATES_H
@@ -15,37 +15,39 @@
 #include "sampler_thread.h"
 
 enum {
-    /* The recorder takes at most one part in so many of a CPU: of one that nobody else has a use for,
-       and of one that is wanted. It is wanted if the program keeps all CPUs busy, or if the recorder
-       had to wait for one so long, so lately. */
+    /* The recorder takes at most 1 / PARTS_FREE of an idle CPU, and 1 / PARTS_WANTED of a busy one.
+       CPUs count as busy if the program uses all of them, or if the recorder woke up more than
+       LATE_NS late within the last LATELY_NS. */
     GILFREE_PARTS_FREE = 5,
     GILFREE_PARTS_WANTED = 64,
     GILFREE_LATE_NS = 1000000,
     GILFREE_LATELY_NS = 10000000,
-    GILFREE_PAUSE_MOST = 10000000,
-    GILFREE_INTERRUPTED_NS = 150000,  /* by which an interruption makes a look longer, at least */
-    /* A gap of so many nanoseconds between two looks tells too little of what was within it. */
-    GILFREE_BLIND_NS = 5000000,
-    /* Threads made in C are looked for so often, and at most for a hundredth of the time. */
+    GILFREE_PAUSE_MOST = 10000000,    /* longest mean pause between two samples, in nanoseconds */
+    GILFREE_INTERRUPTED_NS = 150000,  /* an interrupted sample takes longer by at least this */
+    /* What happens within a longer gap between two samples counts as missed. */
+    GILFREE_LONG_GAP_NS = 5000000,
+    /* Time between two scans for threads without a thread state. A scan takes at most
+       1 / TASKS_SHARE of the time. */
     GILFREE_TASKS_NS = 10000000,
     GILFREE_TASKS_SHARE = 100,
-    /* A thread that was woken to take the GIL may have had so much CPU time and still be about to; if
-       it had more, it has taken the GIL and let go of it. */
+    /* CPU time from the wake-up of a waiting thread until it holds the GIL. A thread that used more
+       has acquired the GIL and released it again. */
     GILFREE_WAKING_NS = 40000,
-    /* A thread that waits wakes up every 5 ms to ask for the GIL, which takes less than so much. */
-    GILFREE_ASKS_EVERY_NS = 5000000,
-    GILFREE_ASKING_NS = 25000,
-    GILFREE_MANY = 16,    /* threads, from which on those that sleep are looked at in less detail */
-    GILFREE_FILES = 900,  /* of /proc that are kept open, where they are no files of the program's */
+    /* A waiting thread wakes up every 5 ms to request the GIL, and needs less CPU time than
+       REQUEST_NS for that. */
+    GILFREE_REQUEST_EVERY_NS = 5000000,
+    GILFREE_REQUEST_NS = 25000,
+    GILFREE_MANY = 16,    /* with more threads, blocked ones are checked by CPU time first */
+    GILFREE_FILES = 900,  /* files of /proc to keep open, if the recorder has its own file table */
     GILFREE_GILS = GILFREE_INTERPRETERS,
 };
 
 struct gilfree_recorder {
     int64_t interval;
-    int64_t started, stop;   /* atomic: it has looked once; it is to look no more */
-    int64_t made;            /* when; names that were given earlier are not for it */
-    int64_t limit, lost;     /* of a stall that is to be reported, or 0; reports that were not written */
-    int output;              /* the file that they go to, or -1 */
+    int64_t started, stop;   /* atomic: the first sample is done; the thread is to end */
+    int64_t made;            /* time of creation; thread names given earlier don't count */
+    int64_t limit, lost;     /* report stalls longer than this, or 0; reports not written */
+    int output;              /* the file for reports, or -1 */
     struct gilfree_layout layout;
     struct gilfree_memory memory;
     struct gilfree_chain chain;
@@ -53,22 +55,23 @@ struct gilfree_recorder {
     struct gilfree_gil gil[GILFREE_GILS];
     int gils;
     int files, most_files;
-    int64_t pause;           /* before this look, as it was planned */
-    int64_t begin, end, last, now;  /* times of looks: `now` of the one under way */
-    int64_t looks, failed_looks, blind, largest_gap, cpu;
-    /* Without a GIL: the world is stopped, since when, and for how long in all and at most. */
+    int64_t pause;           /* the planned pause before this sample */
+    int64_t begin, end, last, now;  /* of samples: the first; the last, twice; this one */
+    int64_t samples, failed_samples, missed, largest_gap, cpu;
+    /* Without a GIL: whether the world is stopped, since when, in all, and the longest. */
     int stops;
     int64_t stops_since, stopped, longest_stop;
     int64_t next_tasks, wanted_until;
-    int64_t usual;           /* time that a look takes */
-    int64_t look_cpu, cpu_before;  /* CPU time of a look and the sleep after it; until the last one */
-    int cpus, busy, full;          /* CPUs; threads at work on them; 0 to 1024: how often on all */
+    int64_t usual;           /* mean time of a sample */
+    int64_t sample_cpu, cpu_before;  /* mean CPU time of a sample; CPU time before this one */
+    int cpus, busy, full;    /* CPUs; threads that use one; samples with all used, of 1024 */
     uint64_t random;
 };
 
-/* A look at a GIL that nobody is known to have. */
-#define GILFREE_NO_LOOK \
-    ((struct gilfree_look) {.code = GILFREE_UNKNOWN, .line = GILFREE_UNKNOWN, .stack = GILFREE_UNKNOWN})
+/* A sample of a GIL without a known holder. */
+#define GILFREE_NO_SAMPLE \
+    ((struct gilfree_gil_sample) { \
+        .code = GILFREE_UNKNOWN, .line = GILFREE_UNKNOWN, .stack = GILFREE_UNKNOWN})
 
 static struct gilfree_gil *gilfree_find_gil(struct gilfree_recorder *r, uintptr_t address)
 {
@@ -78,11 +81,11 @@ static struct gilfree_gil *gilfree_find_gil(struct gilfree_recorder *r, uintptr_
             return &r->gil[i];
     if (!address || r->gils == GILFREE_GILS)
         return NULL;
-    r->gil[r->gils] = (struct gilfree_gil) {.address = address, .now = GILFREE_NO_LOOK};
+    r->gil[r->gils] = (struct gilfree_gil) {.address = address, .now = GILFREE_NO_SAMPLE};
     return &r->gil[r->gils++];
 }
 
-/* How many files to keep open: half of what the system allows, so that others can be opened. */
+/* Return how many files to keep open: at most half of what the system allows. */
 static int gilfree_most_files(void)
 {
     struct rlimit limit;
@@ -91,7 +94,7 @@ static int gilfree_most_files(void)
     return limit.rlim_cur / 2 < GILFREE_FILES ? (int) limit.rlim_cur / 2 : GILFREE_FILES;
 }
 
-/* Keep the open file of a thread, or close it if there are too many, or no room for the thread. */
+/* Keep the open file of a thread; close it if too many are open, or if `thread` is NULL. */
 static void gilfree_keep_file(struct gilfree_recorder *r, struct gilfree_thread *thread, int file)
 {
     if (file < 0)
@@ -112,7 +115,7 @@ static struct gilfree_thread *gilfree_thread_of(struct gilfree_recorder *r, int 
         return thread;
     file = gilfree_open_task(task, "syscall");
     if (file < 0 && (errno == ENOENT || errno == ESRCH))
-        return NULL;  /* it has just ended; or left its thread state behind when it did */
+        return NULL;  /* the thread has ended, and may have left its thread state behind */
     thread = gilfree_add_thread(&r->all, task, r->last ? r->last + (time - r->last) / 2 : time);
     if (thread != NULL)
         thread->unseen = r->last ? r->last : r->made;
@@ -120,15 +123,16 @@ static struct gilfree_thread *gilfree_thread_of(struct gilfree_recorder *r, int 
     return thread;
 }
 
-/* Note that a thread waits for the GIL, without any doubt; its thread state may say so, too. If it has
-   been at work since the last look, while the GIL changed hands, then it had the GIL in between. */
+/* Note that a thread certainly waits for the GIL; `says_so` if its thread state says it. If the
+   thread has used more CPU time than its requests need, and the GIL has changed threads, then it
+   held the GIL since the last sample. */
 static void gilfree_waits(
     const struct gilfree_recorder *r, struct gilfree_thread *thread, int says_so)
 {
     int64_t cpu = gilfree_task_cpu(thread->task);
-    int64_t asked = 1 + (r->now - thread->last) / GILFREE_ASKS_EVERY_NS;
+    int64_t requests = 1 + (r->now - thread->last) / GILFREE_REQUEST_EVERY_NS;
     thread->again = thread->state == GILFREE_WAITING && !thread->doubtful && thread->waited_cpu >= 0
-                    && cpu - thread->waited_cpu > asked * GILFREE_ASKING_NS
+                    && cpu - thread->waited_cpu > requests * GILFREE_REQUEST_NS
                     && thread->switches != thread->waited_switches;
     thread->now = GILFREE_WAITING;
     thread->doubtful = 0;
@@ -137,7 +141,7 @@ static void gilfree_waits(
     thread->said_so = says_so;
 }
 
-/* Return where a thread state says that the thread may not attach, or 0. */
+/* Return the address at which a thread state says "suspended", or 0 if it does not. */
 static uintptr_t gilfree_may_not_attach(
     const struct gilfree_layout *layout, const struct gilfree_link *link)
 {
@@ -147,7 +151,7 @@ static uintptr_t gilfree_may_not_attach(
     return link->address + (uintptr_t) layout->thread_state;
 }
 
-/* Take down what the thread states say. */
+/* Copy what the thread states say to the threads. */
 static void gilfree_read_states(struct gilfree_recorder *r, int64_t time)
 {
     const struct gilfree_layout *layout = &r->layout;
@@ -159,7 +163,7 @@ static void gilfree_read_states(struct gilfree_recorder *r, int64_t time)
             int task = (int) gilfree_pointer(link->bytes, layout->thread_native_id);
             int said = gilfree_said(&r->chain, link);
             struct gilfree_thread *thread = link->thread;
-            if (task <= 0)  /* not yet begun */
+            if (task <= 0)  /* the thread has not started yet */
                 continue;
             if (thread == NULL || thread->task != task) {
                 if (link->without == task)
@@ -170,16 +174,17 @@ static void gilfree_read_states(struct gilfree_recorder *r, int64_t time)
                     continue;
                 }
             }
-            if (thread->look == r->looks && said == GILFREE_UNKNOWN
+            if (thread->sample == r->samples && said == GILFREE_UNKNOWN
                 && (thread->now != GILFREE_UNKNOWN || thread->suspended))
-                continue;  /* of its thread states, the one that says something counts */
-            thread->look = r->looks;
+                continue;  /* if it has several thread states, the one with a known state counts */
+            thread->sample = r->samples;
             thread->now = said;
             thread->gil = one->gil;
             thread->frame = gilfree_pointer(link->bytes, layout->thread_frame);
-            thread->has_gil = one->has_gil;
-            /* Without a GIL nobody counts: that it was at work between two looks has to do. */
-            thread->switches = one->has_gil ? one->switches : (unsigned long) r->looks;
+            thread->gil_enabled = one->gil_enabled;
+            /* Without a GIL there is no switch counter. Let it differ in each sample, so that only
+               CPU time decides whether the thread ran in between. */
+            thread->switches = one->gil_enabled ? one->switches : (unsigned long) r->samples;
             thread->stops = link->address == one->stopper || link->address == r->chain.stopper;
             thread->suspended = gilfree_may_not_attach(layout, link);
             if (said == GILFREE_WAITING)
@@ -190,21 +195,22 @@ static void gilfree_read_states(struct gilfree_recorder *r, int64_t time)
     }
 }
 
-static int gilfree_look_at(struct gilfree_recorder *r, struct gilfree_thread *thread, uintptr_t *futex)
+static int gilfree_read_thread(
+    struct gilfree_recorder *r, struct gilfree_thread *thread, uintptr_t *futex)
 {
     int file = thread->file >= 0 ? thread->file : gilfree_open_task(thread->task, "syscall");
     int seen;
     if (file < 0)
         return errno == ENOENT || errno == ESRCH ? GILFREE_TASK_GONE : GILFREE_TASK_UNKNOWN;
-    seen = gilfree_look_at_task(file, futex);
+    seen = gilfree_read_task(file, futex);
     if (thread->file < 0)
         gilfree_keep_file(r, thread, file);
     return seen;
 }
 
-/* Take a thread to wait for the GIL, until more is known of it; if it did not, it was in that state.
-   gilfree_account takes back what was wrong. */
-static void gilfree_doubt(struct gilfree_thread *thread)
+/* Presume that a thread waits for the GIL. If later samples show that it did not, gilfree_undo_wait
+   moves the time to `otherwise`. */
+static void gilfree_presume_waiting(struct gilfree_thread *thread)
 {
     if (thread->state != GILFREE_WAITING)
         thread->doubtful = 1;
@@ -213,10 +219,10 @@ static void gilfree_doubt(struct gilfree_thread *thread)
     thread->now = GILFREE_WAITING;
 }
 
-/* Tell whether a thread sleeps because the world is stopped. Who stops it sets all thread states to
-   "suspended", also those of threads that compute or sleep in C and want nothing of Python: for these
-   that changes nothing. Who does want to attach, or was stopped amid bytecode, sleeps until its thread
-   state changes: CPython's parking lot then has the address of that on its stack. */
+/* Tell whether a thread sleeps because the world is stopped. The stopping thread sets all detached
+   thread states to "suspended", also those of threads that stay in C: these are not affected. A
+   thread that wants to attach, or was stopped in bytecode, sleeps until its thread state changes:
+   CPython's parking lot then has the address of that state on the thread's stack. */
 static int gilfree_is_parked(
     const struct gilfree_recorder *r, const struct gilfree_thread *thread, uintptr_t futex)
 {
@@ -227,23 +233,25 @@ static int gilfree_is_parked(
            && address == thread->suspended;
 }
 
-/* Tell whether a thread that has a thread state waits for the GIL, though it may seem to do otherwise.
+/* Set the state of a thread with a thread state to WAITING if it waits for the GIL, although it
+   seems to run or to be blocked:
 
-   - It does if it sleeps on the condition or the lock within the GIL's own structure.
-   - Who had the GIL a look ago and seems to run has let go of it in C and computes; or it was asked
-     for the GIL, and lost its CPU to the thread that asked before it could wait. Its CPU time tells.
-     Without a GIL, only who is suspended may be on its way to sleep.
-   - Who let go of the GIL while it was asked for sleeps until somebody has taken it, and then goes on
-     without it, or waits to have it back. What it does next tells.
-   - Who was woken to take the GIL waits for it until there is a CPU to do so.
-   - Who waited and is awake only asks for the GIL, as long as no other thread has taken it. */
-static void gilfree_does_it_wait(
+   - A thread that sleeps on the condition or the mutex in the GIL's structure waits.
+   - A thread that waited and is awake still waits if the GIL has not changed threads: it only woke
+     up to request it.
+   - A thread that sleeps on the switch condition has released the GIL on request. Next it either
+     waits to acquire the GIL again, or goes on without it: the next samples show which.
+   - A thread that held the GIL in the last sample and now seems to run either computes in C without
+     it, or released it on request and lost its CPU before it could wait. Its CPU time decides.
+     Without a GIL, this applies only to suspended threads.
+   - A thread that was woken to acquire the GIL waits until it gets a CPU. */
+static void gilfree_check_waiting(
     const struct gilfree_recorder *r, struct gilfree_thread *thread, uintptr_t futex)
 {
     uintptr_t offset = futex - thread->gil;
     int64_t cpu;
     thread->again = 0;
-    if ((futex && offset < (uintptr_t) r->layout.gil_after_drop)
+    if ((futex && offset < (uintptr_t) r->layout.gil_switch_cond)
         || gilfree_is_parked(r, thread, futex)) {
         gilfree_waits(r, thread, 0);
         return;
@@ -255,12 +263,12 @@ static void gilfree_does_it_wait(
     }
     cpu = gilfree_task_cpu(thread->task);
     if (futex && offset < (uintptr_t) r->layout.gil_size) {
-        gilfree_doubt(thread);
+        gilfree_presume_waiting(thread);
         thread->waited_cpu = cpu;
         thread->said_so = 0;
     } else if (thread->now == GILFREE_RUNNING && thread->state == GILFREE_HELD && cpu >= 0
-               && (thread->has_gil || thread->suspended)) {
-        gilfree_doubt(thread);
+               && (thread->gil_enabled || thread->suspended)) {
+        gilfree_presume_waiting(thread);
         thread->waited_cpu = cpu;
         thread->said_so = 0;
     } else if (thread->now == GILFREE_RUNNING && thread->state == GILFREE_WAITING
@@ -270,14 +278,14 @@ static void gilfree_does_it_wait(
     }
 }
 
-/* Tell whether a thread is where it was at the last look, since it has had no CPU time: that costs a
-   fraction of a look at it. Among many threads one that was woken, and has no CPU yet, may pass for
-   asleep. */
-static int gilfree_sleeps_on(const struct gilfree_recorder *r, struct gilfree_thread *thread)
+/* Tell whether a thread has used no CPU time since the last sample, and so is in the same state.
+   That costs a fraction of reading its state. With more than GILFREE_MANY threads, a blocked thread
+   that was woken but has no CPU yet still counts as blocked. */
+static int gilfree_is_unchanged(const struct gilfree_recorder *r, struct gilfree_thread *thread)
 {
     int64_t cpu = -1;
     thread->again = 0;
-    if (thread->state == GILFREE_WAITING && thread->look == r->looks && !thread->said_so)
+    if (thread->state == GILFREE_WAITING && thread->sample == r->samples && !thread->said_so)
         cpu = thread->waited_cpu;
     else if (thread->state == GILFREE_BLOCKED && r->all.lives > GILFREE_MANY)
         cpu = thread->blocked_cpu;
@@ -287,15 +295,15 @@ static int gilfree_sleeps_on(const struct gilfree_recorder *r, struct gilfree_th
     return 1;
 }
 
-/* Find the state of a thread that does not have the GIL and does not say that it wants it; return
-   whether the thread is still there. */
+/* Find the state of a thread whose thread state says neither held nor waiting; return whether the
+   thread still exists. */
 static int gilfree_find_state(struct gilfree_recorder *r, struct gilfree_thread *thread)
 {
     uintptr_t futex;
     int seen;
-    if (gilfree_sleeps_on(r, thread))
+    if (gilfree_is_unchanged(r, thread))
         return 1;
-    seen = gilfree_look_at(r, thread, &futex);
+    seen = gilfree_read_thread(r, thread, &futex);
     if (seen == GILFREE_TASK_GONE)
         return 0;
     if (seen == GILFREE_TASK_UNKNOWN) {
@@ -305,8 +313,8 @@ static int gilfree_find_state(struct gilfree_recorder *r, struct gilfree_thread 
     thread->now = seen == GILFREE_TASK_RUNS ? GILFREE_RUNNING : GILFREE_BLOCKED;
     if (thread->now == GILFREE_BLOCKED && r->all.lives > GILFREE_MANY)
         thread->blocked_cpu = gilfree_task_cpu(thread->task);
-    if (thread->look == r->looks)  /* it has a thread state */
-        gilfree_does_it_wait(r, thread, futex);
+    if (thread->sample == r->samples)  /* it has a thread state */
+        gilfree_check_waiting(r, thread, futex);
     return 1;
 }
 

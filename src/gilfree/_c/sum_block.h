@@ -1,4 +1,4 @@
-/* How many numbers sum_of_squares adds up at a time. It decides the bits of the result, so every
-   loop that is to give the same bits takes it from here; Python has it as _kernels.SUM_BLOCK. */
+/* The block length of sum_of_squares, in numbers. It decides the bits of the result, so all loops
+   that must give the same bits take it from here; Python reads it as _kernels.SUM_BLOCK. */
 
 #define GILFREE_SUM_BLOCK 65536

@@ -1,4 +1,5 @@
-/* The threads of this process as the system has them: /proc/self/task. */
+/* The threads of this process, as Linux lists them in /proc/self/task. A task is a thread's native
+   id. */
 
 #ifndef GILFREE_TASKS_H
 #define GILFREE_TASKS_H
@@ -24,12 +25,13 @@
 
 enum { GILFREE_TASK_GONE, GILFREE_TASK_RUNS, GILFREE_TASK_SLEEPS, GILFREE_TASK_UNKNOWN };
 
-/* Give the calling thread a table of files of its own, which is empty but for one to keep, or -1: what
-   it opens takes no number from the program, is no matter of a child, and outlives a program that
-   closes every file. Return whether it has one now. */
+/* Give the calling thread its own table of files, with only `keep` in it, or none if that is -1.
+   Files that it opens then take no number from the program, are not inherited by a child, and stay
+   open if the program closes all files. Return whether it succeeded. */
 static int gilfree_own_files(int keep)
 {
-    /* All numbers above at once: the kernel then copies none, and so closes none that is in use. */
+    /* Close the numbers above `keep` as one range to the end: Linux then does not copy them
+       first. */
     if (syscall(SYS_close_range, keep + 1, ~0U, 2U /* CLOSE_RANGE_UNSHARE, Linux 5.9 */))
         return 0;
     if (keep > 0)
@@ -44,9 +46,9 @@ static int gilfree_open_task(int task, const char *file)
     return gilfree_open(path);
 }
 
-/* Read what the thread does: it runs, or would if it had a CPU; or it sleeps in a system call, and
-   if that is `futex`, on which address (else 0). */
-static int gilfree_look_at_task(int file, uintptr_t *futex)
+/* Read whether a thread runs (or waits for a CPU) or sleeps in a system call. If that is `futex`,
+   find the address that it sleeps on, else 0. */
+static int gilfree_read_task(int file, uintptr_t *futex)
 {
     char text[128];
     ssize_t size = gilfree_pread(file, text, sizeof(text) - 1, 0);
@@ -62,17 +64,18 @@ static int gilfree_look_at_task(int file, uintptr_t *futex)
     return GILFREE_TASK_SLEEPS;
 }
 
-/* The CPU time that a thread has had, in nanoseconds; -1 if it is gone. */
+/* Return the CPU time of a thread, in nanoseconds; -1 if it has ended. */
 static int64_t gilfree_task_cpu(int task)
 {
     struct timespec taken;
-    /* The clock of a thread by its number: man 2 clock_getres does not say, the C library does it. */
+    /* The id of a thread's CPU clock. No manual page documents it, but the C library computes it
+       so. */
     if (clock_gettime((clockid_t) ((~(unsigned) task << 3) | 6), &taken))
         return -1;
     return (int64_t) taken.tv_sec * 1000000000 + taken.tv_nsec;
 }
 
-/* Call a function with the number of each thread. */
+/* Call a function with the native id of each thread. */
 static void gilfree_each_task(void (*call)(void *argument, int task), void *argument)
 {
     char bytes[4096];
@@ -80,7 +83,8 @@ static void gilfree_each_task(void (*call)(void *argument, int task), void *argu
     long size, at;
     while (folder >= 0 && (size = syscall(SYS_getdents64, folder, bytes, sizeof(bytes))) > 0) {
         for (at = 0; at < size;) {
-            /* struct linux_dirent64: two of 8 bytes, the length of this entry, its kind, its name */
+            /* struct linux_dirent64: two fields of 8 bytes, the entry's length, its type, its
+               name */
             unsigned short length;
             int task = atoi(bytes + at + 19);
             memcpy(&length, bytes + at + 16, sizeof(length));
@@ -93,7 +97,7 @@ static void gilfree_each_task(void (*call)(void *argument, int task), void *argu
         gilfree_close(folder);
 }
 
-/* What the system calls the thread. */
+/* Copy the system's name of a thread. */
 static void gilfree_task_name(int task, char *name, size_t size)
 {
     int file = gilfree_open_task(task, "comm");

@@ -1,4 +1,4 @@
-"""Types of the compiled recorder. See the docstrings there."""
+"""Types of the compiled recorder; _recorder.pyx has the docstrings."""
 
 from typing import Any, TypeAlias
 

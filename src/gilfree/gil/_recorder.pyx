@@ -1,10 +1,10 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False
 # cython: cdivision=True, freethreading_compatible=True
-# Without the last one, importing this would switch the GIL back on in a free-threaded Python.
-"""A recorder that looks at all threads of the process, and never takes the GIL to do so.
+# Without freethreading_compatible, importing this would enable the GIL in a free-threaded Python.
+"""The recorder: samples the states of all threads of the process, without acquiring the GIL.
 
-The work is done by a thread in C, `recorder_thread.h`: this starts and stops it, and hands over
-what it has found.
+A thread in C does the work: `recorder_thread.h`. This module starts and stops that thread, and
+converts its results to Python objects.
 """
 
 import sys
@@ -91,7 +91,7 @@ cdef extern from "recorder_thread.h":
         gilfree_memory memory
         gilfree_chain chain
         gilfree_recording all
-        int64_t begin, end, looks, failed_looks, blind, largest_gap, cpu, stopped, longest_stop
+        int64_t begin, end, samples, failed_samples, missed, largest_gap, cpu, stopped, longest_stop
         unsigned long long random
     int gilfree_find_layout(gilfree_layout *layout)
     int gilfree_make_recording(gilfree_recording *recording, int keeps, int callers)
@@ -102,13 +102,13 @@ cdef extern from "recorder_thread.h":
     void gilfree_give_name(int task, const char *name, size_t size, int64_t time)
 
 cdef gilfree_layout _layout
-# Whether gilfree knows where this Python keeps what a recording reads, and of which ones it does.
+# Whether gilfree knows the memory layout of this Python, and the versions whose layout it knows.
 KNOWS_PYTHON = gilfree_find_layout(&_layout) == 0
 KNOWN_PYTHONS = GILFREE_KNOWN_PYTHONS.decode()
 
 
 def give_name(int native_id, str name):
-    """Say what Python calls a thread, for all reports from now on."""
+    """Set the name of a thread in all later reports."""
     cdef bytes encoded = name.encode("utf-8", "replace")
     gilfree_give_name(native_id, encoded, len(encoded), gilfree_now())
 
@@ -116,21 +116,25 @@ def give_name(int native_id, str name):
 cdef class Recorder:
     """Records all threads of this process from `start` to `stop`, or reports their stalls.
 
+    Call it from one thread at a time.
+
     Parameters
     ----------
     interval : float, default: 200e-6
-        Seconds between two looks, on average, as long as the threads are few and a CPU is free.
+        Mean time between two samples in seconds; it is longer with many threads or busy CPUs.
     callers : bool, default: False
-        Keep who called the places at which others had the GIL, too.
+        Also keep the callers of each holder of a stall.
     limit : float, default: 0
-        Keep nothing, but report each stall that lasts so many seconds; 0: record.
+        Report each stall that lasts `limit` seconds, and keep nothing. 0: keep a recording.
     output : int, default: -1
-        The file to report to.
+        File descriptor for the reports.
 
     Raises
     ------
     RuntimeError
-        If this Python or this system does not tell what a recording needs.
+        If gilfree does not know this Python, or this system forbids to read thread states.
+    ValueError
+        If `interval` is not from 1e-5 to 1e-2 seconds.
     """
 
     cdef gilfree_recorder *recorder
@@ -142,7 +146,7 @@ cdef class Recorder:
     ):
         cdef const char *missing
         if not KNOWS_PYTHON:
-            raise RuntimeError(f"the recorder knows CPython {KNOWN_PYTHONS}, on Linux")
+            raise RuntimeError(f"the recorder supports CPython {KNOWN_PYTHONS} on Linux")
         if not 1e-5 <= interval <= 1e-2:
             raise ValueError(f"interval must be from 1e-5 to 1e-2 seconds, not {interval}")
         self.recorder = <gilfree_recorder *> calloc(1, sizeof(gilfree_recorder))
@@ -167,7 +171,7 @@ cdef class Recorder:
         if self.recorder == NULL:
             return
         if not self.stop() and self.running:
-            return  # in a forked child: the parent's thread was at work on this as it was copied
+            return  # in a forked child: fork copied this while the parent's thread changed it
         gilfree_free_recording(&self.recorder.all)
         free(self.recorder.chain.link)
         free(self.recorder.chain.to)
@@ -175,33 +179,33 @@ cdef class Recorder:
         free(self.recorder)
 
     cpdef start(self):
-        """Start to record, and wait for the first look: what comes after it is seen."""
+        """Start the recorder's thread, and wait for its first sample, for at most a second."""
         cdef int64_t deadline = gilfree_now() + 1_000_000_000
         if gilfree_start_recorder(self.recorder, &self.thread):
-            raise RuntimeError("the system has no thread to give for the recorder")
+            raise RuntimeError("the system could not start a thread for the recorder")
         self.running = True
         with nogil:
             while not gilfree_load(&self.recorder.started) and gilfree_now() < deadline:
                 gilfree_sleep(50_000)
 
     cpdef bint stop(self):
-        """Stop; tell whether there is a recording, which in a forked child there is not."""
+        """Stop; tell whether there is a recording: in a forked child, there is none."""
         if self.running and getpid() == self.recorder.memory.process:
             gilfree_store(&self.recorder.stop, True)
             with nogil:
                 pthread_join(self.thread, NULL)
             self.running = False
-        return not self.running and self.recorder.looks > 0
+        return not self.running and self.recorder.samples > 0
 
     def facts(self):
-        """Return figures of the recording as a whole, by name; times in seconds."""
+        """Return figures of the whole recording, by name; times are in seconds."""
         cdef gilfree_recorder *r = self.recorder
         cdef bint tells = r.layout.interpreter_stopper >= 0
         return {
             "begin": r.begin / 1e9,
             "seconds": (r.end - r.begin) / 1e9,
-            "looks": r.looks,
-            "missed": r.blind / 1e9,
+            "looks": r.samples,
+            "missed": r.missed / 1e9,
             "largest_gap": r.largest_gap / 1e9,
             "dropped_stalls": r.all.dropped,
             "unlisted_threads": r.all.unlisted,
@@ -212,10 +216,10 @@ cdef class Recorder:
         }
 
     def threads(self):
-        """Return a dict for each thread, in the order in which they were seen first.
+        """Return a dict for each thread, in the order in which the recorder found them.
 
-        None stands for what the system did not tell all the time. Without a GIL, "held" is for how
-        long the thread was attached, "waiting" for how long it was suspended.
+        A time is None if the system did not tell it in every sample. Without a GIL, "held" is the
+        time in which the thread was attached, and "waiting" the time in which it was suspended.
         """
         cdef int i
         cdef gilfree_thread *one
@@ -242,11 +246,11 @@ cdef class Recorder:
         return found
 
     def stalls(self):
-        """Return of each stall the number of the thread, its start, seconds, and the holders.
+        """Return a tuple for each stall: number of the waiting thread, start, seconds, holders.
 
-        A holder is a tuple: number of the thread, seconds, whether it was in one C call if that is
-        known, its place, and those of its callers if asked for. A place is a file, line
-        and function, each of which may be None.
+        A holder is a tuple: number of the thread, seconds, whether it was in one C call (None if
+        unknown), its place, and the places of its callers (None if not kept). A place is a tuple of
+        file, line and function, each of which may be None.
         """
         cdef int i, j
         cdef gilfree_stall *one
@@ -259,9 +263,10 @@ cdef class Recorder:
         return found
 
     def slices(self):
-        """Return what each thread did when, and when the recording began, in nanoseconds.
+        """Return the slices of all threads, and the time at which the recording began, in ns.
 
-        The former is an array of C structs, of which `gilfree.recording.timeline` has the twin.
+        The slices are the bytes of an array of `gilfree_slice`; `timeline.SLICE` in
+        `gilfree.recording` is the NumPy type of one.
         """
         cdef Py_ssize_t size = self.recorder.all.slices * sizeof(gilfree_slice)
         return (<char *> self.recorder.all.slice)[:size], self.recorder.begin

@@ -1,4 +1,4 @@
-"""Types of the compiled sampler. See the docstrings there."""
+"""Types of the compiled sampler; _sampler.pyx has the docstrings."""
 
 from typing import Self
 

@@ -1,11 +1,10 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False
 # cython: cdivision=True, freethreading_compatible=True
-# Without the last one, importing this would switch the GIL back on in a free-threaded Python.
-"""A sampler that reads which thread has the GIL, and never takes it.
+# Without freethreading_compatible, importing this would enable the GIL in a free-threaded Python.
+"""The sampler: reads whether threads hold the GIL, without acquiring it.
 
-`Watch` runs a plain C thread that looks every few microseconds at the thread states of the threads
-under watch. It has no thread state of its own, so it could not take the GIL if it wanted to, and
-neither disturbs what it watches nor waits for it.
+`Watch` runs a plain C thread, the sampler thread. Every few microseconds it reads the thread states
+of the watched threads. It has no thread state itself, so it never holds the GIL or waits for it.
 """
 
 from cpython.mem cimport PyMem_RawFree, PyMem_RawMalloc, PyMem_RawRealloc
@@ -18,7 +17,7 @@ from threading import get_ident
 from gilfree.gil.seen import Seen
 
 cdef extern from "atomic.h":
-    # For what one thread writes while another looks, and neither has the mutex, nor both the GIL.
+    # For variables that threads share without the mutex or the GIL.
     int64_t gilfree_load(const int64_t *place) noexcept nogil
     void gilfree_store(int64_t *place, int64_t value) noexcept nogil
 
@@ -45,7 +44,7 @@ cdef extern from "sampler_thread.h":
     const bint GILFREE_KNOWS_PYTHON
     const char *GILFREE_KNOWN_PYTHONS
     const int GILFREE_NOT_KNOWN
-    bint gilfree_has_gil(PyThreadState *state) noexcept nogil
+    bint gilfree_holds_gil(PyThreadState *state) noexcept nogil
     int gilfree_wants_gil(PyThreadState *state) noexcept nogil
     int64_t gilfree_cpu_time() noexcept nogil
     int gilfree_start(pthread_t *thread, void *(*run)(void *) noexcept nogil, void *argument)
@@ -57,7 +56,7 @@ cdef extern from "sampler_thread.h":
     int getpid() nogil
     PyObject *PyThreadState_GetDict()
 
-# Whether gilfree can read the thread states of this version of Python, and of which ones it can.
+# Whether gilfree can read the thread states of this Python, and the versions for which it can.
 KNOWS_PYTHON = <bint> GILFREE_KNOWS_PYTHON
 KNOWN_PYTHONS = GILFREE_KNOWN_PYTHONS.decode()
 
@@ -66,7 +65,7 @@ cdef bint _counts_handovers = gilfree_find_layout(&_layout) == 0
 
 
 def handovers():
-    """Return how often a thread took the GIL after another one; None if that can't be read."""
+    """Return how often the GIL went to another thread; None if that can't be read."""
     cdef uintptr_t gil = _layout.shared_gil
     if not _counts_handovers:
         return None
@@ -76,88 +75,88 @@ def handovers():
 
 
 cdef enum:
-    # A gap between two samples of more than so many intervals, and more than so many nanoseconds,
-    # tells nothing of what was within it, even if the thread was in the same state before and
-    # after. For a sampler that has to wait for a CPU waits while others are at work: where all CPUs
-    # are busy it missed holds more often than sleeps, and was off by 0.3 while it felt sure.
-    BLIND_INTERVALS = 5
-    BLIND_NS = 200_000
-    # The sampler spins: a thread that sleeps wakes up when others do, and so sees too much of the
-    # moments in which they change. But once it had to wait so many nanoseconds for a CPU, somebody
-    # else has use for it, and it sleeps for so many intervals; each further time, for four times
-    # as many.
-    LATE = 1_000_000
-    MODESTY = 100
-    # It sleeps so many intervals at first: a new thread starts on the CPU of its creator, which it
-    # is to watch, and waking up is how it gets to another one.
+    # A gap between two samples counts as unknown if it is longer than LONG_GAP_INTERVALS intervals
+    # and longer than LONG_GAP_NS, even if the state is the same before and after it. A sampler that
+    # waits for a CPU does so while other threads run. So on busy CPUs it misses more holds than
+    # sleeps: without this rule `held` was wrong by 0.3, with a small uncertainty.
+    LONG_GAP_INTERVALS = 5
+    LONG_GAP_NS = 200_000
+    # The sampler spins between samples. If it slept, it would wake up in step with the watched
+    # threads, and sample too many of their changes of state. But if it gets its CPU more than
+    # LATE_NS late, other threads need the CPU: then it sleeps in the next BACKOFF intervals, and
+    # four times as many each further time.
+    LATE_NS = 1_000_000
+    BACKOFF = 100
+    # In the first SETTLING intervals it sleeps. A new thread starts on its creator's CPU, which
+    # it must not share with the watched threads; a wake-up is what moves it to another CPU.
     SETTLING = 20
 
 
 cdef struct Target:
     unsigned long thread
     PyThreadState *state  # NULL once the thread has ended
-    int64_t open          # between begin and end; atomic, for the thread closes it unlocked
-    bint sampled          # in this window
-    bint has_gil          # at the last sample
-    int64_t begun         # of this window
-    int64_t last          # time of the last sample, or of the window's begin
-    int64_t taken         # when it took the GIL that it has
+    int64_t open          # between begin and end; atomic, since the thread closes it unlocked
+    bint sampled          # there is a sample in this window
+    bint holds_gil        # in the last sample
+    int64_t begun         # start of this window
+    int64_t last          # time of the last sample, or of the window's start
+    int64_t acquired      # when the current hold began
     # Sums over all windows, in nanoseconds.
     int64_t seconds
     int64_t held
     int64_t released
-    int64_t unknown       # of both: in gaps of which the samples tell nothing, so it is a guess
-    int64_t unknown_held  # of that, taken for held
+    int64_t unknown       # part of both: in long gaps, so that it is a guess
+    int64_t unknown_held  # part of `unknown` that is counted as held
     int64_t unknown_gaps
     int64_t flips         # changes of state between two samples
-    int64_t waiting       # of the time released: it wanted the GIL; where the version tells
+    int64_t waiting       # part of `released`, if the version says that a thread waits
     int64_t longest_hold
     int64_t largest_gap
     int64_t samples
 
 
 cdef struct Shared:
-    # What the sampler shares with Python's threads. ``mutex`` guards all that changes but what is
-    # atomic.
+    # What the sampler thread shares with Python's threads. ``mutex`` guards all that changes, but
+    # for what is atomic.
     pthread_mutex_t mutex
     int64_t interval
-    int process           # a forked child has this memory, but no sampler to unlock the mutex
+    int process           # a forked child has this memory, but no sampler that unlocks the mutex
     int owners            # the Watch and its Tokens; the last one frees the memory
     bint stop
-    int64_t settled       # the sampler has found itself a CPU; atomic
-    int64_t cpu           # CPU time of the sampler, which it notes as it ends
+    int64_t settled       # the first SETTLING intervals are over; atomic
+    int64_t cpu           # CPU time of the sampler thread, written when it ends
     Py_ssize_t targets
     Target **target
 
 
-cdef void _note_change(Target *target, int64_t time, bint has_gil) noexcept nogil:
-    if has_gil:
-        target.taken = time
-    elif target.has_gil:
-        target.longest_hold = max(target.longest_hold, time - target.taken)
+cdef void _note_change(Target *target, int64_t time, bint holds_gil) noexcept nogil:
+    if holds_gil:
+        target.acquired = time
+    elif target.holds_gil:
+        target.longest_hold = max(target.longest_hold, time - target.acquired)
 
 
 cdef void _account(Shared *shared, Target *target, int64_t gap, int64_t held) noexcept nogil:
-    """Count a gap between two samples, of which so much is taken for held."""
+    """Add a gap between two samples to the sums, of which `held` nanoseconds count as held."""
     target.held += held
     target.released += gap - held
-    if gap > BLIND_NS and gap > BLIND_INTERVALS * shared.interval:
+    if gap > LONG_GAP_NS and gap > LONG_GAP_INTERVALS * shared.interval:
         target.unknown += gap
         target.unknown_held += held
         target.unknown_gaps += 1
 
 
 cdef void _observe(
-    Shared *shared, Target *target, int64_t now, bint has_gil, int wants_gil
+    Shared *shared, Target *target, int64_t now, bint holds_gil, int wants_gil
 ) noexcept nogil:
     """Account for the time since the last sample."""
     cdef int64_t gap = now - target.last
-    cdef bint changed = target.sampled and has_gil != target.has_gil
+    cdef bint changed = target.sampled and holds_gil != target.holds_gil
     target.samples += 1
     target.largest_gap = max(target.largest_gap, gap)
     if changed:
         _account(shared, target, gap, gap // 2)
-    elif has_gil:
+    elif holds_gil:
         _account(shared, target, gap, gap)
     else:
         _account(shared, target, gap, 0)
@@ -165,38 +164,38 @@ cdef void _observe(
             target.waiting += gap
     if changed:
         target.flips += 1
-        _note_change(target, target.last + gap // 2, has_gil)
+        _note_change(target, target.last + gap // 2, holds_gil)
     elif not target.sampled:
-        _note_change(target, target.last, has_gil)
+        _note_change(target, target.last, holds_gil)
     target.sampled = True
-    target.has_gil = has_gil
+    target.holds_gil = holds_gil
     target.last = now
 
 
 cdef void _close(Shared *shared, Target *target, int64_t now) noexcept nogil:
-    """End a window. What came after its last sample is taken to be as at that sample."""
+    """End a window. The time after its last sample counts as that sample's state."""
     cdef int64_t gap = now - target.last
     target.seconds += now - target.begun
     target.largest_gap = max(target.largest_gap, gap)
-    if target.sampled:  # or the window was too short to be seen; others like it were
-        _account(shared, target, gap, gap if target.has_gil else 0)
-    if target.sampled and target.has_gil:
-        target.longest_hold = max(target.longest_hold, now - target.taken)
+    if target.sampled:  # a window too short for a sample is left out: others like it have samples
+        _account(shared, target, gap, gap if target.holds_gil else 0)
+    if target.sampled and target.holds_gil:
+        target.longest_hold = max(target.longest_hold, now - target.acquired)
 
 
 cdef void *_sample(void *argument) noexcept nogil:
-    """Be the sampler thread."""
+    """Run the sampler thread, until `shared.stop`."""
     cdef Shared *shared = <Shared *> argument
     cdef Target *target
     cdef Py_ssize_t i
     cdef bint stop = False
-    cdef int64_t sleeps = SETTLING, modesty = MODESTY
+    cdef int64_t sleeps = SETTLING, backoff = BACKOFF
     cdef int64_t due
     cdef uint64_t random = 88172645463325252
     gilfree_wake_on_time()
     while not stop:
-        # At random times, from half to one and a half intervals apart (Marsaglia's xorshift): even
-        # ones fall into step with the timers of what is watched, and see it in one phase only.
+        # At random times, from half to one and a half intervals apart (Marsaglia's xorshift):
+        # regular samples would fall into step with timers of the watched threads.
         random ^= random << 13
         random ^= random >> 7
         random ^= random << 17
@@ -206,9 +205,9 @@ cdef void *_sample(void *argument) noexcept nogil:
             gilfree_sleep(due - gilfree_now())
             if sleeps == 0:
                 gilfree_store(&shared.settled, True)
-        elif gilfree_spin(due) > due + LATE:
-            sleeps = modesty
-            modesty *= 4
+        elif gilfree_spin(due) > due + LATE_NS:
+            sleeps = backoff
+            backoff *= 4
         pthread_mutex_lock(&shared.mutex)
         for i in range(shared.targets):
             target = shared.target[i]
@@ -217,7 +216,7 @@ cdef void *_sample(void *argument) noexcept nogil:
                     shared,
                     target,
                     gilfree_now(),
-                    gilfree_has_gil(target.state),
+                    gilfree_holds_gil(target.state),
                     gilfree_wants_gil(target.state),
                 )
         stop = shared.stop
@@ -227,7 +226,7 @@ cdef void *_sample(void *argument) noexcept nogil:
 
 
 cdef bint _lock(Shared *shared) noexcept:
-    """Lock the mutex, except in a forked child: there is nothing to guard there."""
+    """Lock the mutex and return True; in a forked child, where no sampler runs, return False."""
     if getpid() != shared.process:
         return False
     pthread_mutex_lock(&shared.mutex)
@@ -235,7 +234,7 @@ cdef bint _lock(Shared *shared) noexcept:
 
 
 cdef void _disown(Shared *shared) noexcept:
-    """Unlock the mutex; if nobody else owns the memory any more, free it."""
+    """Give up one ownership of the memory and unlock the mutex; the last owner frees it."""
     cdef Py_ssize_t i
     cdef bint owned
     shared.owners -= 1
@@ -251,11 +250,10 @@ cdef void _disown(Shared *shared) noexcept:
 
 
 cdef class Token:
-    """Lies in the dict of a thread state, for as long as that is under watch.
+    """An object in the dict of each watched thread state: tells the sampler when the thread ends.
 
-    CPython clears the dict of a thread that ends before it frees the thread's state. So this is
-    where the sampler is told to look no more. The mutex makes it certain that it is not looking
-    right now.
+    CPython clears the dict before it frees the thread state. Then this object is freed, and takes
+    the thread state from the sampler. The mutex ensures that the sampler is not reading it then.
     """
 
     cdef Shared *shared
@@ -271,19 +269,22 @@ cdef class Token:
 
 
 cdef class Watch:
-    """Watch threads that say so, by `begin` and `end` in the thread itself.
+    """Watches threads, each between its own calls of `begin` and `end`.
+
+    Any number of threads may call `begin`, `end`, `forget` and `seen` concurrently. One thread
+    calls `start` and `stop`.
 
     Parameters
     ----------
     interval : float, default: 20e-6
-        Seconds between two looks at the thread states.
+        Mean time between two samples, in seconds.
 
     Raises
     ------
     RuntimeError
-        On a Python whose thread states gilfree does not know how to read.
+        On a Python whose thread states gilfree can't read.
     ValueError
-        If `interval` is not between a microsecond and a second.
+        If `interval` is not from 1e-6 to 1 second.
     """
 
     cdef Shared *shared
@@ -292,7 +293,7 @@ cdef class Watch:
 
     def __cinit__(self, double interval=20e-6):
         if not GILFREE_KNOWS_PYTHON:
-            raise RuntimeError(f"the sampler knows the thread states of CPython {KNOWN_PYTHONS}")
+            raise RuntimeError(f"the sampler supports CPython {KNOWN_PYTHONS}")
         if not 1e-6 <= interval <= 1:
             raise ValueError(f"interval must be from 1e-6 to 1 second, not {interval}")
         self.shared = <Shared *> PyMem_RawMalloc(sizeof(Shared))
@@ -320,22 +321,22 @@ cdef class Watch:
         self.stop()
 
     cpdef start(self):
-        """Start the sampler, and wait until it has settled on a CPU: a millisecond."""
+        """Start the sampler thread, and wait until it is on a CPU of its own: a millisecond."""
         cdef int64_t deadline = gilfree_now() + 50_000_000
         if self.running:
             raise RuntimeError("this Watch is running already")
         self.shared.stop = False
         gilfree_store(&self.shared.settled, False)
         if gilfree_start(&self.thread, _sample, self.shared):
-            raise RuntimeError("the system has no thread to give for the sampler")
+            raise RuntimeError("the system could not start a thread for the sampler")
         self.running = True
         with nogil:
-            # Busy, not asleep: so the sampler wakes up on another CPU.
+            # Spin, so that this CPU is busy and the sampler wakes up on another one.
             while not gilfree_load(&self.shared.settled) and gilfree_now() < deadline:
                 gilfree_spin(gilfree_now() + 1000)
 
     cpdef stop(self):
-        """Stop the sampler, and forget the calling thread's Token."""
+        """Stop the sampler thread, and drop the calling thread's Token."""
         if not self.running:
             return
         self.running = False
@@ -349,7 +350,7 @@ cdef class Watch:
 
     @property
     def cpu_seconds(self):
-        """The CPU time that the sampler has taken, once it is stopped."""
+        """The CPU time of the sampler thread, in seconds; 0 until it is stopped."""
         return self.shared.cpu / 1e9
 
     cdef dict _tokens(self):
@@ -359,7 +360,7 @@ cdef class Watch:
         return <size_t> self.shared
 
     def begin(self):
-        """Open a window: the calling thread is under watch from now on."""
+        """Open a window: the sampler samples the calling thread until `end`."""
         cdef Token token = self._tokens().get(self._key())
         if token is None:
             token = self._add()
@@ -367,7 +368,7 @@ cdef class Watch:
         if not _lock(self.shared):
             return
         gilfree_store(&target.open, True)
-        target.sampled = target.has_gil = False
+        target.sampled = target.holds_gil = False
         target.begun = target.last = gilfree_now()
         pthread_mutex_unlock(&self.shared.mutex)
 
@@ -378,19 +379,19 @@ cdef class Watch:
         cdef int64_t now
         if token is None:
             return
-        # The sampler looks no more as of now, even if this thread has to wait for the mutex.
+        # No sample is taken from now on, even if this thread waits for the mutex.
         was_open = gilfree_load(&token.target.open)
         gilfree_store(&token.target.open, False)
         now = gilfree_now()
         if not _lock(self.shared):
             return
         if was_open:
-            # The sampler may be looking just now.
+            # A sample that was under way may be later than `now`.
             _close(self.shared, token.target, max(now, token.target.last))
         pthread_mutex_unlock(&self.shared.mutex)
 
     def forget(self):
-        """Forget what was seen of the calling thread so far."""
+        """Reset the sums of the calling thread to 0."""
         cdef Token token = self._tokens().get(self._key())
         if token is None or not _lock(self.shared):
             return
@@ -401,7 +402,7 @@ cdef class Watch:
         pthread_mutex_unlock(&self.shared.mutex)
 
     cdef Token _add(self):
-        """Put the calling thread under watch."""
+        """Add the calling thread to the watched ones."""
         cdef Token token = Token.__new__(Token)
         cdef Target *target = <Target *> PyMem_RawMalloc(sizeof(Target))
         cdef Target **more
@@ -429,7 +430,7 @@ cdef class Watch:
         return token
 
     def seen(self):
-        """Return what was seen of each thread, in the order in which they were put under watch.
+        """Return the sums of each thread, in the order of their first calls of `begin`.
 
         Returns
         -------
@@ -441,7 +442,8 @@ cdef class Watch:
         cdef double seconds
         cdef bint tells = gilfree_wants_gil(PyThreadState_Get()) != GILFREE_NOT_KNOWN
         seen = []
-        # Python's objects are made unlocked: to make one may free a Token, which locks.
+        # Make Python objects without the mutex: that may run the garbage collector, which may free
+        # a Token, which locks the mutex.
         while self._copy(i, &target):
             i += 1
             known = target.held + target.released
@@ -462,7 +464,7 @@ cdef class Watch:
         return seen
 
     cdef bint _copy(self, Py_ssize_t number, Target *target) noexcept:
-        """Copy what is known of one thread; tell whether there is one of this number."""
+        """Copy the sums of a thread; return whether there is a thread with this number."""
         cdef bint known
         if not _lock(self.shared):
             return False

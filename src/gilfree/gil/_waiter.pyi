@@ -1,4 +1,4 @@
-"""Types of the thread that asks for the GIL. See the docstrings there."""
+"""Types of the compiled waiter; _waiter.pyx has the docstrings."""
 
 class Waiter:
     def __init__(self, pause: float = 50e-6) -> None: ...

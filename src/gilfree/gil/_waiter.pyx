@@ -1,5 +1,5 @@
 # cython: language_level=3, freethreading_compatible=True
-"""A Python thread that asks for the GIL again and again, and notes how long it was kept waiting."""
+"""The waiter: a thread that acquires the GIL again and again, and notes its longest wait."""
 
 from libc.stdint cimport int64_t
 
@@ -14,32 +14,32 @@ cdef extern from "clock.h":
 
 
 cdef class Waiter:
-    """How long is a Python thread kept waiting that wants the GIL while a call is under way?
+    """Measures how long a call makes another Python thread wait for the GIL.
 
-    Run `wait` in a thread, and `begin` and `end` around the call in another.
+    One thread runs `wait`. Another thread calls `begin` and `end` around the call, then `stop`.
 
     Parameters
     ----------
     pause : float, default: 50e-6
-        Seconds of sleep before it asks again.
+        Seconds for which the waiter sleeps without the GIL, between two requests.
     """
 
     cdef int64_t pause
-    cdef int64_t begun, ended, stopped, times_asked  # atomic
+    cdef int64_t begun, ended, stopped, requests  # atomic
     cdef int64_t longest
 
     def __cinit__(self, double pause=50e-6):
         self.pause = <int64_t> (pause * 1e9)
 
     def wait(self):
-        """Ask for the GIL, again and again, until `stop`."""
+        """Request the GIL again and again, until `stop`."""
         cdef int64_t since, until, begun, ended
         gilfree_wake_on_time()
         while not gilfree_load(&self.stopped):
             with nogil:
                 gilfree_sleep(self.pause)
                 since = gilfree_now()
-                gilfree_store(&self.times_asked, self.times_asked + 1)
+                gilfree_store(&self.requests, self.requests + 1)
             until = gilfree_now()
             begun = gilfree_load(&self.begun)
             if begun:
@@ -49,23 +49,23 @@ cdef class Waiter:
                 self.longest = max(self.longest, until - max(since, begun))
 
     def begin(self):
-        """Say that the calls begin."""
+        """Note that the calls begin: waits count from now on."""
         gilfree_store(&self.begun, gilfree_now())
 
     def end(self):
-        """Say that the calls have ended."""
+        """Note that the calls have ended."""
         gilfree_store(&self.ended, gilfree_now())
 
     def stop(self):
-        """Let `wait` return."""
+        """Make `wait` return."""
         gilfree_store(&self.stopped, True)
 
     @property
     def asked(self):
-        """How often the GIL was asked for, so far."""
-        return gilfree_load(&self.times_asked)
+        """The number of requests for the GIL so far."""
+        return gilfree_load(&self.requests)
 
     @property
     def longest_wait(self):
-        """The longest wait within the calls, in seconds. Read it when `wait` has returned."""
+        """The longest wait between `begin` and `end`, in seconds; read it after `wait` returned."""
         return self.longest / 1e9
