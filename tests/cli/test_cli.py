@@ -480,7 +480,7 @@ def test_a_long_probe_says_what_it_measures_and_ctrl_c_shows_results_so_far():
     statement = "-s", "import time", "time.sleep(1.5)"
     out = on_a_terminal("probe", *statement, interrupt_at=b"one took", status=130)
     assert "probe: one call ..." in out
-    assert re.search(r"probe: one took 1\.5\d* s; .* at once: \S+ s to \S+ s ...", out)
+    assert re.search(r"probe: one took 1\.5\d* s; .* together: \S+ s to \S+ s ...", out)
     report = out[out.index("time.sleep(1.5): ") :]
     assert "speedup not measured" in report
     assert "in 1 call" in report

@@ -1,4 +1,4 @@
-"""The probe's answers on calls whose answer is known, and what it leaves behind."""
+"""The probe on calls whose verdict is known, and what it leaves behind."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ import pytest
 
 import gilfree
 from gilfree._system import gil_enabled
-from gilfree.gil import at_once, passive
+from gilfree.gil import passive, speedup
 from gilfree.gil.lazy import LazyCallError, name_of
 from gilfree.gil.probe import Probing
 from gilfree.gil.report import GilReport
@@ -36,10 +36,10 @@ from gilfree.gil.verdict import Kind, Verdict
 
 pytestmark = [
     needs.sampler,
-    pytest.mark.thread_unsafe(reason="measures, and so must have the CPUs for itself"),
+    pytest.mark.thread_unsafe(reason="measures times, and so needs the CPUs for itself"),
 ]
 hold = ctypes.PyDLL(None).usleep
-let_go = ctypes.CDLL(None).usleep
+release = ctypes.CDLL(None).usleep
 rng = np.random.default_rng(0)
 
 
@@ -55,7 +55,7 @@ LIST, TEXT, JSON = list(NUMBERS[:50_000]), "ab" * 100_000, json.dumps(list(range
 
 RELEASED = {
     "time.sleep": lambda: time.sleep(0.02),
-    "ctypes.CDLL": lambda: let_go(20_000),
+    "ctypes.CDLL": lambda: release(20_000),
     "sha256": lambda: hashlib.sha256(NOISE).digest(),
     "zlib": lambda: len(zlib.compress(NOISE)),
     "np.sort": lambda: np.sort(NUMBERS)[0],
@@ -72,7 +72,7 @@ HELD = {
 
 
 def probed(call, *args, **how):
-    """Probe until the sampler has had a CPU often enough; where others keep them busy, skip."""
+    """Probe until the report is conclusive; skip the test if other programs keep the CPUs busy."""
     for _ in range(3):
         report = gilfree.probe(call, *args, **how)
         if report.conclusive:
@@ -100,7 +100,7 @@ def test_calls_that_hold(name):
 def test_a_call_that_does_both():
     def both():
         hold(10_000)
-        let_go(10_000)
+        release(10_000)
 
     report = probed(both, workers=2)
     assert 0.4 < report.held < 0.6
@@ -128,7 +128,7 @@ def test_sleeping_scales_and_a_lock_serialises():
 
     def locked():
         with lock:
-            let_go(10_000)
+            release(10_000)
 
     report = probed(locked, workers=2)
     assert report.speedup < 1.2
@@ -137,7 +137,7 @@ def test_sleeping_scales_and_a_lock_serialises():
 
 @needs.gil
 def test_short_calls_are_pooled_until_the_answer_is_sure():
-    short = gilfree.probe(let_go, 1, workers=1)
+    short = gilfree.probe(release, 1, workers=1)
     assert short.calls > 10
     assert short.samples > 100
     assert short.held < 0.5
@@ -146,7 +146,7 @@ def test_short_calls_are_pooled_until_the_answer_is_sure():
 
 
 def test_repeat_bounds_the_calls_that_are_watched():
-    report = gilfree.probe(let_go, 2000, workers=1, repeat=7)
+    report = gilfree.probe(release, 2000, workers=1, repeat=7)
     assert report.calls == 7
     report = gilfree.probe(abs, -1, workers=1, repeat=1)
     assert report.held is None or report.samples >= 1
@@ -193,14 +193,14 @@ def test_an_exception_reaches_the_caller_and_leaves_nothing_behind(fail_at):
     assert sys.getswitchinterval() == interval
     assert set(threading.enumerate()) == threads
     if os.path.exists("/proc/self/task"):
-        # NumPy's BLAS may have threads, but the sampler is gone.
+        # NumPy's BLAS may have threads of its own.
         assert len(os.listdir("/proc/self/task")) >= len(threads)
 
 
-# ---------------------------------------------------------------- calls that bear one thread only
+# ---------------------------------------------------------------- calls for one thread only
 
 
-def test_a_call_bound_to_its_thread_is_looked_at_there():
+def test_a_call_bound_to_its_thread_is_probed_there():
     with contextlib.closing(sqlite3.connect(":memory:")) as connection:
         report = gilfree.probe(lambda: connection.execute("SELECT 1").fetchall(), workers=2)
     assert report.only_here.startswith("ProgrammingError: SQLite objects created in a thread")
@@ -238,7 +238,7 @@ def test_a_call_that_exits_its_thread_is_named():
 
 @pytest.mark.slow
 def test_a_long_call_on_more_workers_than_fit_into_the_rounds():
-    speed = at_once.measure_once(lambda: None, (1.0, 0.5), workers=90)
+    speed = speedup.measure_once(lambda: None, (1.0, 0.5), workers=90)
     assert speed.workers == 90
     assert speed.speedup > 1
     assert 0 < speed.limit <= 90
@@ -279,7 +279,7 @@ ran = []
 def test_a_call_that_runs_nothing_is_refused_before_anything_is_measured(call, words):
     with pytest.raises(LazyCallError, match=words):
         gilfree.probe(call)
-    gc.collect()  # a coroutine that nobody closed would say so now
+    gc.collect()  # a coroutine that was not closed would warn now
     assert ran == []
 
 
@@ -292,7 +292,7 @@ def test_a_short_call_is_clocked_without_the_harness():
 
     timer = timeit.Timer("nothing()", globals={"nothing": nothing})
     report = probed(nothing, workers=1)
-    # Of the same order: windows of one call each made it twenty times as long.
+    # A window for each call made it twenty times as long.
     assert 0.2 < report.seconds / (min(timer.repeat(5, 100_000)) / 100_000) < 5
     assert report.longest_hold <= report.seconds
     assert not gil_enabled() or report.verdict is Verdict.HOLDS
@@ -302,25 +302,25 @@ def test_a_short_call_is_clocked_without_the_harness():
 
 
 @pytest.mark.parametrize("source", ["pass", "1 | 2"])
-def test_what_takes_no_longer_than_its_harness_holds_throughout(source):
-    # To clock the two apart says little of the call; but there is no time for a release in it.
+def test_a_call_no_longer_than_its_harness_counts_as_held(source):
+    # The difference of two clocked loops says little here, but the call is too short for a release.
     report = probe_statement(source, workers=1)
     assert report.seconds < 1e-6
     assert report.held == 1
-    # Without a GIL a release costs less than some of these take.
+    # Without a GIL, a release costs less time than "1 | 2" takes.
     assert report.conclusive or (source != "pass" and not gil_enabled())
 
 
 @pytest.mark.parametrize(
     ("both", "held", "uncertainty"),
     [
-        ((262e-9, 261e-9), 1.0, 0.0),  # there is no time for a release
+        ((262e-9, 261e-9), 1.0, 0.0),  # too short for a release
         ((262e-9, 270e-9), 1.0, 0.0),
-        ((400e-9, 200e-9), 0.94, 2 * 0.0255),  # of half the time, all that was released
+        ((400e-9, 200e-9), 0.94, 2 * 0.0255),  # the release is in half of the time
         ((3e-6, 2.97e-6), 1.0, 0.0),
     ],
 )
-def test_what_the_harness_was_is_taken_from_the_call(both, held, uncertainty, monkeypatch):
+def test_the_harness_is_subtracted_from_the_call(both, held, uncertainty, monkeypatch):
     monkeypatch.setattr(passive, "seconds_of_both", lambda *_: both)
     monkeypatch.setattr(passive, "release_cost", lambda: 40e-9)
     nothing = dict.fromkeys(Seen._fields, 0)
@@ -358,31 +358,31 @@ def test_the_name_of_a_call_is_short_and_never_fails():
     assert "Nameless" in name_of(Nameless())
 
 
-def test_what_was_not_seen_is_not_shown_as_nothing():
+def test_what_was_not_sampled_is_shown_as_unknown():
     report = gilfree.probe(time.sleep, 1e-3, workers=1, interval=1, repeat=3)
     assert (report.held, report.longest_hold) == (None, None)
     assert re.search(r"\n  (held|attached) +unknown of the call\n", str(report))
 
 
-def test_a_call_of_seconds_is_made_once_alone_and_once_at_once():
-    calls, looks = [], []
+def test_a_call_of_seconds_is_made_once_alone_and_once_by_each_worker():
+    calls, measurements = [], []
 
     def work():
         calls.append(threading.get_ident())
         time.sleep(0.6)
 
-    report = Probing(work, "work", workers=2).run(looks.append)
+    report = Probing(work, "work", workers=2).run(measurements.append)
     assert calls.count(threading.get_ident()) == 1
     assert len(calls) == 3
     assert report.calls == 1
     assert 1.8 < report.speedup < 2.2
-    assert looks[0] == "one call"
-    assert re.fullmatch(r"one took (6\d\d ms); 2 at once: \1 to 1\.\d+ s", looks[1])
-    assert len(looks) == 2
+    assert measurements[0] == "one call"
+    assert re.fullmatch(r"one took (6\d\d ms); 2 together: \1 to 1\.\d+ s", measurements[1])
+    assert len(measurements) == 2
     assert report.longest_stall < 0.3
 
 
-def test_what_is_known_can_be_asked_for_at_any_time():
+def test_there_is_a_report_after_each_measurement():
     known = []
     probing = Probing(lambda: time.sleep(0.01), "sleep", workers=2)
     probing.run(lambda _: known.append(probing.report()))
@@ -392,14 +392,14 @@ def test_what_is_known_can_be_asked_for_at_any_time():
     assert waits.longest_stall is None
     assert gains.longest_stall is not None
     assert gains.speedup is None
-    assert "not looked at" in str(waits)
+    assert "not measured" in str(waits)
 
 
 @pytest.mark.slow
 def test_ctrl_c_comes_through(run_script):
     run_script("""
         import _thread, sys, threading, time, gilfree
-        gilfree.probe  # or the first Ctrl-C would leave modules by halves, amid their import
+        gilfree.probe  # import it now: a Ctrl-C during an import leaves half a module
         before = sys.getswitchinterval()
         for late in 0.05, 0.3, 0.5, 0.7, 0.9, 1.1:
             presser = threading.Timer(late, _thread.interrupt_main)
@@ -415,7 +415,7 @@ def test_ctrl_c_comes_through(run_script):
 
 
 @pytest.mark.slow
-def test_probes_at_once_restore_the_switch_interval(run_script):
+def test_concurrent_probes_restore_the_switch_interval(run_script):
     run_script("""
         import sys, threading, time, gilfree
         before = sys.getswitchinterval()
@@ -474,7 +474,7 @@ def test_errors_name_the_argument(how, error, words):
 def test_the_cause_is_named_by_evidence(name):
     with causes.surroundings(name):
         for _ in range(3):
-            spun = at_once.measure(lambda: causes.library().alone(1_000_000), 2e-3, 2)
+            spun = speedup.measure(lambda: causes.library().alone(1_000_000), 2e-3, 2)
             report = causes.probe(name)
             if report.verdict is causes.CAUSES[name][1]:
                 return
@@ -486,25 +486,25 @@ def test_the_cause_is_named_by_evidence(name):
 
 
 @needs.recorder
-def test_beside_a_recording_of_the_users_it_does_without():
+def test_beside_a_recording_of_the_program_the_probe_makes_none():
     with gilfree.record() as recording:
-        report = gilfree.probe(let_go, 2000, workers=2)
+        report = gilfree.probe(release, 2000, workers=2)
     assert report.waiting is report.blocked is report.running is report.no_cpu is None
     assert report.speedup is not None
-    assert "at once" not in str(report)
+    assert "together" not in str(report)
     assert recording.facts.looks > 0
 
 
 @needs.gil
 @needs.recorder
-def test_what_threads_do_at_once_is_in_the_report():
+def test_what_concurrent_threads_do_is_in_the_report():
     report = gilfree.probe(time.sleep, 0.01, workers=2)
     assert report.blocked > 0.5
     assert 0 <= report.waiting + report.blocked + report.running <= 1.001
     assert report.handovers >= 0
     found = json.loads(json.dumps(report.to_dict()))
     assert found["blocked"] == report.blocked
-    with gilfree.record():  # and whoever records afterwards can
+    with gilfree.record():  # the probe's own recording has ended
         pass
 
 
@@ -554,51 +554,51 @@ ALONE = {"speedup": 1.0}
             "released; already multithreaded: held for under 1% of the call; one call keeps 1.9 "
             "CPUs busy; 2 threads gain 1.90×, the machine could give 2.00×",
         ),
-        (  # nobody knows why
+        (  # without a known cause
             {"speedup": 1.2},
             "released; threads gain little: held for 0% of the call; 2 threads gain 1.20×, the "
             "machine could give 2.00×",
         ),
         (
             {"speedup": 0.4, "waiting": 0.3, "cpu_growth": 3.0, "handovers": 9000.4},
-            "releases the GIL, and takes it back too often: held for 0% of the call; threads wait "
-            "for it and hand it over for 77% of the time; it goes to another thread 9,000 times a "
+            "releases and reacquires the GIL too often: held for 0% of the call; threads wait for "
+            "the GIL or hand it over for 77% of the time; it goes to another thread 9,000 times a "
             "call; 2 threads gain 0.40×, the machine could give 2.00×",
         ),
-        (  # which did not keep threads from much
+        (  # contention that cost little
             {"speedup": 1.6, "waiting": 0.3, "cpu_growth": 1.5, "handovers": 9000.4},
             "released; threads help: held for 0% of the call; 2 threads gain 1.60×, the machine "
             "could give 2.00×",
         ),
-        (  # whether all of it is released, or a part
+        (  # `held` is not conclusive, but contention is
             {"held": 0.08, "uncertainty": 0.05, "speedup": 0.9, "waiting": 0.5},
-            "releases the GIL, and takes it back too often: held for 8% of the call; threads wait "
-            "for it and hand it over for 50% of the time; it goes to another thread 1 time a call; "
+            "releases and reacquires the GIL too often: held for 8% of the call; threads wait for "
+            "the GIL or hand it over for 50% of the time; it goes to another thread 1 time a call; "
             "2 threads gain 0.90×, the machine could give 2.00×",
         ),
-        (  # which takes no thread so long
+        (  # more lost time than the handovers explain
             {"speedup": 0.4, "cpu_growth": 3.0, "handovers": 9.0},
-            "released; threads share memory or a core: held for 0% of the call; beside others it "
+            "released; threads share memory or a core: held for 0% of the call; a concurrent call "
             "needs 3.00× the CPU time; 2 threads gain 0.40×, the machine could give 2.00×",
         ),
         (
             {"held": 0.4, "speedup": 0.9, "waiting": 0.5},
-            "releases the GIL, and takes it back too often: held for 40% of the call; threads wait "
-            "for it and hand it over for 50% of the time; it goes to another thread 1 time a call; "
+            "releases and reacquires the GIL too often: held for 40% of the call; threads wait for "
+            "the GIL or hand it over for 50% of the time; it goes to another thread 1 time a call; "
             "2 threads gain 0.90×, the machine could give 2.00×",
         ),
-        (  # as it must be
+        (  # waiting is expected, since the call holds the GIL for most of its time
             {"held": 0.6, "speedup": 1.6, "waiting": 0.3},
             "releases the GIL in part: held for 60% of the call, at most 10 µs at a stretch; "
             "2 threads gain 1.60×, the machine could give 2.00×",
         ),
         (
             {"speedup": 1.0, "blocked": 0.5},
-            "released; threads wait for each other: held for 0% of the call; threads sleep for 50% "
-            "of the time, in a lock or what else lets in one at a time; 2 threads gain 1.00×, the "
-            "machine could give 2.00×",
+            "released; threads wait for each other: held for 0% of the call; threads are blocked "
+            "for 50% of the time, by a lock or the like; 2 threads gain 1.00×, the machine could "
+            "give 2.00×",
         ),
-        (  # alone, too
+        (  # a call alone sleeps, too
             {"speedup": 1.0, "blocked": 0.5, "cpu": 0.1},
             "released; threads gain little: held for 0% of the call; 2 threads gain 1.00×, the "
             "machine could give 2.00×",
@@ -608,7 +608,7 @@ ALONE = {"speedup": 1.0}
             "released; no other CPU was free: held for 0% of the call; threads have no CPU for 50% "
             "of the time; 2 threads gain 1.00×, the machine could give 1.90×",
         ),
-        (  # no cause has most of it
+        (  # no cause took most of the lost time
             {"speedup": 0.8, "no_cpu": 0.2, "blocked": 0.2, "waiting": 0.2},
             "released; threads gain little: held for 0% of the call; 2 threads gain 0.80×, the "
             "machine could give 2.00×",
@@ -636,8 +636,7 @@ ALONE = {"speedup": 1.0}
         (
             {"speedup": 1.97, "limit": 1.08},
             "released; threads help: held for 0% of the call; 2 threads gain 1.97×, the machine "
-            "could give 1.08×; it can't give less than it gave: something else was at work "
-            "meanwhile",
+            "could give 1.08×; other work on this machine disturbed the measurement",
         ),
         (
             {"speedup": None, "workers": 1},
@@ -650,8 +649,8 @@ ALONE = {"speedup": 1.0}
         ),
         (
             {"speedup": None, "only_alone": "RuntimeError: busy"},
-            "released; can't be called by several threads at once: held for 0% of the call; "
-            "several calls at once raise RuntimeError: busy",
+            "released; can't be called by several threads concurrently: held for 0% of the call; "
+            "concurrent calls raise RuntimeError: busy",
         ),
         (
             {**ALONE, "held": 1.0, "longest_hold": 0.02, "longest_stall": 0.02},
@@ -660,26 +659,26 @@ ALONE = {"speedup": 1.0}
         ),
         (
             {**ALONE, "held": 0.999, "longest_hold": 0.02, "longest_stall": 1e-4},
-            "holds the GIL in bytecode: held for over 99% of the call; it gives way when another "
-            "thread asks; more threads bring no speedup",
+            "holds the GIL in bytecode: held for over 99% of the call; it releases the GIL when "
+            "another thread requests it; more threads bring no speedup",
         ),
-        (  # neither is evident
+        (  # between bytecode and C
             {**ALONE, "held": 1.0, "longest_hold": 0.02, "longest_stall": 7e-3},
             "holds the GIL: held for 100% of the call; more threads bring no speedup",
         ),
-        (  # a wake-up takes as long
+        (  # too close to a wake-up
             {**ALONE, "held": 1.0, "seconds": 1e-4, "longest_hold": 1e-4, "longest_stall": 9e-5},
             "holds the GIL: held for 100% of the call; more threads bring no speedup",
         ),
         (
             {**ALONE, "held": 1.0, "seconds": 3e-8, "longest_hold": 3e-8, "longest_stall": 4e-5},
             "holds the GIL: held for 100% of the call; 30 ns is too short to share among threads: "
-            "to wake one takes 42 µs, a release costs 45 ns; more threads bring no speedup",
+            "waking one takes 42 µs, a release costs 45 ns; more threads bring no speedup",
         ),
         (
             {"held": 1.0, "longest_hold": 0.02, "longest_stall": 0.02, "speedup": 1.68},
             "holds the GIL in C: held for 100% of the call; another thread waits for up to 20 ms; "
-            "more threads bring no speedup; what looks like 1.68× came of other work on this "
+            "more threads bring no speedup; the measured 1.68× came from other work on this "
             "machine",
         ),
         (
@@ -694,14 +693,13 @@ ALONE = {"speedup": 1.0}
         ),
         (
             {"held": 0.85, "uncertainty": 0.2, "samples": 9},
-            "inconclusive: held for 65% to 100% of the call, as far as 9 samples with gaps of up "
-            "to 100 µs tell; give it a call that takes longer",
+            "inconclusive: held for 65% to 100% of the call, by 9 samples with gaps of up to "
+            "100 µs; probe a call that takes longer",
         ),
         (
             {"held": 0.85, "uncertainty": 0.2, "largest_gap": 0.01},
-            "inconclusive: held for 65% to 100% of the call, as far as 10,000 samples with gaps of "
-            "up to 10 ms tell; other programs kept the CPUs busy, so ask again when they have less "
-            "to do",
+            "inconclusive: held for 65% to 100% of the call, by 10,000 samples with gaps of up to "
+            "10 ms; other programs kept the CPUs busy: probe again when they have less to do",
         ),
         (
             {"held": None, "uncertainty": 1.0, "samples": 0, "only_here": "OSError: no"},
@@ -722,9 +720,9 @@ def test_the_report_reads_well():
         "  machine could give 2.00×\n"
         "  time     20 ms a call, which keeps 1.00 CPUs busy\n"
         "  held     0.0% ± 0.5% of the call, at most 10 µs at a stretch\n"
-        "  stall    another Python thread waits no longer than waking it takes, 42 µs\n"
+        "  stall    another Python thread waits no longer than its wake-up takes, 42 µs\n"
         "  speedup  1.90× on 2 threads, of the 2.00× this machine could give\n"
-        "  at once  waiting for the GIL 0%, blocked 0%, without a CPU 0%\n"
+        "  together waiting for the GIL 0%, blocked 0%, without a CPU 0%\n"
         "  samples  10,000 in 10 calls, with gaps of up to 100 µs"
     )
     one = dataclasses.replace(REPORT, calls=1, longest_stall=0.02)

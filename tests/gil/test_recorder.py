@@ -1,4 +1,4 @@
-"""Recordings against programs whose truth is known, and under all that could break them."""
+"""Recordings of programs that know what their threads did, and of programs that may break them."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from gilfree.recording import text
 
 pytestmark = [
     needs.recorder,
-    pytest.mark.thread_unsafe(reason="records the process, of which there is one"),
+    pytest.mark.thread_unsafe(reason="records the whole process"),
 ]
 STATES = ("held", "waiting", "running", "blocked")
-GAP = 5e-3  # between two looks: with a longer one, a stall of that length may be missed
+GAP = 5e-3  # seconds; with a longer gap between samples, a stall of that length may be missed
 
 
 def recorded(make, seconds=1.0, **options):
@@ -32,7 +32,7 @@ def recorded(make, seconds=1.0, **options):
 
 
 def undisturbed(make, count=3, **options):
-    """Record a program until the recorder had a CPU whenever it wanted one, so many times."""
+    """Record a program until `count` recordings have no gap of GAP or more."""
     runs = []
     for _ in range(4 * count):
         run = recorded(make, **options)
@@ -41,11 +41,11 @@ def undisturbed(make, count=3, **options):
         if len(runs) == count:
             return runs
     gap = run[0].facts.largest_gap
-    pytest.skip(f"this machine is busy: gaps of up to {gap * 1e3:.1f} ms between two looks")
+    pytest.skip(f"this machine is busy: gaps of up to {gap * 1e3:.1f} ms between two samples")
 
 
 def errors_of(recording, truth):
-    """Return by how much each share of each thread's time is off."""
+    """Return the error of each share of each thread's time."""
     found = {thread.name: thread for thread in recording.threads}
     return {
         (name, state): getattr(found[name], state) / found[name].seconds
@@ -140,7 +140,7 @@ def test_what_is_recorded_can_be_saved_and_printed(tmp_path):
         recording.save(tmp_path / "found.txt")
 
 
-def test_two_recordings_at_once_are_refused():
+def test_a_second_concurrent_recording_is_refused():
     with gilfree.record():
         with pytest.raises(RuntimeError, match="under way already"), gilfree.record():
             pass
@@ -189,10 +189,10 @@ def test_a_thousand_threads_that_start_and_end(run_script):
         "threading.Thread(target=time.sleep, args=[0.1]).start()",
     ],
 )
-def test_exits_amid_a_recording(run_script, ending):
+def test_exits_during_a_recording(run_script, ending):
     run_script(f"""
         import os, sys, threading, time, gilfree
-        recorder = gilfree.record()  # nobody ends it
+        recorder = gilfree.record()  # never ended
         recorder.__enter__()
         threading.Thread(target=time.sleep, args=[0.01]).start()
         {ending}
@@ -253,7 +253,7 @@ def test_threads_made_in_c_are_recorded(run_script):
         import ctypes, time, gilfree
         libc = ctypes.CDLL(None)
         number = ctypes.c_ulong()
-        sleep = ctypes.cast(libc.sleep, ctypes.c_void_p)  # a start routine that takes a number
+        sleep = ctypes.cast(libc.sleep, ctypes.c_void_p)  # as a start routine
         with gilfree.record() as recording:
             libc.pthread_create(ctypes.byref(number), None, sleep, ctypes.c_void_p(1))
             time.sleep(0.3)

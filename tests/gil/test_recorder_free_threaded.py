@@ -1,4 +1,4 @@
-"""Recordings on a Python without a GIL, against threads that know what they did."""
+"""Recordings on a Python without a GIL, of threads that know what they did."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from gilfree.recording import text
 pytestmark = [
     needs.recorder,
     needs.no_gil,
-    pytest.mark.thread_unsafe(reason="records the process, of which there is one"),
+    pytest.mark.thread_unsafe(reason="records the whole process"),
 ]
-GAP = 0.03  # between two looks: what a thread began or ended within is known no better
-NEAR = 0.03  # seconds: that a thread starts, ends and clocks itself takes time, too
+GAP = 0.03  # seconds between two samples, at most: the error of a time is as large
+NEAR = 0.03  # seconds; to start, to end and to read the clock also takes a thread time
 
 
 def undisturbed(program):
-    """Record a program until the recorder had a CPU when it wanted one.
+    """Record a program until no gap is longer than GAP.
 
-    Return the recording, what it found of each thread by name, and what the program returned.
+    Return the recording, its threads by name, and what the program returned.
     """
     for _ in range(8):
         with gilfree.record() as recording:
@@ -35,11 +35,11 @@ def undisturbed(program):
         gap, missed = recording.facts.largest_gap, recording.facts.missed
         if gap < GAP and missed < recording.seconds / 10:
             return recording, {thread.name: thread for thread in recording.threads}, truth
-    pytest.skip(f"this machine is busy: gaps of up to {gap * 1e3:.0f} ms between two looks")
+    pytest.skip(f"this machine is busy: gaps of up to {gap * 1e3:.0f} ms between two samples")
 
 
 def run(*functions):
-    """Run each in a thread that is named as it is."""
+    """Run each function in a thread with its name."""
     threads = [threading.Thread(target=each, name=each.__name__) for each in functions]
     for thread in threads:
         thread.start()
@@ -48,14 +48,14 @@ def run(*functions):
 
 
 def compute(seconds):
-    """Run C code without a thread state for so long; return how long that took."""
+    """Run C code detached for `seconds`; return how long that took."""
     times = (ctypes.c_double * 3)()
     patterns.libraries()[1].spin_noting(seconds, times)
     return times[2] - times[0]
 
 
 def every_state():
-    """Have each thread in one state; return which, and for how long, as it clocked itself."""
+    """Run a thread in each state; return each thread's state and time, as it clocked itself."""
     sleep_attached, sleep_detached = patterns.sleeps()
     lock, clocked = threading.Lock(), {}
 
@@ -75,7 +75,7 @@ def every_state():
         clocked["asleep"] = "blocked", sleep_detached(0.4)
 
     def in_a_lock():
-        lock.acquire(timeout=0.4)  # after which it may have to wait for a CPU
+        lock.acquire(timeout=0.4)  # not clocked: after it, the thread may wait for a CPU
         clocked["in_a_lock"] = "blocked", 0.4
 
     with lock:
@@ -95,7 +95,7 @@ def test_each_state_is_near_the_truth():
 
 
 def stopped_world():
-    """Stop the world, which takes until a thread that sleeps attached is awake; return how long."""
+    """Stop the world, which waits for a thread that sleeps attached; return how long that took."""
     sleep_attached, sleep_detached = patterns.sleeps()
     under_way, over, took = [], threading.Event(), []
 

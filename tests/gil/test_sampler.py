@@ -1,4 +1,4 @@
-"""The sampler against sleeps through ctypes, which hold or release the GIL without our code."""
+"""The sampler against sleeps that hold or release the GIL: by ctypes, without gilfree's code."""
 
 from __future__ import annotations
 
@@ -19,12 +19,10 @@ from gilfree.gil._waiter import Waiter
 
 pytestmark = [
     needs.sampler,
-    pytest.mark.thread_unsafe(reason="measures, and so must have the CPUs for itself"),
+    pytest.mark.thread_unsafe(reason="measures times, and so needs the CPUs for itself"),
 ]
-hold = ctypes.PyDLL(None).usleep  # sleeps with the GIL
-let_go = ctypes.CDLL(None).usleep  # sleeps without
-
-# Without a GIL, read "attached to the interpreter" for "held": the same calls are.
+hold = ctypes.PyDLL(None).usleep  # sleeps and holds the GIL; without a GIL, sleeps attached
+release = ctypes.CDLL(None).usleep  # sleeps without the GIL; without a GIL, sleeps detached
 
 
 def watched(work):
@@ -36,10 +34,9 @@ def watched(work):
 
 
 def undisturbed(work, gap, count=5):
-    """Watch the work until the sampler has had a CPU for itself so many times.
+    """Watch the work until `count` runs have no gap of `gap` seconds or more.
 
-    It says by its largest gap whether it had. Where other programs keep all CPUs busy it has not,
-    and what it saw then proves nothing about it.
+    Longer gaps show that the sampler had to wait for a CPU: such a run proves nothing about it.
     """
     runs = []
     for _ in range(5 * count):
@@ -68,11 +65,11 @@ def test_the_longest_hold_is_found(seconds):
     def work():
         truth = []
         for _ in range(3):
-            let_go(2000)
+            release(2000)
             start = time.perf_counter()
             hold(int(seconds * 1e6))
             truth.append(time.perf_counter() - start)
-        let_go(2000)
+        release(2000)
         return max(truth)
 
     runs = undisturbed(work, gap=max(0.5 * seconds, 300e-6))
@@ -80,7 +77,7 @@ def test_the_longest_hold_is_found(seconds):
     assert min(errors) <= max(0.1 * seconds, 100e-6)
 
 
-def test_the_window_is_where_it_was_opened():
+def test_a_window_is_as_long_as_the_watched_work():
     start = time.monotonic()
     _, seen = watched(lambda: pattern(10e-3, 0.5))
     end = time.monotonic()
@@ -90,7 +87,7 @@ def test_the_window_is_where_it_was_opened():
     assert 0 < seen.largest_gap < 0.2
 
 
-def test_several_threads_are_watched_at_once():
+def test_several_threads_are_watched_concurrently():
     def work(share):
         watch.begin()
         truths[threading.get_ident()] = pattern(5e-3, share)
@@ -105,7 +102,7 @@ def test_several_threads_are_watched_at_once():
             thread.join()
         seen = {each.thread: each for each in watch.seen()}
     assert seen.keys() == truths.keys()
-    if gil_enabled():  # what they hold at once is no more than one GIL
+    if gil_enabled():  # only one thread holds the GIL at any time
         assert sum(each.held for each in seen.values()) < 1.05
     held = [seen[thread.ident].held for thread in threads]
     assert held[0] < 0.1
@@ -117,9 +114,9 @@ def test_windows_are_added_up_and_can_be_forgotten():
         watch.begin()
         hold(20_000)
         watch.end()
-        let_go(50_000)  # outside
+        release(50_000)  # outside of both windows
         watch.begin()
-        let_go(20_000)
+        release(20_000)
         watch.end()
         (seen,) = watch.seen()
         assert 0.04 <= seen.seconds < 0.09
@@ -127,13 +124,13 @@ def test_windows_are_added_up_and_can_be_forgotten():
         watch.forget()
         assert watch.seen()[0].held is None
         watch.begin()
-        let_go(5_000)
+        release(5_000)
         watch.end()
         assert watch.seen()[0].held < 0.2
 
 
 def test_a_thread_that_ends_while_it_is_watched(run_script):
-    # Freed memory is overwritten at once, so that a look at it would be seen, or crash.
+    # Freed memory is overwritten immediately, so that a read of it would be noticed, or crash.
     run_script("""
         import threading, time
         from gilfree.gil._sampler import Watch
@@ -187,7 +184,7 @@ def test_fork_and_exit_while_watching(run_script):
                 del watch
                 sys.exit(0)
             assert os.waitpid(child, 0)[1] == 0
-        watch.begin()  # and exit in the middle of a window
+        watch.begin()  # exit within a window
     """)
 
 
@@ -224,8 +221,8 @@ def test_a_waiter_waits_as_long_as_the_gil_is_held():
         return waiter.longest_wait
 
     assert 0.04 < longest(lambda: hold(50_000)) < 0.5
-    # The least of some, for the system may let any thread wait.
-    assert min(longest(lambda: let_go(50_000)) for _ in range(5)) < 0.01
+    # The shortest of several: the system may make any thread wait.
+    assert min(longest(lambda: release(50_000)) for _ in range(5)) < 0.01
     interval = sys.getswitchinterval()
     sys.setswitchinterval(1e-4)
     try:
@@ -240,14 +237,14 @@ def test_shares_stay_shares_while_threads_wait_for_a_cpu(run_script):
     run_script("""
         import ctypes, os, time
         from gilfree.gil._sampler import Watch
-        let_go = ctypes.CDLL(None).usleep
+        release = ctypes.CDLL(None).usleep
         if hasattr(os, "sched_setaffinity"):
             os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
         with Watch(interval=1e-6) as watch:
             end = time.monotonic() + 3
             while time.monotonic() < end:
                 watch.begin()
-                let_go(20)
+                release(20)
                 watch.end()
                 seen = watch.seen()[0]
                 watch.forget()

@@ -1,4 +1,4 @@
-"""Each thread that starts is heard of, and nothing of that is left when nobody listens."""
+"""Listeners are called for each thread that starts, and `threading` is restored after the last."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_names_of_threads_that_live_start_end_and_are_renamed():
         {thread.name for thread in ended} | {"last", "renamed"} | others()
     )
     for thread in ended:
-        assert thread.name in found[thread.native_id]  # in turn, where a number was reused
+        assert thread.name in found[thread.native_id]  # several names if the id was reused
 
 
 def others():
@@ -47,23 +47,23 @@ def others():
 
 
 @pytest.mark.parametrize("first", [0, 1])
-def test_several_may_listen_and_leave_in_any_order(first):
+def test_several_listeners_stop_in_any_order(first):
     before = Thread._set_native_id
     heard = [], []
     listeners = [one.append for one in heard]
     for listener in listeners:
         thread_names.listen(listener)
     both = run_thread("both")
-    thread_names.listen_no_more(listeners[first])
+    thread_names.stop_listening(listeners[first])
     one = run_thread("one")
-    thread_names.listen_no_more(listeners[1 - first])
+    thread_names.stop_listening(listeners[1 - first])
     assert Thread._set_native_id is before
     run_thread("none")
     assert [thread in heard[first] for thread in (both, one)] == [True, False]
     assert heard[1 - first][-2:] == [both, one]
 
 
-def test_a_listener_that_fails_and_one_in_front_stop_no_thread(monkeypatch):
+def test_a_listener_that_fails_and_a_wrapper_stop_no_thread(monkeypatch):
     def fail(thread):
         if thread.name == "started":
             raise ZeroDivisionError
@@ -71,12 +71,13 @@ def test_a_listener_that_fails_and_one_in_front_stop_no_thread(monkeypatch):
     ran = []
     thread_names.listen(fail)
     listening = Thread._set_native_id
-    monkeypatch.setattr(Thread, "_set_native_id", lambda thread: listening(thread))  # as others do
+    # Other packages wrap the method, too.
+    monkeypatch.setattr(Thread, "_set_native_id", lambda thread: listening(thread))
     run_thread("started", lambda: ran.append(1))
-    thread_names.listen_no_more(fail)
+    thread_names.stop_listening(fail)
     run_thread("started", lambda: ran.append(2))
     monkeypatch.undo()
-    thread_names.listen(fail)  # it is still there
-    thread_names.listen_no_more(fail)
+    thread_names.listen(fail)  # still in place: it must not be installed twice
+    thread_names.stop_listening(fail)
     assert ran == [1, 2]
     assert Thread._set_native_id is not listening

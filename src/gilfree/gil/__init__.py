@@ -1,1 +1,1 @@
-"""SEE: who has the GIL, who waits for it, and whether threads would help."""
+"""SEE: which threads hold the GIL, which wait for it, and whether threads would help."""

@@ -1,4 +1,4 @@
-"""Who is kept waiting for the GIL? Another Python thread asks for it, and notes how long."""
+"""How long does a call make another thread wait for the GIL? A waiter thread measures it."""
 
 from __future__ import annotations
 
@@ -13,27 +13,28 @@ from gilfree import _kernels
 from gilfree.gil._waiter import Waiter
 from gilfree.gil.clocking import LONG, release_cost, repeat_call, seconds_of, times_for
 
-# The look ends after so many requests for the GIL, or after so many seconds.
-ASKED = 10
+# A measurement ends after REQUESTS requests for the GIL, or MOST_CLOCKED_SECONDS.
+REQUESTS = 10
 MOST_CLOCKED_SECONDS = 0.1
-# What is clocked takes at least so long.
+# Short calls are repeated for CLOCKED_SECONDS between two checks for the end.
 CLOCKED_SECONDS = 5e-3
-# The switch interval meanwhile: bytecode gives way that soon.
-TINY = 1e-5  # seconds
+# During the measurement, bytecode releases the GIL this soon after a request.
+TINY_SWITCH_INTERVAL = 1e-5  # seconds
 
 
 class Costs(NamedTuple):
-    """What a release has to bring in to pay; the fields are those of `GilReport`, in seconds."""
+    """What releasing the GIL costs, in seconds; the fields are those of `GilReport`."""
 
     wakeup: float
     release_cost: float
 
     @classmethod
     def measured(cls) -> Costs:
-        """Measure both here and now.
+        """Measure both now.
 
-        A thread that asks for the GIL sleeps until a holder gives way and wakes it. Here the holder
-        does so as soon as it is asked, between calls of nothing: so what is left is the wake-up.
+        A waiting thread sleeps until the holder releases the GIL and wakes it. Here the holder
+        calls an empty function in a loop, and so releases the GIL soon after a request. The wait
+        that is left is the wake-up.
         """
         return cls(
             longest_stall(_kernels.empty_gil, seconds_of(_kernels.empty_gil)), release_cost()
@@ -41,16 +42,16 @@ class Costs(NamedTuple):
 
 
 def longest_stall(call: Callable[[], Any], seconds: float) -> float:
-    """Return for how many seconds a call keeps another Python thread waiting, at the most.
+    """Return the longest time for which a call makes another Python thread wait, in seconds.
 
-    The least of several tries: a busy machine makes a thread wait longer, never shorter. What it
-    takes to wake a thread, some 40 µs, is part of it.
+    The wait includes the wake-up of the thread, some 40 µs. A busy machine lengthens waits and
+    never shortens them, so the shortest result of several tries counts.
 
     Parameters
     ----------
     call : callable
     seconds : float
-        What a call takes; short ones are repeated, so that somebody gets to ask meanwhile.
+        Duration of a call. Short calls are repeated, so that requests happen during them.
     """
     calls = times_for(CLOCKED_SECONDS, seconds)
     with tiny_switch_interval():
@@ -59,10 +60,10 @@ def longest_stall(call: Callable[[], Any], seconds: float) -> float:
 
 def _stall(call: Callable[[], Any], calls: int) -> float:
     waiter = Waiter()
-    with asking(waiter):
+    with waiter_thread(waiter):
         waiter.begin()
         deadline = time.perf_counter() + MOST_CLOCKED_SECONDS
-        enough = waiter.asked + ASKED
+        enough = waiter.asked + REQUESTS
         while True:
             repeat_call(call, calls)
             if waiter.asked >= enough or time.perf_counter() > deadline:
@@ -72,10 +73,10 @@ def _stall(call: Callable[[], Any], calls: int) -> float:
 
 
 @contextlib.contextmanager
-def asking(waiter: Waiter) -> Iterator[None]:
-    """Have another thread ask for the GIL within the block."""
+def waiter_thread(waiter: Waiter) -> Iterator[None]:
+    """Run the waiter in another thread within the block."""
     thread = threading.Thread(target=waiter.wait, name="gilfree-waiter")
-    try:  # Ctrl-C may come as soon as the thread has begun
+    try:  # Ctrl-C may come as soon as the thread has started
         thread.start()
         while not waiter.asked:
             time.sleep(1e-4)
@@ -93,12 +94,12 @@ _interval_before = 0.0
 
 @contextlib.contextmanager
 def tiny_switch_interval() -> Iterator[None]:
-    """Have bytecode give way at once; several probes may want that at the same time."""
+    """Make bytecode release the GIL soon after a request; several probes may do so concurrently."""
     global _interval_users, _interval_before
     with _interval_lock:
         if _interval_users == 0:
             _interval_before = sys.getswitchinterval()
-            sys.setswitchinterval(TINY)
+            sys.setswitchinterval(TINY_SWITCH_INTERVAL)
         _interval_users += 1
     try:
         yield

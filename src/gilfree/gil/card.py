@@ -1,4 +1,4 @@
-"""What a notebook shows of a probe: the sentence, the call and threads at once as bars, figures."""
+"""What a notebook shows of a probe: the sentence, bars for the call and its threads, figures."""
 
 from __future__ import annotations
 
@@ -11,16 +11,20 @@ from gilfree._words import exact_share
 if TYPE_CHECKING:
     from gilfree.gil.report import GilReport
 
-# What the states of a thread are called, with a GIL and without, as in a recording.
+# The legend of a thread's states, with a GIL and without.
 STATES = {
-    True: {"held": "has the GIL", "waiting": "waits for the GIL", "running": "runs without it"},
+    True: {
+        "held": "holds the GIL",
+        "waiting": "waits for the GIL",
+        "running": "runs without the GIL",
+    },
     False: {"held": "is attached", "waiting": "is suspended", "running": "runs detached"},
 }
-REST = {"unread": "has no CPU", "blocked": "sleeps: a lock, I/O"}
+REST = {"unread": "has no CPU", "blocked": "blocked: a lock, I/O"}
 
 
 def fragment(report: GilReport, rows: Sequence[tuple[str, str]]) -> str:
-    """Return it as HTML.
+    """Return the card of a report as HTML.
 
     Parameters
     ----------
@@ -52,10 +56,10 @@ def _picture(report: GilReport) -> Iterator[str]:
         had = "held" if report.gil_enabled else "attached"
         value = f"{exact_share(report.held)} {had}"
         yield lane("one call", states(_alone(report)), value, spread=spread)
-    if shares := _at_once(report):
-        wanted = "waiting" if report.gil_enabled else "suspended"
-        value = f"{exact_share(shares['waiting'])} {wanted}"
-        yield lane(f"{report.workers} at once", states(shares), value)
+    if shares := _together(report):
+        wait = "waiting" if report.gil_enabled else "suspended"
+        value = f"{exact_share(shares['waiting'])} {wait}"
+        yield lane(f"{report.workers} together", states(shares), value)
     if report.speedup is not None and report.limit is not None:
         most = max(report.speedup, report.limit, 1.0)
         gain, limit = f"{report.speedup:.2f}×", f"{report.limit:.2f}×"
@@ -67,11 +71,11 @@ def _picture(report: GilReport) -> Iterator[str]:
         seen["mark"] = "one thread"
     order = [*words, "mark"]
     if seen:
-        yield legend((look, seen[look]) for look in order if look in seen)
+        yield legend((state, seen[state]) for state in order if state in seen)
 
 
 def _alone(report: GilReport) -> dict[str, float]:
-    """Return the shares of one call; whether it slept without a CPU or got none is not known."""
+    """Return the shares of one call; "unread" is all time off a CPU, also if it was blocked."""
     held = report.held or 0.0
     if report.cpu is None:
         return {"held": held}
@@ -79,8 +83,8 @@ def _alone(report: GilReport) -> dict[str, float]:
     return {"held": held, "running": 1 - held - no_cpu, "unread": no_cpu}
 
 
-def _at_once(report: GilReport) -> dict[str, float]:
-    """Return the shares of threads at once, as far as they were recorded."""
+def _together(report: GilReport) -> dict[str, float]:
+    """Return the shares of concurrent threads; empty if they were not recorded."""
     waiting, running, blocked = report.waiting, report.running, report.blocked
     if waiting is None or running is None or blocked is None:
         return {}

@@ -1,4 +1,4 @@
-"""What threads at once spend their time on, by a recording: why they gain less than they could."""
+"""What concurrent threads spend their time on, by a recording: why they gain little."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from gilfree.gil.sampler import NoSamplerError
 
 Result = TypeVar("Result")
 
-# Of a recording that was blind for more of the time, nothing is known.
+# A recording that missed a larger share of its time tells nothing.
 MOST_MISSED = 1 / 4
 
 
 @dataclasses.dataclass(frozen=True)
 class Evidence:
-    """Shares of the time of threads at once; the fields are those of `GilReport`."""
+    """Shares of the time of concurrent threads; `GilReport` documents the fields."""
 
     waiting: float | None = None
     blocked: float | None = None
@@ -28,7 +28,7 @@ class Evidence:
 
 
 def recorded(run: Callable[[], Result]) -> tuple[Result, Facts | None]:
-    """Run under a recorder; without one, where there is none or somebody else has it."""
+    """Run a function and record it; without facts if recording is impossible or already running."""
     try:
         session = Session()
     except NoSamplerError:
@@ -43,7 +43,15 @@ def recorded(run: Callable[[], Result]) -> tuple[Result, Facts | None]:
 
 
 def evidence_of(facts: Facts | None, clocks: dict[int, tuple[float, float]]) -> Evidence:
-    """Return what the threads did of which native id, wall and CPU seconds are given."""
+    """Return the shares of the threads in `clocks`.
+
+    Parameters
+    ----------
+    facts : Facts or None
+        The recording.
+    clocks : dict
+        Wall and CPU seconds of each thread, by its native id.
+    """
     if facts is None or facts.missed > MOST_MISSED * facts.seconds:
         return Evidence()
     threads = [thread for thread in facts.threads if thread.native_id in clocks]

@@ -13,34 +13,35 @@ class ThreadTimes:
     Attributes
     ----------
     name : str or None
-        As `threading` has it, else the system; None if neither gave it one.
+        The name that `threading` gave it, else the system; None if neither did.
     native_id : int
-        Its number in the system.
+        The system's number of the thread.
     seconds : float
-        For how long it lived within the recording: the sum of the next four.
+        Its life within the recording: the sum of the next four.
     held : float or None
-        It had the GIL. None on a Python without: see `attached`.
+        Time in which it held the GIL. None without a GIL: see `attached`.
     waiting : float or None
-        It wanted the GIL. None on a Python without: see `suspended`; and None, as the next two, if
-        the system did not tell all the time.
+        Time in which it waited for the GIL. None without a GIL: see `suspended`. `waiting`,
+        `running` and `blocked` are None if the system did not tell the state in every sample.
     running : float or None
-        It ran C code without the GIL, on a CPU or in wait of one.
+        Time in which it ran C code without the GIL, on a CPU or ready for one.
     blocked : float or None
-        It slept: in a lock, in I/O.
+        Time in which it slept: in a lock, in I/O.
     longest_hold, longest_wait : float or None
-        For how long it had the GIL, or waited for it, at a stretch.
+        The longest single hold, and the longest single wait.
     acquired : int
-        How often it acquired the GIL, or attached, at least: what is over between two looks is not
-        seen.
+        How often it acquired the GIL, or attached. Holds that begin and end between two samples
+        are not counted.
     attached : float or None
-        Without a GIL, instead of `held`: it had its thread state, and so ran Python, or C code that
-        may touch Python's objects; any number of threads may at once. None with a GIL.
+        Without a GIL, instead of `held`: time in which it was attached to the interpreter. Then it
+        runs Python, or C code that may touch Python's objects; any number of threads may do so
+        concurrently. None with a GIL.
     suspended : float or None
-        Without a GIL, instead of `waiting`: it was stopped amid Python, or wanted to attach, and
-        had to sleep since the world was stopped, for the garbage collector for one. (A thread that
-        ran or slept in C meanwhile and wanted nothing of Python is not meant.)
+        Without a GIL, instead of `waiting`: time in which it slept because the world was stopped,
+        for example by the garbage collector. It was stopped while it ran Python, or wanted to
+        attach. Threads that stay in C are not suspended. None with a GIL.
     longest_attached, longest_suspended : float or None
-        The same at a stretch.
+        The longest single period of each.
     """
 
     name: str | None
@@ -60,17 +61,17 @@ class ThreadTimes:
 
     @property
     def stalled(self) -> float | None:
-        """For how long it wanted to run Python and could not: it was waiting, or suspended."""
+        """Time in which it wanted to run Python and could not: it was waiting, or suspended."""
         return self.suspended if self.waiting is None else self.waiting
 
     @property
     def longest_stall(self) -> float | None:
-        """The same at a stretch."""
+        """The longest single period of that."""
         return self.longest_suspended if self.longest_wait is None else self.longest_wait
 
 
 class Caller(NamedTuple):
-    """A place in Python that was called from; None for what could not be read."""
+    """A caller's place in Python; None for what could not be read."""
 
     file: str | None
     line: int | None
@@ -79,29 +80,30 @@ class Caller(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Holder:
-    """Who had the GIL during a part of a stall, and where.
+    """A thread that held the GIL during a part of a stall, and its place in Python.
 
-    Without a GIL: who stopped the world; or, until it had stopped, who was still attached.
+    Without a GIL: the thread that stopped the world; or, until the world had stopped, a thread that
+    was still attached.
 
     Attributes
     ----------
     thread : str or None
         Name of the thread.
     seconds : float
-        For how long it had the GIL there, or was attached, within the stall.
+        Time in which it held the GIL at this place, or was attached, within the stall.
     file, function : str or None
-        Where it was in Python; None where that could not be read.
+        Its place in Python; None if that could not be read.
     line : int or None
-        In that file.
+        The line in that file.
     in_c : bool or None
-        Whether it was in one call of C code: at the same instruction all the time, and not giving
-        way when it was asked to, as bytecode does. None if that can't be told: it was seen there
-        only once, or gave way after the switch interval, as a loop around short calls does.
+        Whether it was in one call of C code: it stayed at one instruction, and did not release the
+        GIL on request, as bytecode does. None if that is unknown: it was in only one sample, or
+        released the GIL after the switch interval, as a loop around short calls does.
     index : int or None
-        Of the thread in `Recording.threads`: names may repeat.
+        Index of the thread in `Recording.threads`: names may repeat.
     callers : tuple of Caller, or None
-        File, line and function of its caller, of the caller of that, and so on, at most 16. None if
-        nobody asked for them, or if there was no room for more.
+        Its callers, the nearest first, at most 16. None if the recording keeps no callers, or
+        if it has too many different ones.
     """
 
     thread: str | None
@@ -116,21 +118,21 @@ class Holder:
 
 @dataclasses.dataclass(frozen=True)
 class Stall:
-    """A stretch of a millisecond or more in which a thread waited for the GIL, or was suspended.
+    """A wait for the GIL of a millisecond or more; without a GIL, a suspension.
 
     Attributes
     ----------
     waiter : str or None
-        Name of the thread.
+        Name of the thread that waited.
     start : float
         Seconds from the beginning of the recording.
     seconds : float
-        For how long it waited.
+        Length of the wait.
     holders : tuple of Holder
-        Who had the GIL meanwhile, longest first. Their times may add up to less: for the rest,
-        nobody had it, or it is not known who.
+        The threads that held the GIL during the wait, longest first. If their times add up to less,
+        no thread held it for the rest, or the holder is unknown.
     index : int or None
-        Of the thread in `Recording.threads`: names may repeat.
+        Index of the waiting thread in `Recording.threads`: names may repeat.
     """
 
     waiter: str | None
@@ -141,18 +143,18 @@ class Stall:
 
 
 class Slices(NamedTuple):
-    """What each thread did when, as the recorder found it.
+    """The states of each thread over time, as the recorder stored them.
 
     Attributes
     ----------
     found : bytes
-        An array of `timeline.SLICE`, in the order in which they ended.
+        An array of `timeline.SLICE`, ordered by the end of the slices.
     begin : int
-        When the recording began, in nanoseconds.
+        Start of the recording, in nanoseconds.
     order : tuple of int
-        Of each thread of the recording, the number that it has in `found`.
+        For each thread of the recording, its number in `found`.
     grain : float
-        Slices of a thread that together were shorter than so many seconds were joined; 0 if none.
+        Neighbouring slices of a thread shorter than `grain` seconds together were joined; 0: none.
     """
 
     found: bytes
@@ -166,39 +168,43 @@ NO_SLICES = Slices(b"", 0, (), 0.0)
 
 @dataclasses.dataclass(frozen=True)
 class Facts:
-    """All that a recording has found.
+    """All figures of a recording.
 
     Attributes
     ----------
     seconds : float
-        How long it took.
+        Length of the recording.
+    threads : tuple of ThreadTimes
+        The threads, those that waited longest first.
+    stalls : tuple of Stall
+        The stalls, longest first.
     looks : int
-        How often the recorder looked at all threads.
+        Number of samples.
     missed, largest_gap : float
-        Seconds in gaps between two looks that were so long that little is known of them; and the
-        longest gap of all.
+        Seconds in gaps between two samples too long to tell what happened in them; and the longest
+        gap.
     dropped_stalls, unlisted_threads : int
-        What there was no room for.
+        Stalls and threads beyond those that a recording can keep.
     unseen_threads : int
-        Threads that `threading` started and that ended before they were looked at.
+        Threads that `threading` started and that ended before the next sample.
     slices : Slices
-        What each thread did when.
+        The states of each thread over time.
     process : int
-        Its number in the system.
+        The process id.
     started : float
-        When the recording began, in seconds since 1970.
+        Start of the recording, in seconds since 1970.
     callers : bool
-        Whether somebody asked for them.
+        Whether the recording kept callers.
     gil : bool
-        Whether this Python had a GIL when the recording began. Without, threads were attached or
-        suspended instead of holding it or waiting for it.
+        Whether this Python had a GIL when the recording began. Without one, threads were attached
+        instead of holding it, and suspended instead of waiting for it.
     gil_came : bool
-        It was switched on meanwhile, by the import of a module that is not fit to run without. From
-        then on, who was attached held it, and who was suspended waited for it.
+        Whether the import of a module switched the GIL on during the recording. From then on,
+        attached threads held the GIL, and suspended ones waited for it.
     stopped, longest_stop : float or None
-        Seconds in which a thread stopped the world, or was about to, and the longest of it at a
-        stretch; None with a GIL, and where Python's insides are not those of its headers. What is
-        over between two looks is not seen.
+        Seconds in which a thread stopped the world or prepared to, and the longest single stop. A
+        stop that begins and ends between two samples is not counted. None with a GIL, and if
+        gilfree was compiled for another layout of Python's structures.
     """
 
     seconds: float

@@ -1,4 +1,4 @@
-"""Calls that run nothing yet, but return a generator or a coroutine: there is nothing to see."""
+"""Calls that only make a generator or a coroutine, and run none of its code: nothing to probe."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LAZY: dict[str, tuple[Callable[[Any], bool], type, str]] = {
 
 
 class LazyCallError(TypeError):
-    """A call only makes an object whose code runs later: there is nothing to see yet."""
+    """A call only makes an object whose code runs later, so there is nothing to probe."""
 
     def __init__(self, kind: str, name: str) -> None:
         call = name if name.endswith(")") else f"{name}(...)"
@@ -34,22 +34,22 @@ class LazyCallError(TypeError):
 def refuse_lazy(function: Callable[..., Any]) -> None:
     """Raise `LazyCallError` for a function whose calls run none of its code."""
     for kind, (makes, _, _) in LAZY.items():
-        # The __call__ of a class is that of its instances; to call the class makes one.
+        # A class has the __call__ of its instances, but calling the class makes an instance.
         called = None if isinstance(function, type) else getattr(function, "__call__", None)  # noqa: B004
         if makes(function) or makes(called):
             raise LazyCallError(kind, name_of(function))
 
 
 def refuse_lazy_result(result: Any, name: str) -> None:
-    """Raise `LazyCallError` if a call has made a generator or a coroutine, and close that.
+    """Raise `LazyCallError` if a call has returned a new generator or coroutine, and close that.
 
-    One that has begun was made elsewhere, and is returned for a purpose.
+    A generator that has begun was made elsewhere: then the call itself did its work.
     """
     for kind, (_, made, _) in LAZY.items():
         if not isinstance(result, made) or has_begun(result):
             continue
         if isinstance(result, types.GeneratorType | types.CoroutineType):
-            result.close()  # an async generator that has not begun needs none
+            result.close()  # an async generator that has not begun needs no close
         raise LazyCallError(kind, name)
 
 
@@ -63,7 +63,7 @@ def has_begun(lazy: Any) -> bool:
 
 
 def name_of(function: Callable[..., Any]) -> str:
-    """Return what a callable calls itself; of a partial, without the arguments it holds."""
+    """Return the name of a callable; for a partial, that of its function."""
     if isinstance(function, functools.partial):
         return name_of(function.func)
     for attribute in "__qualname__", "__name__":

@@ -1,4 +1,4 @@
-"""Who has the GIL? What the sampler sees of a call, and how sure that is."""
+"""For which share of a call does its thread hold the GIL? From samples, with the uncertainty."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ if TYPE_CHECKING:
     from gilfree.gil._sampler import Watch
     from gilfree.gil.seen import Seen
 
-# The look goes on until `held` is sure, or the time is spent.
+# Calls are sampled until `held` is sure, or for PASSIVE_SECONDS.
 PASSIVE_SECONDS = 1.0
-# A shorter call is watched many times in one window: to open one costs time, too.
+# Opening a window costs time. So calls shorter than SHORT share windows of WINDOW seconds.
 SHORT = 100e-6  # seconds
 WINDOW = 1e-3  # seconds
-# Changes of state are seen so many times too seldom at worst: who changes may do so in the gaps.
+# Changes of state may fall into gaps. At worst, CAREFUL times as many happened as were sampled.
 CAREFUL = 3
 
 
 @dataclasses.dataclass(frozen=True)
 class Passive:
-    """What the sampler saw; the fields are those of `GilReport`."""
+    """The result of the samples; `GilReport` documents the fields."""
 
     seconds: float
     calls: int
@@ -57,24 +57,24 @@ def look_passively(
     sure: Callable[[float, float], bool] = lambda held, uncertainty: uncertainty <= SURE,
     harness: Callable[[], Any] | None = None,
 ) -> Passive:
-    """Call until it is sure which share of the call the calling thread holds the GIL.
+    """Call and sample until the share in which the calling thread holds the GIL is sure.
 
     Parameters
     ----------
     call : callable
     repeat : int, optional
-        Calls to make, instead of as many as it takes.
+        Number of calls, instead of as many as the answer needs.
     interval : float, default: 20e-6
-        Seconds between two samples.
+        Mean time between two samples, in seconds.
     sure : callable, optional
-        Whether a held share and its uncertainty are enough.
+        Takes a held share and its uncertainty; returns whether they are sure enough.
     harness : callable, optional
-        What it costs to get to the call: its time is no part of the call's.
+        The overhead of a call: its time is subtracted from that of the call.
     """
     with sampler().Watch(interval) as watch:
         result, first = watched(watch, call)
         times, window = [first], 1
-        if first < LONG:  # the first call of a short function warms it up, and does not count
+        if first < LONG:  # the first of many calls only warms up: it does not count
             watch.forget()
             times.clear()
             window = calls_of_a_window(call, first, repeat)
@@ -89,7 +89,7 @@ def look_passively(
 
 
 def calls_of_a_window(call: Callable[[], Any], first: float, repeat: int | None) -> int:
-    """Return how many calls in a row to watch as one: 1, but for a short call."""
+    """Return how many calls share a window: 1, except for short calls."""
     if first > LONG / 10:
         return 1
     seconds = min(first, seconds_of(call))
@@ -105,27 +105,27 @@ def _of_windows(
     calls: int,
     result: Any,
 ) -> Passive:
-    """Take from what was seen of many calls in a row what the harness was."""
+    """Return the result for short calls that shared windows, without the harness's part."""
     raw, extra = seconds_of(call), 0.0
     if harness is not None:
         raw, extra = seconds_of_both(call, harness)
     seconds = max(raw - extra, 1e-9)
     held, uncertainty = seen.held, uncertainty_of(seen)
     if seconds < release_cost():
-        held, uncertainty = 1.0, 0.0  # there is no time in it for a release
-    elif held is not None:  # the harness holds the GIL throughout
+        held, uncertainty = 1.0, 0.0  # the call is too short for a release
+    elif held is not None:  # the harness holds the GIL all the time
         held = max(1 - (1 - held) * raw / seconds, 0.0)
         uncertainty = min(uncertainty * raw / seconds, 1.0)
     passive = dataclasses.replace(
         passive_of(seen, seconds, calls, result), held=held, uncertainty=uncertainty
     )
-    # A hold may go on from call to call, but that of one call is no longer than the call.
+    # A hold may span several calls, but within one call it is no longer than the call.
     longest = None if seen.held is None else min(seen.longest_hold, seconds)
     return dataclasses.replace(passive, longest_hold=longest)
 
 
 def passive_of(seen: Seen, seconds: float, calls: int, result: Any) -> Passive:
-    """Return what was seen, with how far off it may be."""
+    """Return the result of samples, with its uncertainty."""
     return Passive(
         seconds=seconds,
         calls=calls,
@@ -139,7 +139,7 @@ def passive_of(seen: Seen, seconds: float, calls: int, result: Any) -> Passive:
 
 
 def watched(watch: Watch, call: Callable[[], Any]) -> tuple[Any, float]:
-    """Call under watch; return the result and the seconds it took."""
+    """Call within a window of the sampler; return the call's result and its seconds."""
     start = time.perf_counter()
     watch.begin()
     try:
@@ -158,7 +158,7 @@ def _enough(
 ) -> bool:
     if repeat is not None:
         return len(times) >= repeat
-    # Asking costs more than a short call, so ask only now and then.
+    # watch.seen() takes longer than a short call: check only after 4, 8, 16 ... of these.
     if len(times) < 3 or (len(times) & (len(times) - 1) and times[-1] < 1e-3):
         return False
     if time.perf_counter() > deadline:
@@ -168,9 +168,9 @@ def _enough(
 
 
 def uncertainty_of(seen: Seen) -> float:
-    """Return how far the held share may be off.
+    """Return by how much the held share may be wrong.
 
-    Two standard deviations of a share of so many samples; and what may hide in gaps between them.
+    The sum of two standard deviations of a share of that many samples, and of what gaps may hide.
     """
     if seen.held is None:
         return 1.0
@@ -179,12 +179,12 @@ def uncertainty_of(seen: Seen) -> float:
 
 
 def _hidden(seen: Seen) -> float:
-    """Return how far off the held share may be for what the gaps hide.
+    """Return by how much the held share may be wrong because of the unknown gaps.
 
-    A thread that changes its state often may have done so in a gap, however it was before and
-    after: then it may have held the GIL throughout, or never. One that was never seen to change
-    has hardly done so in a gap alone. If something was not seen in some time, it happens less than
-    three times in such a time, with 95% (the rule of three).
+    A thread that often changes its state may do so in a gap, even if its state is the same before
+    and after. Then it may have held the GIL for all of the gap, or for none of it. The number of
+    changes in a gap is estimated from those between samples, plus three: an event that was never
+    seen in some time happens less than three times in such a time, with 95% (the rule of three).
     """
     if not seen.unknown_gaps:
         return 0.0

@@ -1,11 +1,11 @@
-"""Tell whether a callable releases the GIL, for how much of the call, and if threads help.
+"""Tell whether a callable releases the GIL, for which share of the call, and if threads help.
 
-Three looks at the same call, each in calls of its own, because each would disturb the others:
+The probe makes three measurements, each with its own calls, because each would disturb the others:
 
-1. **passive**: a sampler that never takes the GIL reads whether the calling thread has it;
-2. **active**: another Python thread asks for the GIL all the time, and notes how long it waits;
-3. **speedup**: N calls one after the other, against N calls at once, beside what this machine can
-   do at all with a loop that is known to release the GIL.
+1. **passive**: a sampler, which never acquires the GIL, reads whether the calling thread holds it;
+2. **active**: another Python thread requests the GIL again and again, and notes its longest wait;
+3. **speedup**: N calls one after the other, against N calls concurrently. The machine's limit is
+   the same for a loop that is known to release the GIL.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from typing import Any, NamedTuple
 from gilfree._arguments import whole_number
 from gilfree._system import gil_enabled, usable_cpus
 from gilfree._words import readable_time
-from gilfree.gil import at_once
+from gilfree.gil import speedup
 from gilfree.gil._waiter import Waiter
-from gilfree.gil.active import Costs, asking, longest_stall, tiny_switch_interval
+from gilfree.gil.active import Costs, longest_stall, tiny_switch_interval, waiter_thread
 from gilfree.gil.clocking import LONG, seconds_of
 from gilfree.gil.lazy import name_of, refuse_lazy, refuse_lazy_result
 from gilfree.gil.passive import Passive, look_passively, passive_of, watched
 from gilfree.gil.report import GilReport
 from gilfree.gil.sampler import sampler
 
-# How long the asking thread sleeps while the first call is watched as well: long, so that it takes
-# nothing from a call of seconds, whose only one this may be.
-RARELY = 5e-3  # seconds
+# The pause of the waiter during the first call, which is also sampled. It is long, so that the
+# waiter does not slow the call down: of a call of seconds, the first is the only one.
+FIRST_CALL_PAUSE = 5e-3  # seconds
 
 
 def probe(
@@ -43,22 +43,23 @@ def probe(
 ) -> GilReport:
     """Find out whether ``function(*args, **kwargs)`` releases the GIL, and what threads gain.
 
-    The function is called many times, also by several threads at once: a short one until there are
-    enough samples, one of half a second or more ``1 + workers`` times. It must do the same work
-    each time. If it can't be called from another thread, or by several at once, the report says so.
+    The function is called many times, also by several threads concurrently: a short one until there
+    are enough samples, one of half a second or more ``1 + workers`` times. It must do the same work
+    each time. If it fails in another thread, or beside other calls, the report says so. Any thread
+    may call `probe`, but concurrent probes disturb each other's measurements.
 
     Parameters
     ----------
     function : callable
-        What to look at; wrap it in a ``lambda`` if it has arguments named as those below.
+        The function to probe; wrap it in a ``lambda`` if it has arguments named as those below.
     *args, **kwargs
         Its arguments.
     workers : int, optional
-        Threads to try. By default one for each CPU that this process may use.
+        Threads for the speedup. By default one for each CPU that this process may use.
     repeat : int, optional
-        Calls that the passive look sees. By default until the answer is sure.
+        Number of sampled calls. By default until the answer is sure.
     interval : float, default: 20e-6
-        Seconds between two samples.
+        Mean time between two samples, in seconds.
 
     Returns
     -------
@@ -69,7 +70,7 @@ def probe(
     NoSamplerError
         A `RuntimeError`: on a system or a Python whose thread states gilfree can't read.
     LazyCallError
-        A `TypeError`: if the call runs nothing yet, but returns a generator or a coroutine.
+        A `TypeError`: if the call only makes a generator or a coroutine, and runs none of its code.
     ValueError
         If `workers` or `repeat` is less than 1, or `interval` is not from 1e-6 to 1 second.
     Exception
@@ -85,7 +86,7 @@ def probe(
 
 
 class Probing:
-    """A probe under way: what is known by then can be asked for at any time.
+    """A probe that gives its report after each measurement, for example after Ctrl-C.
 
     Parameters
     ----------
@@ -95,7 +96,7 @@ class Probing:
     workers, repeat, interval
         As in `probe`.
     harness : callable, optional
-        What it costs to get to the call: its time is no part of the call's.
+        The overhead of a call: its time is subtracted from that of the call.
     """
 
     def __init__(
@@ -115,50 +116,52 @@ class Probing:
         self._harness = harness
         self._passive: Passive | None = None
         self._stall: float | None = None
-        self._speed = at_once.Speed()
+        self._speed = speedup.Speed()
         self._costs = Costs(0.0, 0.0)
 
-    def run(self, on_look: Callable[[str], object] = str) -> GilReport:
-        """Look in all three ways.
+    def run(self, on_measurement: Callable[[str], object] = str) -> GilReport:
+        """Make all three measurements.
 
         Parameters
         ----------
-        on_look : callable, optional
-            Called before each look with a few words on what comes, to show progress.
+        on_measurement : callable, optional
+            Called before each measurement with a few words about it, to show progress.
         """
-        on_look("one call")
+        on_measurement("one call")
         first, result = first_call(self._call, self._interval)
         refuse_lazy_result(result, self._name)
         if first.passive.seconds >= LONG:
             self._passive, self._stall = first.passive, first.stall
-            alone, in_turn = first.passive.seconds, first.passive.seconds * self._workers
+            alone, serial = first.passive.seconds, first.passive.seconds * self._workers
             if self._workers > 1:
-                times = f"{readable_time(alone)} to {readable_time(in_turn)}"
-                on_look(f"one took {readable_time(alone)}; {self._workers} at once: {times}")
+                times = f"{readable_time(alone)} to {readable_time(serial)}"
+                on_measurement(
+                    f"one took {readable_time(alone)}; {self._workers} together: {times}"
+                )
             self._costs = Costs.measured()
-            self._speed = at_once.measure_once(
+            self._speed = speedup.measure_once(
                 self._call, (first.passive.seconds, first.cpu), self._workers
             )
         else:
-            on_look("who has the GIL")
+            on_measurement("how long a call holds the GIL")
             self._passive = look_passively(
                 self._call, repeat=self._repeat, interval=self._interval, harness=self._harness
             )
             self._passive = dataclasses.replace(self._passive, result=result)
-            on_look("who waits for it")
+            on_measurement("how long another thread waits")
             self._costs = Costs.measured()
             seconds = self._passive.seconds
             if self._harness is not None:
                 seconds += seconds_of(self._harness)
             self._stall = longest_stall(self._call, seconds)
-            on_look("what threads gain")
-            self._speed = at_once.measure(self._call, seconds, self._workers)
+            on_measurement("what threads gain")
+            self._speed = speedup.measure(self._call, seconds, self._workers)
         report = self.report()
         assert report is not None
         return report
 
     def report(self) -> GilReport | None:
-        """Return what is known so far, or None if that is nothing."""
+        """Return the report of the measurements so far; None before the first has ended."""
         if self._passive is None:
             return None
         return GilReport(
@@ -172,7 +175,7 @@ class Probing:
 
 
 class First(NamedTuple):
-    """What was seen of the first call, while another thread asked for the GIL now and then."""
+    """The results of the first call: sampled, with a waiter beside it."""
 
     passive: Passive
     stall: float
@@ -180,13 +183,13 @@ class First(NamedTuple):
 
 
 def first_call(call: Callable[[], Any], interval: float) -> tuple[First, Any]:
-    """Make one call with both looks at it; return what was seen, and what it returned.
+    """Make the first call; return its results, and what it returned.
 
-    Of a short call the first one is not like the others, and what was seen is forgotten. Of a call
-    of seconds it is the only one: so here, too, somebody has to ask for the GIL.
+    Of a call of seconds, this is the only one in the calling thread. So both the sampler and the
+    waiter measure it. Of a short call, the results are replaced by those of later calls.
     """
-    waiter = Waiter(RARELY)
-    with asking(waiter), tiny_switch_interval():
+    waiter = Waiter(FIRST_CALL_PAUSE)
+    with waiter_thread(waiter), tiny_switch_interval():
         cpu = time.process_time()
         with sampler().Watch(interval) as watch:
             waiter.begin()

@@ -1,6 +1,6 @@
-"""Record a whole program: who has the GIL, who waits for it, and where in Python the others are.
+"""Record a whole program: which threads hold the GIL, which wait for it, and where holders are.
 
-Without a GIL: who is attached, who is suspended, and who stopped the world meanwhile.
+Without a GIL: which threads are attached, which are suspended, and which stopped the world.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from gilfree.gil.facts import Caller, Facts, Holder, Slices, Stall, ThreadTimes
 from gilfree.gil.sampler import NoSamplerError
 from gilfree.gil.thread_names import Names
 
-# What the recorder's figures of a thread are called on a Python without a GIL.
+# Names of the recorder's figures of a thread, with a GIL and without.
 WITHOUT_GIL = {
     "held": "attached",
     "waiting": "suspended",
@@ -28,7 +28,13 @@ WITHOUT_GIL = {
 
 
 def recorder() -> Any:
-    """Return the module of the recorder, or say why there is none."""
+    """Return the compiled module of the recorder.
+
+    Raises
+    ------
+    NoSamplerError
+        On a system or a Python without a recorder.
+    """
     try:
         from gilfree.gil import _recorder as module
     except ImportError:
@@ -37,14 +43,20 @@ def recorder() -> Any:
     if module.KNOWS_PYTHON:
         return module
     msg = (
-        f"recording knows the insides of CPython {module.KNOWN_PYTHONS}, and this is "
-        f"{platform.python_version()}: all of gilfree works here but what needs them"
+        f"recording supports CPython {module.KNOWN_PYTHONS}, and this is "
+        f"{platform.python_version()}: what reads no thread states works here"
     )
     raise NoSamplerError(msg)
 
 
 def make_recorder(module: Any, **options: Any) -> Any:
-    """Return a recorder that has not started, or say why there is none."""
+    """Return a recorder that has not started.
+
+    Raises
+    ------
+    NoSamplerError
+        If the system forbids what a recording needs.
+    """
     try:
         return module.Recorder(**options)
     except RuntimeError as error:
@@ -58,13 +70,13 @@ class Session:
     Parameters
     ----------
     callers : bool, default: False
-        Keep who called the lines at which others had the GIL.
+        Also keep the callers of each holder of a stall.
     beside : bool, default: False
-        It may be under way at the same time as others: it is none of the program's own.
+        Allow others concurrently: it is one of gilfree's own, not one of the program's.
     """
 
     under_way: Session | None = None
-    _all: ClassVar[set[Session]] = set()  # under way, those beside it, too
+    _all: ClassVar[set[Session]] = set()  # all that are under way, including those beside it
     _lock = threading.Lock()
 
     def __init__(self, *, callers: bool = False, beside: bool = False) -> None:
@@ -87,16 +99,16 @@ class Session:
             Session._all.add(self)
             if not self._beside:
                 Session.under_way = self
-        # The thread in C must not outlive the interpreter, if nobody ends the recording.
+        # The recorder's thread must not outlive the interpreter, even if `finish` is never called.
         atexit.register(self._abandon)
 
     def _abandon(self) -> None:
-        """Stop it for good: what it found is lost, and `finish` has nothing left to do."""
+        """Stop the recorder at exit, and discard what it found: `finish` then returns None."""
         self._recorder.stop()
         self._recorder = None
 
     def finish(self) -> Facts | None:
-        """Stop it; return what it has found, or None if it never started."""
+        """Stop the recorder; return what it has found, or None if it never started."""
         if self._recorder is None:
             return None
         atexit.unregister(self._abandon)
@@ -106,14 +118,14 @@ class Session:
             if Session.under_way is self:
                 Session.under_way = None
         names = self._names.finish() if self._names is not None else {}
-        # There is none in a forked child, which nobody recorded.
+        # In a forked child, there is no recorder.
         if not there_is_one:
             return Facts(0.0, (), (), callers=self._callers)
         return facts_of(self._recorder, names, gil=self._gil, callers=self._callers)
 
     @classmethod
     def forget(cls) -> None:
-        """Forget, in a forked child, what its parent records."""
+        """Forget the parent's recordings, in a forked child."""
         cls._lock = threading.Lock()
         for session in cls._all:
             if session._names is not None:
@@ -127,7 +139,7 @@ if hasattr(os, "register_at_fork"):
 
 
 def facts_of(recorder: Any, names: dict[int, list[str]], *, gil: bool, callers: bool) -> Facts:
-    """Return what the recorder has found, with the names of the threads."""
+    """Convert the recorder's results, with the names of the threads."""
     threads, unnamed = _threads(recorder.threads(), names, gil)
     order = sorted(range(len(threads)), key=lambda number: -(threads[number].stalled or 0.0))
     index = {number: place for place, number in enumerate(order)}
@@ -136,7 +148,7 @@ def facts_of(recorder: Any, names: dict[int, list[str]], *, gil: bool, callers: 
         for one, start, seconds, holders in recorder.stalls()
     ]
     figures = recorder.facts()
-    # For some, there was no room in the list; the others came and went between two looks.
+    # Names without a thread: it is unlisted, or it started and ended between two samples.
     unseen = max(0, unnamed - figures["unlisted_threads"])
     found, begin = recorder.slices()
     kept = ["seconds", "looks", "missed", "largest_gap", "dropped_stalls", "unlisted_threads"]
@@ -159,8 +171,9 @@ def facts_of(recorder: Any, names: dict[int, list[str]], *, gil: bool, callers: 
 def _threads(
     found: list[dict[str, Any]], names: dict[int, list[str]], gil: bool
 ) -> tuple[list[ThreadTimes], int]:
-    """Give each thread its name; return how many names are left over, too."""
-    # Who has not been named has the name of the thread that started it, in the end of the process.
+    """Return the threads with their names, and the number of names that are left over."""
+    # On Linux a thread inherits its system name from the thread that started it, so a thread
+    # without a name of its own has that of the main thread.
     inherited = {each["system_name"] for each in found if each["native_id"] == os.getpid()}
     left = {number: list(some) for number, some in names.items()}
     threads = []

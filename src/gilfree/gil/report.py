@@ -1,4 +1,4 @@
-"""What the probe found out about one callable, and the sentence that says what it means."""
+"""The probe's report on one callable: the figures, the verdict, and both in words."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from gilfree.gil.verdict import (
     HANDOVER,
     HELD,
     IN_USE,
-    NO_ROOM,
     OFTEN,
+    ONE_CPU,
     WELL,
     Kind,
     Verdict,
@@ -26,9 +26,10 @@ from gilfree.gil.verdict import (
     of_release,
 )
 
-# The sampler looks every 20 µs. It had to wait for a CPU, where it did not for so long.
+# The sampler samples every 20 µs. With a gap longer than BUSY_GAP, it had to wait for a CPU.
 BUSY_GAP = 1e-3  # seconds
-DOUBTFUL = 1.1  # a speedup of so many times the limit, of a call that computes
+# A call that computes can't gain more than the limit. DOUBTFUL times the limit is an error.
+DOUBTFUL = 1.1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,58 +39,59 @@ class GilReport:
     Attributes
     ----------
     name : str
-        What was called.
+        Name of the callable.
     gil_enabled : bool
-        False on a free-threaded build: read "attached to the interpreter" for "held" then.
+        False on a Python without a GIL: then "held" means "attached to the interpreter".
     seconds : float
         Median wall time of one call.
     calls : int
-        How many calls the passive look saw.
+        Number of sampled calls.
     held : float or None
         Share of the call in which the calling thread held the GIL; None if no sample hit a call.
     uncertainty : float
-        How far `held` may be off, for two standard deviations of the samples.
+        By how much `held` may be wrong: two standard deviations, and what gaps may hide.
     longest_hold : float or None
-        Seconds for which it held the GIL at a stretch, at the most.
+        The longest single hold, in seconds.
     samples : int
-        Samples of the passive look.
+        Number of samples.
     largest_gap : float
-        Seconds between two of them, at the most: what is shorter may have been missed.
+        The longest time between two samples, in seconds: what is shorter may have been missed.
     result : object
         What the first call returned.
     longest_stall : float or None
-        Seconds for which another Python thread would have been kept waiting, at the most; None if
-        that look was cut short.
-        Bytecode gives way when asked; C code that holds the GIL does not.
+        The longest time for which the call made another Python thread wait, in seconds. Bytecode
+        releases the GIL on request; C code that holds the GIL does not. None if the probe was
+        interrupted before this measurement.
     wakeup : float
-        What `longest_stall` is where the GIL is released as soon as somebody asks: what it takes
-        to wake a thread. A stall is known only as far as it is longer.
+        `longest_stall` of a call that releases the GIL immediately: the wake-up of a thread, in
+        seconds. Only longer stalls can be told from it.
     release_cost : float
-        Seconds that it costs to release the GIL once and to acquire it again.
+        Seconds that releasing and acquiring the GIL once costs.
     cpu : float or None
         CPUs that one call keeps busy: process CPU time over wall time.
     workers : int or None
-        Threads that were tried.
+        Number of threads for the speedup.
     speedup : float or None
-        That many calls one after the other, over the same calls at once: the least of several
-        rounds on either side. None for one worker.
+        Time of `workers` calls one after the other, over that of the same calls concurrently; each
+        is the shortest of several rounds. None for one worker.
     limit : float or None
-        The same for a loop that is known to release the GIL: what the machine can give, the most
-        that was seen since this process began.
+        The same for a loop that is known to release the GIL: what the machine can give. It is the
+        largest since this process began.
     waiting, blocked, running : float or None
-        Shares of the threads' time in calls at once, by a recording: they wanted the GIL; slept, in
-        a lock or in I/O; ran C code without the GIL, or would have. For the rest they held it. None
-        where nothing can be recorded, or a recording is under way already.
+        Shares of the time of concurrent threads, by a recording: they waited for the GIL; they
+        slept, in a lock or in I/O; they ran C code without the GIL, or were ready to. For the rest
+        they held it. None if nothing can be recorded, or a recording is under way already.
     no_cpu : float or None
         Share in which they neither waited nor were blocked, and had no CPU.
     handovers : float or None
-        How often the GIL went from one thread to another in calls at once, for each call.
+        How often the GIL went from one thread to another in concurrent calls, for each call.
     cpu_growth : float or None
-        CPU time of a call at once, over that of one alone, beside the same of the known loop.
+        CPU time of a concurrent call over that of a call alone, divided by the same ratio for the
+        loop of `limit`.
     only_here : str or None
-        What the call raised in another thread than the one that asked, if it can't run there.
+        The exception that the call raised in other threads, if it works only in the calling one.
     only_alone : str or None
-        What it raised when several ran at once, if it can only run one at a time.
+        The exception that concurrent calls raised, if only one can run at a time.
     """
 
     name: str
@@ -130,10 +132,10 @@ class GilReport:
 
     @property
     def verdict(self) -> Verdict:
-        """What the figures say, as a code."""
+        """What the figures mean, as a code."""
         cause = self._cause
         if self.held is None or not self.conclusive:
-            # Whether all of it or a part is released, it is a fight.
+            # The GIL is contended, whether the call releases it in part or for all of its time.
             released = self.held is not None and self.held + self.uncertainty < HELD
             return cause if released and cause is Verdict.FOUGHT_OVER else Verdict.INCONCLUSIVE
         if not self.gil_enabled:
@@ -152,12 +154,12 @@ class GilReport:
     @property
     def _cause(self) -> Verdict | None:
         cause = cause_of(self._lost)
-        fights = cause is Verdict.FOUGHT_OVER
-        return None if fights and gains(WELL, self.speedup, self.limit) else cause
+        contended = cause is Verdict.FOUGHT_OVER
+        return None if contended and gains(WELL, self.speedup, self.limit) else cause
 
     @property
     def _lost(self) -> dict[Verdict | None, float]:
-        """Shares of the threads' time at once in which they did not get on with the work."""
+        """Shares of the concurrent threads' time that was lost, by cause."""
         if (
             self.waiting is None
             or self.blocked is None
@@ -169,7 +171,7 @@ class GilReport:
         on_cpu = max(1 - self.waiting - self.blocked - self.no_cpu, 0)
         growth = max(self.cpu_growth or 1, 1)
         grown = on_cpu * (1 - 1 / growth)
-        # A call that sleeps alone does so at once.
+        # A call that sleeps when alone also sleeps beside others: that time is not lost.
         asleep = max(1 - (self.cpu or 0), 0) * self.speedup / self.workers
         lost: dict[Verdict | None, float] = {
             Verdict.FOUGHT_OVER: self.waiting,
@@ -180,8 +182,8 @@ class GilReport:
         handovers = self.handovers or 0
         seconds = self.seconds * self.workers / self.speedup
         if handovers > OFTEN and (grown + self.no_cpu) * seconds < HANDOVER * handovers:
-            # On its way from thread to thread: who has no CPU, or memory that is slow, is so for
-            # longer than that takes.
+            # That little time for each handover is the handover itself. Threads without a CPU, or
+            # with slow memory, lose more.
             lost[Verdict.FOUGHT_OVER] += lost.pop(Verdict.MEMORY) + lost.pop(Verdict.NO_CPU)
         elif (self.held or 0) * self.speedup > IN_USE:
             lost[None] = lost.pop(Verdict.FOUGHT_OVER)
@@ -204,14 +206,14 @@ class GilReport:
         return f"{verdict.text}: {'; '.join(parts)}"
 
     def _effect_on_threads(self, verdict: Verdict) -> Iterator[str]:
-        """Say what the call means for other threads, as far as it was seen."""
+        """Say what the call means for other threads, as far as it was measured."""
         if verdict is Verdict.HOLDS_IN_C:
             yield f"another thread waits for up to {readable_time(self.longest_stall or 0)}"
         elif verdict is Verdict.HOLDS_IN_BYTECODE:
-            yield "it gives way when another thread asks"
+            yield "it releases the GIL when another thread requests it"
         if self.seconds < self.wakeup:
             yield (
-                f"{readable_time(self.seconds)} is too short to share among threads: to wake one "
+                f"{readable_time(self.seconds)} is too short to share among threads: waking one "
                 f"takes {readable_time(self.wakeup)}, a release costs "
                 f"{readable_time(self.release_cost)}"
             )
@@ -219,8 +221,8 @@ class GilReport:
             yield from refusals
         elif verdict.kind is Kind.HELD:
             yield "more threads bring no speedup"
-            if (self.speedup or 0) > NO_ROOM:
-                yield f"what looks like {self.speedup:.2f}× came of other work on this machine"
+            if (self.speedup or 0) > ONE_CPU:
+                yield f"the measured {self.speedup:.2f}× came from other work on this machine"
         elif verdict is Verdict.MULTITHREADED:
             yield f"one call keeps {self.cpu or 0:.1f} CPUs busy"
         else:
@@ -229,18 +231,18 @@ class GilReport:
             gain = f"{self.workers} threads gain {self.speedup:.2f}×"
             yield f"{gain}, the machine could give {self.limit:.2f}×"
             if self.speedup > DOUBTFUL * (self.limit or 0) and (self.cpu or 0) > 1 / 2:
-                yield "it can't give less than it gave: something else was at work meanwhile"
+                yield "other work on this machine disturbed the measurement"
 
     def _evidence(self, verdict: Verdict) -> Iterator[str]:
-        """Say by which figure a cause is known."""
+        """Name the figures that show the cause."""
         share = f"{self._lost.get(verdict, 0):.0%} of the time"
         if verdict is Verdict.FOUGHT_OVER and self.handovers is not None:
-            yield f"threads wait for it and hand it over for {share}"
+            yield f"threads wait for the GIL or hand it over for {share}"
             yield f"it goes to another thread {counted(round(self.handovers), 'time')} a call"
         elif verdict is Verdict.LOCKED:
-            yield f"threads sleep for {share}, in a lock or what else lets in one at a time"
+            yield f"threads are blocked for {share}, by a lock or the like"
         elif verdict is Verdict.MEMORY:
-            yield f"beside others it needs {self.cpu_growth:.2f}× the CPU time"
+            yield f"a concurrent call needs {self.cpu_growth:.2f}× the CPU time"
         elif verdict is self._cause:  # no CPU
             yield f"threads have no CPU for {share}"
 
@@ -248,7 +250,7 @@ class GilReport:
         if self.only_here is not None:
             yield f"in another thread it raises {self.only_here}"
         if self.only_alone is not None:
-            yield f"several calls at once raise {self.only_alone}"
+            yield f"concurrent calls raise {self.only_alone}"
 
     @property
     def _what_samples_tell(self) -> str:
@@ -256,12 +258,12 @@ class GilReport:
         if self.held is None:
             return f"{samples} of a call of {readable_time(self.seconds)}"
         low, high = max(self.held - self.uncertainty, 0), min(self.held + self.uncertainty, 1)
-        advice = "give it a call that takes longer"
+        advice = "probe a call that takes longer"
         if self.largest_gap > BUSY_GAP:
-            advice = "other programs kept the CPUs busy, so ask again when they have less to do"
+            advice = "other programs kept the CPUs busy: probe again when they have less to do"
         return (
-            f"held for {low:.0%} to {high:.0%} of the call, as far as {samples} "
-            f"with gaps of up to {readable_time(self.largest_gap)} tell; {advice}"
+            f"held for {low:.0%} to {high:.0%} of the call, by {samples} "
+            f"with gaps of up to {readable_time(self.largest_gap)}; {advice}"
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -278,15 +280,15 @@ class GilReport:
     @property
     def _stall_row(self) -> str:
         if self.longest_stall is None:
-            return "not looked at"
+            return "not measured"
         if self.longest_stall > 2 * self.wakeup:
             return f"another Python thread waits for at most {readable_time(self.longest_stall)}"
         wakeup = readable_time(max(self.wakeup, self.longest_stall))
-        return f"another Python thread waits no longer than waking it takes, {wakeup}"
+        return f"another Python thread waits no longer than its wake-up takes, {wakeup}"
 
     @property
     def _rows(self) -> list[tuple[str, str]]:
-        """The figures, each with its name."""
+        """Names and figures, as text."""
         held = "unknown" if self.held is None else f"{self.held:.1%} ± {self.uncertainty:.1%}"
         stretch = ""
         if self.longest_hold is not None:
@@ -313,7 +315,7 @@ class GilReport:
                 f"waiting for the GIL {self.waiting:.0%}, blocked {self.blocked:.0%}, "
                 f"without a CPU {self.no_cpu:.0%}"
             )
-            rows.insert(4, ("at once", shares))
+            rows.insert(4, ("together", shares))
         return rows
 
     def _repr_html_(self) -> str:

@@ -1,4 +1,4 @@
-"""The compiled sampler, or the reason why there is none here."""
+"""The compiled sampler, or the reason why it is missing."""
 
 from __future__ import annotations
 
@@ -8,11 +8,17 @@ from typing import Any
 
 
 class NoSamplerError(RuntimeError):
-    """There is no sampler for this system or this version of Python."""
+    """gilfree can't read thread states on this system or this version of Python."""
 
 
 def sampler() -> Any:
-    """Return the module of the sampler, or say why there is none."""
+    """Return the compiled module of the sampler.
+
+    Raises
+    ------
+    NoSamplerError
+        On a system or a Python without a sampler.
+    """
     try:
         from gilfree.gil import _sampler as module
     except ImportError:
@@ -20,8 +26,8 @@ def sampler() -> Any:
         raise NoSamplerError(msg) from None
     if not module.KNOWS_PYTHON:
         msg = (
-            f"the probe knows the thread states of CPython {module.KNOWN_PYTHONS}, and this is "
-            f"{platform.python_version()}: all of gilfree works here but the probe"
+            f"the probe supports CPython {module.KNOWN_PYTHONS}, and this is "
+            f"{platform.python_version()}: what reads no thread states works here"
         )
         raise NoSamplerError(msg)
     return module

@@ -1,4 +1,4 @@
-"""Reports of stalls while they last, from now on until the process ends."""
+"""Reports of stalls while they last, until the process ends."""
 
 from __future__ import annotations
 
@@ -9,45 +9,48 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from gilfree.gil.recorder import make_recorder, recorder
-from gilfree.gil.thread_names import listen, listen_no_more
+from gilfree.gil.thread_names import listen, stop_listening
 
 if TYPE_CHECKING:
     from _typeshed import FileDescriptorLike
 
-SHORTEST = 1e-3  # a limit, in seconds: what is shorter hides in the gaps between two looks
-LOOKS = 20  # within the limit
-MOST_BETWEEN_LOOKS, LEAST_BETWEEN_LOOKS = 10e-3, 200e-6  # seconds
+SHORTEST = 1e-3  # the least limit, in seconds: samples would miss shorter stalls
+SAMPLES = 20  # within the limit, as far as the bounds of the interval allow
+SHORTEST_INTERVAL, LONGEST_INTERVAL = 200e-6, 10e-3  # between two samples, in seconds
 
 _lock = threading.Lock()
 _reporter: Any = None
 
 
 def report_stalls(seconds: float | None, file: FileDescriptorLike | None = None) -> None:
-    """Report from now on each wait for the GIL that lasts as long, while it lasts.
+    """Report each wait for the GIL that lasts longer than a limit, while it lasts.
 
-    A report says who waits, who has the GIL, at which line of Python with its callers, and what all
-    other threads do. A thread in C writes it at once, in one call and without the GIL: it is there
-    even if the process hangs for good, or is killed. Threads that wait at the same time for the
-    same thread are in one report; when the wait is over, a line says how long it took.
+    A report names the waiting thread, the thread that holds the GIL with its line of Python and its
+    callers, and the states of all other threads. A thread in C writes it immediately, in one call
+    and without the GIL, so it survives if the process hangs or is killed. Threads that wait for the
+    same hold are in one report. When the wait is over, a line says how long it took.
 
-    It may stay on for months: it looks at the threads up to 100 times a second, more often only for
-    a limit of less than 0.2 seconds, and keeps nothing of threads that have ended. A recording may
-    be under way at the same time. A forked child reports nothing, until it calls this itself.
+    Reports may stay on for months: a C thread samples the threads at most 100 times a second, more
+    often only for a limit below 0.2 seconds, and keeps nothing of ended threads. A recording may be
+    under way concurrently. A forked child reports nothing until it calls this function itself.
+    Any thread may call it; a later call replaces an earlier one.
 
     Parameters
     ----------
     seconds : float or None
-        The limit, at least 0.001. None: report no longer. It is an argument, and no function of
-        its own, so that a setting that may be off can be passed on as it is.
+        The limit, at least 0.001. None: stop the reports.
     file : file object or int, default: sys.stderr
-        Where to: a file with a descriptor, or that itself. It may be closed afterwards, reports
-        still go there. A pipe that is full is not waited for: the next report says how many were
-        lost. A later call takes the place of an earlier one.
+        A file with a descriptor, or a descriptor. It may be closed afterwards: reports still go
+        there. If a pipe is full, the report is dropped, and the next one says how many were.
 
     Raises
     ------
     NoSamplerError
-        If this system or this Python does not tell what it takes; a RuntimeError, too.
+        A `RuntimeError`: on a system or a Python whose thread states gilfree can't read.
+    TypeError
+        If `seconds` is not a number, or `file` is neither a file nor a descriptor.
+    ValueError
+        If `seconds` is less than 0.001, or `file` is not open for writing.
     """
     global _reporter
     if seconds is not None:
@@ -58,18 +61,18 @@ def report_stalls(seconds: float | None, file: FileDescriptorLike | None = None)
         _stop()
         if seconds is None:
             return
-        interval = min(max(seconds / LOOKS, LEAST_BETWEEN_LOOKS), MOST_BETWEEN_LOOKS)
+        interval = min(max(seconds / SAMPLES, SHORTEST_INTERVAL), LONGEST_INTERVAL)
         made = make_recorder(module, interval=interval, limit=seconds, output=output)
         listen(_give_name)
         _reporter = made
         made.start()
-    # The thread in C must not outlive the interpreter.
+    # The recorder's thread must not outlive the interpreter.
     atexit.register(made.stop)
 
 
 def _stop() -> None:
     global _reporter
-    listen_no_more(_give_name)
+    stop_listening(_give_name)
     if _reporter is not None:
         atexit.unregister(_reporter.stop)
         _reporter.stop()
@@ -77,7 +80,7 @@ def _stop() -> None:
 
 
 def _forget() -> None:
-    """Forget, in a forked child, what its parent reports."""
+    """Forget the parent's reporter, in a forked child."""
     global _lock
     _lock = threading.Lock()
     _stop()
@@ -101,8 +104,8 @@ def _check_seconds(seconds: object) -> None:
 
 
 def _descriptor(file: FileDescriptorLike) -> int:
-    """Return the number of a file that can be written to."""
-    import fcntl  # which not every system has
+    """Return the descriptor of a file that is open for writing."""
+    import fcntl  # here, since Windows lacks it
 
     if not isinstance(file, int) and not hasattr(file, "fileno"):
         msg = f"file must be a file or its descriptor, not {type(file).__name__}"
@@ -110,7 +113,7 @@ def _descriptor(file: FileDescriptorLike) -> int:
     try:
         number = file if isinstance(file, int) else file.fileno()
         mode = fcntl.fcntl(number, fcntl.F_GETFL) & os.O_ACCMODE
-    except (OSError, ValueError) as error:  # io.UnsupportedOperation, too
+    except (OSError, ValueError) as error:  # io.UnsupportedOperation is both
         msg = f"file must have an open descriptor, and {file!r} has none: {error}"
         raise ValueError(msg) from None
     if mode == os.O_RDONLY:

@@ -1,4 +1,4 @@
-"""Statements given as text, as ``python -m timeit`` takes them, made into callables."""
+"""Statements as text, as for ``python -m timeit``, made into callables."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any
 from gilfree.gil.probe import Probing
 from gilfree.gil.report import GilReport
 
-# What a traceback calls the files that they would be in.
+# The file names of statement and setup in tracebacks.
 STATEMENT, SETUP = "<statement>", "<setup>"
 
 
@@ -23,13 +23,13 @@ def statement(
 ) -> Callable[[], Any]:
     """Run `setup` once, and return a function that runs `source`.
 
-    An expression gives its value, other statements give None. The function is named after the
+    The function returns the value of an expression, and None for other statements. Its name is the
     source. Both run in `namespace`, which is empty by default.
 
     Raises
     ------
     SyntaxError
-        If either is no Python.
+        If either is not valid Python.
     Exception
         Whatever `setup` raises.
     """
@@ -55,7 +55,7 @@ def probing_of(
     workers: int | None = None,
     namespace: dict[str, Any] | None = None,
 ) -> Probing:
-    """Return a probe of a statement, to be run."""
+    """Return a probe of a statement that has not run yet."""
     nothing = _caller(compile("None", "<nothing>", "eval"), {})
     run = statement(source, setup, namespace)
     return Probing(run, " ".join(source.split()), workers, harness=nothing)
@@ -80,13 +80,13 @@ def without_collector() -> Iterator[None]:
 
 
 def _compile(source: str, name: str, mode: str = "eval") -> Any:
-    # Where a traceback looks for the source of its lines.
+    # Tracebacks take their source lines from here.
     linecache.cache[name] = (len(source), None, source.splitlines(keepends=True), name)
     if mode == "eval":
         try:
             return compile(source.strip(), name, "eval")
         except SyntaxError:
-            pass  # not an expression, or nothing at all: then the next line says so
+            pass  # not an expression; if not valid Python at all, the next line raises
     return compile(source, name, "exec")
 
 

@@ -1,4 +1,4 @@
-"""The names of all threads that live while somebody listens, also of those that end meanwhile."""
+"""The names of all threads that live while a listener is registered, also of those that end."""
 
 from __future__ import annotations
 
@@ -8,41 +8,41 @@ from collections import defaultdict
 from collections.abc import Callable
 from typing import Any
 
-MANY_STARTED = 256  # threads: those of them that have ended are then kept by name alone
+MANY_STARTED = 256  # after this many new threads, the ended ones are kept only by name
 
-_Thread: Any = threading.Thread  # with what is private in it
+_Thread: Any = threading.Thread  # Any, for its private attributes
 _listeners: list[Callable[[threading.Thread], object]] = []
-_before: Any = None  # what each new thread calls first, to know its number in the system
+_before: Any = None  # the original `_set_native_id`, which each new thread calls first
 
 
 def _hear(thread: threading.Thread) -> None:
-    """Stand in for `Thread._set_native_id`: a new thread gets its number, and runs nothing yet."""
+    """Replace `Thread._set_native_id`: a new thread calls it before it runs its function."""
     _before(thread)
     for listener in tuple(_listeners):
-        with contextlib.suppress(Exception):  # to be listened to is no reason not to start
+        with contextlib.suppress(Exception):  # a listener that fails must not stop the thread
             listener(thread)
 
 
 def listen(listener: Callable[[threading.Thread], object]) -> None:
-    """Have a function called with each thread that lives, and in each new one as it starts."""
+    """Call a function with each live thread, and from now on in each new thread as it starts."""
     global _before
     if not _listeners and _Thread._set_native_id is not _hear:
         _before = _Thread._set_native_id
         _Thread._set_native_id = _hear
     _listeners.append(listener)
-    # Up to Python 3.13, a thread that has forked keeps in the child its number in the parent.
+    # Up to Python 3.13, the thread that forked keeps its parent's native id in the child.
     here: Any = threading.current_thread()
     here._native_id = threading.get_native_id()
     for thread in threading.enumerate():
-        if thread.native_id is not None:  # else it is about to start
+        if thread.native_id is not None:  # else it is still starting, and calls _hear itself
             listener(thread)
 
 
-def listen_no_more(listener: Callable[[threading.Thread], object]) -> None:
-    """Have it called no longer."""
+def stop_listening(listener: Callable[[threading.Thread], object]) -> None:
+    """Call a listener no longer."""
     if listener in _listeners:
         _listeners.remove(listener)
-    # Where somebody has put something in front of it, it stays, and passes on.
+    # If other code has wrapped _hear since, it stays in place, and calls no listener.
     if not _listeners and _Thread._set_native_id is _hear:
         _Thread._set_native_id = _before
 
@@ -51,18 +51,18 @@ class Names:
     """Names of threads by their native ids."""
 
     def __init__(self) -> None:
-        self._known: dict[int, list[str]] = defaultdict(list)  # several, where a number was reused
-        self._started: dict[int, threading.Thread] = {}  # by identity
+        self._known: dict[int, list[str]] = defaultdict(list)  # several if an id was reused
+        self._started: dict[int, threading.Thread] = {}  # by id() of the thread
         listen(self.add)
 
     def add(self, thread: threading.Thread) -> None:
-        """Take down a thread."""
+        """Add a thread that starts or lives."""
         if len(self._started) % MANY_STARTED == MANY_STARTED - 1:
-            self._let_go()
+            self._note_ended()
         self._started[id(thread)] = thread
 
-    def _let_go(self) -> None:
-        """Keep no thread that has ended: it may be all that keeps something large alive."""
+    def _note_ended(self) -> None:
+        """Keep only the names of ended threads: their objects may keep large ones alive."""
         for thread in list(self._started.values()):
             if not thread.is_alive():
                 self._note(thread)
@@ -72,8 +72,8 @@ class Names:
             self._known[thread.native_id].append(thread.name)
 
     def finish(self) -> dict[int, list[str]]:
-        """Listen no longer; return all names of each native id, in turn."""
-        listen_no_more(self.add)
+        """Stop listening; return all names of each native id, in the order of the threads."""
+        stop_listening(self.add)
         for thread in list(self._started.values()):
             self._note(thread)
         return self._known

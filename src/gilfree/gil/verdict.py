@@ -6,36 +6,37 @@ import enum
 from collections.abc import Mapping
 from typing import Self
 
-# An uncertainty of `held` that settles it.
+# The probe samples a call until the uncertainty of `held` is at most SURE.
 SURE = 0.01
-# An uncertainty with which a call that holds can still be told from one that releases.
+# With an uncertainty of at most CONCLUSIVE, a verdict is given.
 CONCLUSIVE = 2 * SURE
-# At most, at least this share of the call: released, held.
+# `held` is at most RELEASED: the call releases the GIL. At least HELD: it holds the GIL.
 RELEASED, HELD = 0.1, 0.9
-MULTITHREADED = 1.2  # CPUs that one call keeps busy
-# Of what the machine can give beyond one thread: threads help; they do, although they fight for the
-# GIL in a recording, for that may not break out in the rounds that are clocked, or in some.
+MULTITHREADED = 1.2  # a call that keeps more CPUs busy is multithreaded itself
+# Threads help if their speedup reaches the share HELPS of the limit, both beyond 1. From the share
+# WELL on, contention for the GIL in the recording is no cause: it hardly slowed the clocked rounds.
 HELPS, WELL = 1 / 3, 1 / 2
-SLOWED = 0.7  # a speedup below this: worse than one call after the other
-NO_ROOM = 1.25  # a limit below this: the machine had no second CPU to give
-SLEEPS = 1 / 4  # CPUs that one call keeps busy: with less it needs no CPU of its own
-# A cause is named if it took at least so much of the time of threads at once, and so much of that
-# part of it in which they did not get on with the work.
+SLOWED = 0.7  # a speedup below this: threads slow each other down
+ONE_CPU = 1.25  # a limit below this: the machine had no second CPU free
+SLEEPS = 1 / 4  # a call that keeps fewer CPUs busy needs no CPU of its own
+# A cause is named if it took at least the share MUCH of the concurrent threads' time, and at least
+# the share MOST of the time that they lost.
 MUCH, MOST = 0.2, 1 / 2
-# Waiting for the GIL is as it should be if threads, as fast as they get on, have a use for it for
-# so much of the time or more.
+# At the measured speedup, threads need the GIL for `held * speedup` of the time. If that is more
+# than IN_USE, waiting for it is expected, and not named as a cause.
 IN_USE = 1 / 2
-# Time that passes on a CPU, or before there is one, is the GIL's if that goes to another thread so
-# many times a call, at least, and it is so many seconds each time, at most.
+# Lost CPU time and time without a CPU count as contention for the GIL if the GIL changes threads
+# more than OFTEN times a call, and the lost time is less than HANDOVER seconds for each change.
 OFTEN, HANDOVER = 5, 20e-6
-# A hold this many times as long as it takes to wake a thread can be told from that.
+# A hold longer than EVIDENT wake-ups of a thread can be told from a wake-up.
 EVIDENT = 5
-# Another thread that waits for at least, at most so much of the hold: it is C, it is bytecode.
+# Another thread waits for more than the share STALLS_IN_C of a hold: it is in C. For less than
+# STALLS_IN_BYTECODE: it is in bytecode.
 STALLS_IN_C, STALLS_IN_BYTECODE = 1 / 2, 1 / 4
 
 
 class Kind(enum.Enum):
-    """What a call does with the GIL, in one word: most of what a verdict says."""
+    """What a call does with the GIL, in one word: a coarser verdict."""
 
     HELD = "held"
     PARTLY = "partly"
@@ -47,20 +48,20 @@ class Kind(enum.Enum):
 class Verdict(enum.Enum):
     """Whether a call releases the GIL, and whether threads help.
 
-    The value is a code that stays the same from release to release.
+    The value is a code that stays the same in all releases of gilfree.
 
     Attributes
     ----------
     kind : Kind
     text : str
-        The verdict in a few words, which may become better ones.
+        The verdict in a few words, which later releases may improve.
     """
 
     kind: Kind
     text: str
 
     def __new__(cls, code: str, kind: Kind, text: str) -> Self:
-        """Make a member of its code alone, with the rest as attributes."""
+        """Make a member whose value is the code; the rest become attributes."""
         verdict = object.__new__(cls)
         verdict._value_ = code
         verdict.kind = kind
@@ -83,7 +84,7 @@ class Verdict(enum.Enum):
     FOUGHT_OVER = (
         "released_taken_back_too_often",
         Kind.RELEASED,
-        "releases the GIL, and takes it back too often",
+        "releases and reacquires the GIL too often",
     )
     LOCKED = "released_threads_block", Kind.RELEASED, "released; threads wait for each other"
     MEMORY = "released_memory_or_core", Kind.RELEASED, "released; threads share memory or a core"
@@ -97,13 +98,13 @@ class Verdict(enum.Enum):
     ONLY_ALONE = (
         "released_one_at_a_time",
         Kind.RELEASED,
-        "released; can't be called by several threads at once",
+        "released; can't be called by several threads concurrently",
     )
     NO_SPEEDUP = "released_speedup_unknown", Kind.RELEASED, "released; speedup not measured"
 
 
 def kind_of(held: float) -> Kind:
-    """Return what a share of the call in which the GIL is held makes it."""
+    """Return the kind of a call that holds the GIL for the share `held` of its time."""
     if held <= RELEASED:
         return Kind.RELEASED
     return Kind.HELD if held >= HELD else Kind.PARTLY
@@ -112,7 +113,7 @@ def kind_of(held: float) -> Kind:
 def of_hold(seconds: float, longest_stall: float | None, wakeup: float) -> Verdict:
     """Return the verdict on a call that holds the GIL.
 
-    Asked to give way, bytecode does so long before a hold is over, and C code never.
+    On request, bytecode releases the GIL long before the call ends. C code does not check requests.
     """
     if longest_stall is not None and seconds > EVIDENT * wakeup:
         if longest_stall > STALLS_IN_C * seconds:
@@ -123,12 +124,12 @@ def of_hold(seconds: float, longest_stall: float | None, wakeup: float) -> Verdi
 
 
 def cause_of(lost: Mapping[Verdict | None, float]) -> Verdict | None:
-    """Return what kept threads from their work for most of the time lost, if that was much.
+    """Return the cause of most of the time that threads lost; None if they lost little.
 
     Parameters
     ----------
     lost : mapping
-        Shares of their time by cause; None is for what is as it should be.
+        Lost shares of their time, by cause; the key None is for an expected loss.
     """
     cause = max(lost, key=lambda cause: lost[cause], default=None)
     if cause is None or lost[cause] < max(MUCH, MOST * sum(lost.values())):
@@ -137,16 +138,16 @@ def cause_of(lost: Mapping[Verdict | None, float]) -> Verdict | None:
 
 
 def gains(share: float, speedup: float | None, limit: float | None) -> bool:
-    """Tell whether threads gain such a share of what the machine can give beyond one thread."""
+    """Tell whether threads reach this share of the limit, both beyond a speedup of 1."""
     if speedup is None or limit is None:
         return False
-    return speedup > NO_ROOM and speedup - 1 >= share * (limit - 1)
+    return speedup > ONE_CPU and speedup - 1 >= share * (limit - 1)
 
 
 def of_release(
     cpu: float | None, speedup: float | None, limit: float | None, cause: Verdict | None = None
 ) -> Verdict:
-    """Return the verdict on a call that releases the GIL and bears several threads."""
+    """Return the verdict on a call that releases the GIL and that several threads may call."""
     if cpu is not None and cpu > MULTITHREADED:
         return Verdict.MULTITHREADED
     if cpu is None or speedup is None or limit is None:
@@ -157,6 +158,6 @@ def of_release(
         return cause
     if speedup < SLOWED:
         return Verdict.SLOWED
-    if limit < NO_ROOM and cpu > SLEEPS:
+    if limit < ONE_CPU and cpu > SLEEPS:
         return Verdict.NO_CPU
     return Verdict.LITTLE
