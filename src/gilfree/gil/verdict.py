@@ -8,7 +8,7 @@ from typing import Self
 
 # The probe samples a call until the uncertainty of `held` is at most SURE.
 SURE = 0.01
-# With an uncertainty of at most CONCLUSIVE, a verdict is given.
+# With an uncertainty of at most CONCLUSIVE, `held` decides the verdict.
 CONCLUSIVE = 2 * SURE
 # `held` is at most RELEASED: the call releases the GIL. At least HELD: it holds the GIL.
 RELEASED, HELD = 0.1, 0.9
@@ -30,8 +30,8 @@ IN_USE = 1 / 2
 OFTEN, HANDOVER = 5, 20e-6
 # A hold longer than EVIDENT wake-ups of a thread can be told from a wake-up.
 EVIDENT = 5
-# Another thread waits for more than the share STALLS_IN_C of a hold: it is in C. For less than
-# STALLS_IN_BYTECODE: it is in bytecode.
+# The longest stall over the time of a call that holds the GIL: above STALLS_IN_C it holds it in C,
+# below STALLS_IN_BYTECODE in bytecode.
 STALLS_IN_C, STALLS_IN_BYTECODE = 1 / 2, 1 / 4
 
 
