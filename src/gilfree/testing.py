@@ -12,7 +12,7 @@ from typing import Any
 from gilfree._system import gil_enabled
 from gilfree.gil.active import Costs, longest_stall
 from gilfree.gil.lazy import name_of, refuse_lazy, refuse_lazy_result
-from gilfree.gil.passive import look_passively
+from gilfree.gil.passive import sample_calls
 from gilfree.gil.report import GilReport
 from gilfree.gil.verdict import CONCLUSIVE
 
@@ -180,7 +180,7 @@ def _report(name: str, call: Callable[[], Any], bound: float | None = None) -> G
         clear = bound is None or abs(held - bound) > uncertainty
         return clear and uncertainty <= CONCLUSIVE
 
-    passive = look_passively(call, sure=sure)
+    passive = sample_calls(call, sure=sure)
     return GilReport(
         name=name,
         gil_enabled=True,

@@ -211,7 +211,7 @@ def test_a_waiter_waits_as_long_as_the_gil_is_held():
         waiter = Waiter()
         thread = threading.Thread(target=waiter.wait)
         thread.start()
-        while not waiter.asked:
+        while not waiter.requests:
             time.sleep(1e-3)
         waiter.begin()
         work()

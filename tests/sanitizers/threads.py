@@ -319,11 +319,11 @@ def waiter() -> None:
 
     def work() -> None:
         try:
-            while not waiter.asked:
+            while not waiter.requests:
                 time.sleep(1e-4)
             waiter.begin()
-            enough = waiter.asked + 50
-            while waiter.asked < enough:
+            enough = waiter.requests + 50
+            while waiter.requests < enough:
                 _kernels.count_private_nogil(10_000)
             waiter.end()
         finally:

@@ -18,7 +18,7 @@ from gilfree.demo.setup import Setup
 from gilfree.demo.step import Machine, Step
 from gilfree.demo.table import Column, Figure, Finding
 from gilfree.demo.timing import Progress
-from gilfree.gil.passive import look_passively
+from gilfree.gil.passive import sample_calls
 from gilfree.gil.sampler import NoSamplerError
 from gilfree.measure.clocking import seconds, worker_counts
 from gilfree.measure.compare import (
@@ -115,7 +115,7 @@ def _repeat(setup: Setup, kernel: Callable[..., Any], args: tuple[Any, ...]) -> 
 def _held_share(call: Callable[[], Any], within: float) -> float | None:
     """Return the share of a call in which its thread holds the GIL; None without a sampler."""
     try:
-        return look_passively(call, sure=lambda _, uncertainty: uncertainty <= within).held
+        return sample_calls(call, sure=lambda _, uncertainty: uncertainty <= within).held
     except NoSamplerError:
         return None
 

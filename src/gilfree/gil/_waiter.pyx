@@ -25,7 +25,7 @@ cdef class Waiter:
     """
 
     cdef int64_t pause
-    cdef int64_t begun, ended, stopped, requests  # atomic
+    cdef int64_t begun, ended, stopped, times_requested  # atomic
     cdef int64_t longest
 
     def __cinit__(self, double pause=50e-6):
@@ -39,7 +39,7 @@ cdef class Waiter:
             with nogil:
                 gilfree_sleep(self.pause)
                 since = gilfree_now()
-                gilfree_store(&self.requests, self.requests + 1)
+                gilfree_store(&self.times_requested, self.times_requested + 1)
             until = gilfree_now()
             begun = gilfree_load(&self.begun)
             if begun:
@@ -61,9 +61,9 @@ cdef class Waiter:
         gilfree_store(&self.stopped, True)
 
     @property
-    def asked(self):
+    def requests(self):
         """The number of requests for the GIL so far."""
-        return gilfree_load(&self.requests)
+        return gilfree_load(&self.times_requested)
 
     @property
     def longest_wait(self):

@@ -63,10 +63,10 @@ def _stall(call: Callable[[], Any], calls: int) -> float:
     with waiter_thread(waiter):
         waiter.begin()
         deadline = time.perf_counter() + MOST_CLOCKED_SECONDS
-        enough = waiter.asked + REQUESTS
+        enough = waiter.requests + REQUESTS
         while True:
             repeat_call(call, calls)
-            if waiter.asked >= enough or time.perf_counter() > deadline:
+            if waiter.requests >= enough or time.perf_counter() > deadline:
                 break
         waiter.end()
     return waiter.longest_wait
@@ -78,7 +78,7 @@ def waiter_thread(waiter: Waiter) -> Iterator[None]:
     thread = threading.Thread(target=waiter.wait, name="gilfree-waiter")
     try:  # Ctrl-C may come as soon as the thread has started
         thread.start()
-        while not waiter.asked:
+        while not waiter.requests:
             time.sleep(1e-4)
         yield
     finally:

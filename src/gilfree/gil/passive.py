@@ -49,7 +49,7 @@ class Passive:
     result: Any
 
 
-def look_passively(
+def sample_calls(
     call: Callable[[], Any],
     *,
     repeat: int | None = None,

@@ -24,7 +24,7 @@ from gilfree.gil._waiter import Waiter
 from gilfree.gil.active import Costs, longest_stall, tiny_switch_interval, waiter_thread
 from gilfree.gil.clocking import LONG, seconds_of
 from gilfree.gil.lazy import name_of, refuse_lazy, refuse_lazy_result
-from gilfree.gil.passive import Passive, look_passively, passive_of, watched
+from gilfree.gil.passive import Passive, passive_of, sample_calls, watched
 from gilfree.gil.report import GilReport
 from gilfree.gil.sampler import sampler
 
@@ -144,7 +144,7 @@ class Probing:
             )
         else:
             on_measurement("how long a call holds the GIL")
-            self._passive = look_passively(
+            self._passive = sample_calls(
                 self._call, repeat=self._repeat, interval=self._interval, harness=self._harness
             )
             self._passive = dataclasses.replace(self._passive, result=result)

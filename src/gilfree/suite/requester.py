@@ -38,7 +38,7 @@ class Requester:
             raise RuntimeError(msg)
         self._ended.acquire()
         start_new_thread(self._request, ())
-        while not self._waiter.asked:
+        while not self._waiter.requests:
             sleep(1e-4)
 
     def _request(self) -> None:
