@@ -1,5 +1,5 @@
 # cython: language_level=3
-"""What `_kernels.pyx` sees of the chunks of a call."""
+"""The C interface of `Chunks`, for `_kernels.pyx` and `kernels/_pool.pyx`."""
 
 from libc.stdint cimport int64_t
 
@@ -10,11 +10,11 @@ cdef struct Chunk:
 
 cdef class Chunks:
     cdef Py_ssize_t size, count
-    cdef int64_t taken  # atomic: how many chunks were asked for
-    cdef int64_t at_work  # atomic: the helpers that have begun, and have not yet ended
-    cdef unsigned long caller  # the thread that has to come back now and then, to look for Ctrl-C
-    # When the caller has to come back, on the clock of clock.h; and when a helper has to that holds
-    # the GIL. Both are atomic.
+    cdef int64_t taken  # atomic: the number of calls of `take` that asked for a chunk
+    cdef int64_t at_work  # atomic: helpers that have begun and not finished
+    cdef unsigned long caller  # the caller's thread, which returns from the kernel to check signals
+    # The times on the clock of clock.h at which the caller, and a helper that holds the GIL, must
+    # return from the kernel. Both are atomic.
     cdef int64_t caller_due, helper_due
 
     cdef void enter(self) noexcept

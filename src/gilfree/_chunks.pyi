@@ -3,14 +3,16 @@
 from collections.abc import Iterator
 
 class Chunks(Iterator[slice]):
-    """The elements of one call, in `count` chunks; each is taken once, by whoever comes first.
+    """The elements of one call, in `count` chunks. Each chunk is taken by one worker.
+
+    Safe to share between threads.
 
     Parameters
     ----------
     size : int
-        How many elements there are.
+        Number of elements.
     count : int, default: 1
-        How many chunks; as many as there are elements, at most.
+        Number of chunks. `size` is used if it is less.
 
     Raises
     ------
@@ -21,10 +23,10 @@ class Chunks(Iterator[slice]):
     def __init__(self, size: int, count: int = 1) -> None: ...
     @property
     def count(self) -> int:
-        """How many chunks there are."""
+        """The number of chunks."""
     @property
     def left(self) -> bool:
-        """Whether there are chunks that nobody has taken."""
+        """Whether there are chunks that no worker has taken."""
     def stop(self) -> None:
-        """Let no further chunk be taken."""
+        """Mark all chunks as taken, so that workers finish."""
     def __next__(self) -> slice: ...

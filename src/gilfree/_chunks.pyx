@@ -1,10 +1,10 @@
 # cython: language_level=3, cdivision=True, freethreading_compatible=True
-"""The chunks of one call: whoever works on it takes one after the other, without the GIL.
+"""The chunks of one call: its workers take one after the other, without the GIL.
 
-A call's elements are cut into chunks of even length. All its workers share one `Chunks`. Each calls
-the kernel once, releases the GIL once, and calls `take` until no chunk is left. To take one is an
-addition that no other thread can come into, some 10 ns. So chunks may be short, and all workers are
-done at about the same time, also where one was late or its CPU was busy.
+A call's elements are cut into chunks of even length, and all workers of the call share one
+`Chunks`. A worker enters the kernel, releases the GIL, and calls `take` until no chunk is left.
+Taking a chunk is an atomic addition of some 10 ns, so chunks can be short. Then all workers finish
+at about the same time, even if one began late or its CPU was busy.
 """
 
 from libc.stdint cimport INT64_MAX, int64_t
@@ -25,14 +25,16 @@ cdef extern from "Python.h":
 cdef extern from "pythread.h":
     unsigned long PyThread_get_thread_ident() noexcept nogil
 
-# How long the caller works before it looks for Ctrl-C. (Nanoseconds, as all of these.)
-cdef int64_t TURN = 20_000_000
-# How long a helper works that holds the GIL, before it releases it: as long as Python itself lets a
-# thread have it. All other threads wait for it, and so does Ctrl-C, for many helpers in turn.
-cdef int64_t HELD_TURN = 5_000_000
-# How long the caller stays awake when no chunk is left, until its helpers are done with theirs. It
-# has no GIL meanwhile, so they need not wait for it.
-cdef int64_t PATIENCE = 50_000
+# All three in nanoseconds.
+# How long the caller works between two checks for Ctrl-C.
+cdef int64_t SIGNAL_INTERVAL = 20_000_000
+# How long a helper that holds the GIL works before it releases it: Python's default switch
+# interval. Other threads wait meanwhile. So does Ctrl-C, which may have to wait for several
+# helpers.
+cdef int64_t HOLD_INTERVAL = 5_000_000
+# How long the caller spins for its helpers once no chunk is left. It spins without the GIL, so the
+# helpers need not wait for it.
+cdef int64_t JOIN_SPIN = 50_000
 
 
 cdef class Chunks:
@@ -41,7 +43,7 @@ cdef class Chunks:
             raise ValueError(f"size must not be negative and count at least 1, not {size}, {count}")
         self.size = size
         self.count = min(size, count)
-        self.caller_due = self.helper_due = INT64_MAX  # for those who call a kernel by themselves
+        self.caller_due = self.helper_due = INT64_MAX  # no deadline unless `enter` sets one
 
     @property
     def count(self):
@@ -55,18 +57,18 @@ cdef class Chunks:
         gilfree_store(&self.taken, self.count)
 
     cdef void enter(self) noexcept:
-        # Before a worker enters the kernel.
+        # A worker calls this before it enters the kernel.
         cdef bint caller = PyThread_get_thread_ident() == self.caller
         if caller:
-            gilfree_store(&self.caller_due, gilfree_now() + TURN)
+            gilfree_store(&self.caller_due, gilfree_now() + SIGNAL_INTERVAL)
         else:
-            gilfree_store(&self.helper_due, gilfree_now() + HELD_TURN)
+            gilfree_store(&self.helper_due, gilfree_now() + HOLD_INTERVAL)
 
     cdef bint take(self, Chunk *chunk) noexcept nogil:
-        # The next chunk, unless none is left, or this thread has to come back: the caller, to look
-        # for Ctrl-C; and whoever holds the GIL, so that other threads get their turn.
+        # Gives the next chunk. False if none is left, or if this thread must return from the
+        # kernel: the caller to check for Ctrl-C, a helper that holds the GIL to release it.
         cdef Py_ssize_t number, length = self.size // self.count if self.count else 0
-        cdef Py_ssize_t longer = self.size - length * self.count  # so many have one element more
+        cdef Py_ssize_t longer = self.size - length * self.count  # chunks with one element more
         cdef bint caller = PyThread_get_thread_ident() == self.caller, holds = PyGILState_Check()
         if caller or holds:
             if gilfree_now() >= gilfree_load(&self.caller_due if caller else &self.helper_due):
@@ -74,7 +76,7 @@ cdef class Chunks:
         number = gilfree_count(&self.taken)
         if number >= self.count:
             if caller and not holds:
-                self.wait_for_helpers(PATIENCE)
+                self.wait_for_helpers(JOIN_SPIN)
             return False
         chunk.start = length * number + min(number, longer)
         chunk.stop = chunk.start + length + (number < longer)
@@ -94,7 +96,7 @@ cdef class Chunks:
         return self
 
     def __next__(self):
-        # With the GIL: for those who have to make something of Python for each chunk.
+        # With the GIL: for workers that run Python for each chunk.
         cdef Chunk chunk
         if not self.take(&chunk):
             raise StopIteration

@@ -1,5 +1,5 @@
 # cython: language_level=3, freethreading_compatible=True
-"""What only a compiler can tell: its own name, and which instruction sets the CPU has."""
+"""What only compiled code can tell: the compiler's name, and the instruction sets of the CPU."""
 
 cdef extern from *:
     """
@@ -11,8 +11,8 @@ cdef extern from *:
     #define GILFREE_COMPILER "not known"
     #endif
 
-    /* The newest x86-64 level that CPU and system support: 1, 3 or 4. 0 elsewhere, and where the
-       compiler is too old to know the levels by name. */
+    /* The highest x86-64 level that the CPU and the system support: 1, 3 or 4. 0 on other
+       architectures, and if the compiler is too old to know the levels by name. */
     static int gilfree_x86_64_level(void) {
     #if defined(__x86_64__) \\
         && (defined(__clang__) ? __clang_major__ >= 17 : defined(__GNUC__) && __GNUC__ >= 12)

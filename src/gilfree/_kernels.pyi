@@ -1,6 +1,7 @@
 """Types of the compiled loops. Each pair runs the same loop, with the GIL held or released.
 
-All workers of a call share its `chunks`: an entry point takes one after the other.
+All workers of a call pass the same `chunks`. The entry point takes one chunk after the other until
+none is left.
 """
 
 from typing import TypeAlias

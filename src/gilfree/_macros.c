@@ -1,16 +1,16 @@
-/* How a C extension releases the GIL: CPython's macros, written by hand, in one whole extension.
+/* How a C extension releases the GIL: a complete extension with CPython's macros, written by hand.
 
-   sum_of_squares(x) three times, with the GIL held, released, and released but open to Ctrl-C.
-   The loop is that of _kernels.pyx, operation for operation and with the same block, so the results
-   are the same bits (where the compiler may not fuse a multiplication and an addition:
-   -ffp-contract=off).
+   sum_of_squares(x) in three versions: with the GIL held, with it released, and with it released
+   but interruptible by Ctrl-C. The loop does the operations of _kernels.pyx in the same order and
+   in the same blocks, so the results have the same bits. (That needs -ffp-contract=off: the
+   compiler must not fuse a multiplication and an addition.)
 
-   To make it yours, rename the module in .m_name and PyInit__macros, keep the shape of its
-   functions, and replace the loop:
+   To adapt it, rename the module in .m_name and PyInit__macros, keep the shape of its functions,
+   and replace the loop:
 
-   1. take all that you need from Python objects while you hold the GIL: here take_doubles();
-   2. release the GIL, work on C values alone, acquire it again;
-   3. only then make Python objects of the result, and give back what you took.
+   1. while you hold the GIL, get all that you need from Python objects: here take_doubles();
+   2. release the GIL, work on C values alone, acquire the GIL again;
+   3. only then make Python objects of the result, and release the buffers.
 
    What the macros expand to (Include/ceval.h, the same in CPython 3.11 to 3.15):
 
@@ -20,9 +20,9 @@
        Py_END_ALLOW_THREADS        PyEval_RestoreThread(_save); }
 
    PyEval_SaveThread detaches this thread's state and releases the GIL. PyEval_RestoreThread waits
-   for the GIL, for as long as that takes, and attaches the state again. Since the first macro opens
-   a block and the last one closes it, they stand in one function, the right way round; never
-   return or goto out of the block, and never nest two of them. */
+   for the GIL without a timeout, and attaches the state again. The first macro opens a block and
+   the last one closes it, so both must be in the same function. Never return or goto out of the
+   block, and never nest two of them. */
 
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
@@ -31,16 +31,17 @@
 #include "sum_block.h"
 
 enum {
-    /* Separate sums: the compiler may use vector instructions and need reorder no addition. */
+    /* Sums side by side, so that the compiler can use vector instructions without reordering
+       additions. */
     LANES = 16,
-    /* How many numbers, in whole blocks, before a look at Ctrl-C: some milliseconds. */
+    /* Numbers, in whole blocks, between two checks for Ctrl-C: a few milliseconds of work. */
     BETWEEN_LOOKS = 1 << 24,
 };
 
 /* ---------------------------------------------------------------- the loop: plain C, no Python */
 
-/* Return total and the squares of size numbers. They are added up block by block, so that the
-   result is the same when they come in several calls: only the last may be no whole blocks. */
+/* Return total plus the squares of size numbers, added up block by block. So several calls give the
+   same bits as one, if all but the last pass whole blocks. */
 static double
 add_squares(double total, const double *x, Py_ssize_t size)
 {
@@ -63,9 +64,9 @@ add_squares(double total, const double *x, Py_ssize_t size)
     return total;
 }
 
-/* Get the memory of x, which must hold doubles in one row. Returns their number, or -1 with an
-   exception set. As long as the view is not released, x may neither move nor free that memory.
-   (NumPy breaks this if told to: x.resize(n, refcheck=False).) */
+/* Get the memory of x, which must hold doubles in one dimension. Returns their number, or -1 with
+   an exception set. Until the view is released, x may neither move nor free that memory. (NumPy
+   breaks this promise in x.resize(n, refcheck=False).) */
 static Py_ssize_t
 take_doubles(PyObject *x, Py_buffer *view)
 {
@@ -73,7 +74,7 @@ take_doubles(PyObject *x, Py_buffer *view)
     if (PyObject_GetBuffer(x, view, PyBUF_FORMAT | PyBUF_ND) < 0) {
         return -1;
     }
-    format = view->format ? view->format : "B"; /* the protocol's word for no format */
+    format = view->format ? view->format : "B"; /* the protocol's default */
     if (*format && strchr(native, *format)) {
         format++;
     }
@@ -103,11 +104,11 @@ sum_of_squares_gil(PyObject *Py_UNUSED(module), PyObject *x)
     return PyFloat_FromDouble(total);
 }
 
-/* From BEGIN to END, other threads run Python. So between the two: no Py_INCREF or Py_DECREF, no
-   Python object made, read or called, no exception set, and next to nothing that begins with Py
-   (PyMem_RawMalloc is allowed, PyMem_Malloc is not). C values of this thread (size, total) are safe.
-   So is the memory that view.buf points to: the view keeps it in place. But other threads may
-   write to it, and no lock stands in their way. */
+/* From BEGIN to END, other threads run Python. So in between, do not call Py_INCREF or Py_DECREF;
+   do not make, read or call a Python object; do not set an exception. Hardly any function whose
+   name begins with Py is allowed (PyMem_RawMalloc is, PyMem_Malloc is not). C values of this thread
+   (size, total) are safe. The memory that view.buf points to stays in place, since the view keeps
+   it, but other threads may write to it: no lock prevents that. */
 static PyObject *
 sum_of_squares_nogil(PyObject *Py_UNUSED(module), PyObject *x)
 {
@@ -124,10 +125,10 @@ sum_of_squares_nogil(PyObject *Py_UNUSED(module), PyObject *x)
     return PyFloat_FromDouble(total);
 }
 
-/* A signal only leaves a note. Python's handler runs when the main thread next looks at it, with
-   the GIL held, and a loop that never looks is deaf to Ctrl-C until it ends. This one acquires the
-   GIL every few milliseconds to look: not more often, since a thread that runs bytecode may keep it
-   waiting for a switch interval (5 ms) each time. */
+/* A signal only sets a flag. Python's handler runs when the main thread next checks the flag with
+   the GIL held. A loop that never checks ignores Ctrl-C until it ends. This one acquires the GIL to
+   check after every BETWEEN_LOOKS numbers. It does not check more often, since another thread that
+   runs bytecode may make it wait for a switch interval (5 ms) each time. */
 static PyObject *
 sum_of_squares_interruptible(PyObject *Py_UNUSED(module), PyObject *x)
 {
@@ -174,18 +175,18 @@ static PyMethodDef methods[] = {
     {"sum_of_squares_gil", sum_of_squares_gil, METH_O, "Sum up with the GIL held."},
     {"sum_of_squares_nogil", sum_of_squares_nogil, METH_O, "Sum up with the GIL released."},
     {"sum_of_squares_interruptible", sum_of_squares_interruptible, METH_O,
-     "Sum up with the GIL released, and look for Ctrl-C every few milliseconds."},
+     "Sum up with the GIL released, and check for Ctrl-C every few milliseconds."},
     {"empty_gil", empty_gil, METH_NOARGS, "Do nothing."},
     {"empty_nogil", empty_nogil, METH_NOARGS, "Release the GIL and acquire it again."},
     {NULL, NULL, 0, NULL},
 };
 
 static PyModuleDef_Slot slots[] = {
-    /* There is no state outside the calls, so each interpreter may have this module... */
+    /* The module has no global state, so every interpreter can import it... */
 #ifdef Py_mod_multiple_interpreters /* CPython 3.12 */
     {Py_mod_multiple_interpreters, Py_MOD_PER_INTERPRETER_GIL_SUPPORTED},
 #endif
-    /* ...and it needs no GIL. Without this, importing it would switch the GIL back on in a
+    /* ...and it needs no GIL. Without this slot, importing it would enable the GIL in a
        free-threaded Python. */
 #ifdef Py_MOD_GIL_NOT_USED /* CPython 3.13 */
     {Py_mod_gil, Py_MOD_GIL_NOT_USED},
@@ -201,7 +202,7 @@ static struct PyModuleDef definition = {
     .m_slots = slots,
 };
 
-/* Multi-phase initialisation: return the definition, and Python makes the module of it. */
+/* Multi-phase initialisation: Python creates the module from the definition. */
 PyMODINIT_FUNC
 PyInit__macros(void)
 {

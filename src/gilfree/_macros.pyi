@@ -1,4 +1,4 @@
-"""Types of the extension that is written by hand. `x` is a buffer of doubles in one dimension."""
+"""Types of the extension written by hand. `x` is a one-dimensional buffer of doubles."""
 
 from typing_extensions import Buffer
 

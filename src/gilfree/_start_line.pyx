@@ -1,8 +1,8 @@
 # cython: language_level=3, freethreading_compatible=True
-"""Where threads start together, awake, and each on a CPU of its own.
+"""A barrier whose threads start together, awake, and each on a CPU of its own.
 
-Those that a lock wakes often start on one CPU, and the scheduler moves them apart milliseconds
-later; where other programs keep the CPUs busy it does not, for it counts two threads on each.
+Threads that a lock wakes often start on the same CPU. The scheduler moves them apart only
+milliseconds later, or not at all while other programs keep every CPU busy.
 """
 
 from libc.stdint cimport int64_t
@@ -34,10 +34,10 @@ cdef enum:
 
 cdef class StartLine:
     cdef int64_t parties
-    cdef int64_t arrived  # so far, in all starts
-    cdef int64_t starts  # or BROKEN
-    cdef int64_t last_start  # written before `starts` moves on, and read after that
-    cdef int64_t claims[GILFREE_MOST_CPUS]  # the last start in which a thread had this CPU, from 1
+    cdef int64_t arrived  # atomic: threads that have arrived, in all starts
+    cdef int64_t starts  # atomic: completed starts, or BROKEN
+    cdef int64_t last_start  # time of the last start: written before `starts` changes, read after
+    cdef int64_t claims[GILFREE_MOST_CPUS]  # by CPU: the last start that claimed it, from 1
 
     def __init__(self, int64_t parties):
         if parties < 1:
@@ -64,20 +64,21 @@ cdef bint _start(StartLine line, double spin, double timeout) noexcept nogil:
         if not apart:
             gilfree_yield()
     if apart:
-        gilfree_roam(&usual)  # from here on, the scheduler does as it likes
+        gilfree_roam(&usual)  # the scheduler may move this thread again
     return all_here
 
 
 cdef bint _all_here(StartLine line, int64_t start, bint is_last, double timeout) noexcept nogil:
-    # Whether all come within so many seconds. One that gives up breaks the line in the same move
-    # by which the last to come would start the others: so either all start or none.
+    # Whether all parties arrive within ``timeout`` seconds. The last party to arrive and a party
+    # that times out replace the same value of ``starts``, and only one of them can: all start, or
+    # none.
     cdef int64_t since = gilfree_now()
     if is_last:
         line.last_start = since
         gilfree_replace(&line.starts, start, start + 1)
     while gilfree_load(&line.starts) == start and gilfree_now() - since < timeout * 1e9:
         _spin_a_little()
-        gilfree_yield()  # the one that is missing may wait for this very CPU
+        gilfree_yield()  # a missing party may need this CPU to arrive
     gilfree_replace(&line.starts, start, BROKEN)
     return gilfree_load(&line.starts) != BROKEN
 
