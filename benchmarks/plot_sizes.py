@@ -23,7 +23,7 @@ from timing import bursts_in_turn, in_turn
 import gilfree
 from gilfree._system import environment, usable_cpus
 from gilfree._words import environment_line
-from gilfree.kernels.pool import SHARED
+from gilfree.kernels.pool import MIN_SHARED_NS
 
 POINTS = [1, 8, 64, 512, *(round(10 ** (n / 4)) for n in range(12, 33))]
 ROUNDS = 7
@@ -68,14 +68,16 @@ def plot(results, path):
         panel.axhline(1, color="0.4", linewidth=0.8)
         panel.plot(POINTS, loop / one, "--", color="#d55e00", label="one worker")
         panel.plot(POINTS, loop / every, "o-", color="#0072b2", markersize=3, label="all CPUs")
-        paying = next((n for n, t in zip(POINTS, loop, strict=True) if t >= SHARED * 1e-9), None)
+        paying = next(
+            (n for n, t in zip(POINTS, loop, strict=True) if t >= MIN_SHARED_NS * 1e-9), None
+        )
         if paying:
             panel.axvline(
                 paying,
                 color="0.4",
                 linewidth=0.8,
                 linestyle=":",
-                label=f"{SHARED / 1e3:.0f} µs of work",
+                label=f"{MIN_SHARED_NS / 1e3:.0f} µs of work",
             )
         panel.set(title=name, xscale="log", ylim=(0, usable_cpus() * 1.1))
     for panel in panels[1]:

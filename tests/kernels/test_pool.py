@@ -490,7 +490,7 @@ def test_calls_that_end_before_their_helpers_come_start_no_more_of_them(run_scri
 def test_a_brief_call_wakes_nobody_unless_it_follows_another(run_script):
     out = run_script("""
         import threading, time
-        from gilfree.kernels.pool import BRIEF, SHARED, Workers
+        from gilfree.kernels.pool import MIN_WAKE_NS, MIN_SHARED_NS, Workers
 
         def helpers():
             return sum(thread.name.startswith("gilfree") for thread in threading.enumerate())
@@ -499,13 +499,13 @@ def test_a_brief_call_wakes_nobody_unless_it_follows_another(run_script):
             Workers(2, work=work).share(list, 9)
 
         for _ in range(100):
-            call(SHARED / 2)
+            call(MIN_SHARED_NS / 2)
         for _ in range(3):
             time.sleep(0.01)
-            call(BRIEF / 2)
+            call(MIN_WAKE_NS / 2)
         print(helpers())
         while not helpers():
-            call(BRIEF / 2)
+            call(MIN_WAKE_NS / 2)
         print("in a row")
     """)
     assert out == "0\nin a row\n"
@@ -608,7 +608,7 @@ def test_a_child_forked_amid_a_call_that_goes_on_says_that_its_helpers_are_lost(
         _, status = os.waitpid(child, 0)
         print(status)
     """)
-    assert out == "forked amid a call, whose helpers the child does not have\n0\n"
+    assert out == "forked during a call: the child does not have its helpers\n0\n"
 
 
 def test_a_call_while_the_interpreter_exits(run_script):
@@ -663,7 +663,7 @@ def test_ctrl_c_in_a_long_call_comes_back_soon(run_script, nogil):
                 return time.perf_counter() - pressed[0]
             raise SystemExit("not interrupted")
 
-        gilfree.mandelbrot((1, 1))  # Ctrl-C is to come amid a call, not amid an import
+        gilfree.mandelbrot((1, 1))  # Ctrl-C should come during the call, not during an import
         print(min(seconds_late() for _ in range(3)))
         assert gilfree.mandelbrot((1, 1), (-1, 1, -1, 1)) == 200
     """)

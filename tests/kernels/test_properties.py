@@ -50,15 +50,15 @@ EXECUTORS = {"none": None, "threads": ThreadPoolExecutor(2), "copies": Pickling(
 def small_chunks(shortest, awake=False):
     """Have chunks cost so many nanoseconds, and every call worth sharing."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(chunks, "SHORTEST", shortest)
-        patch.setattr(chunks, "SHORTEST_TASK", shortest)
-        patch.setattr(chunks, "LONGEST", 2 * shortest)
+        patch.setattr(chunks, "MIN_CHUNK_NS", shortest)
+        patch.setattr(chunks, "MIN_TASK_NS", shortest)
+        patch.setattr(chunks, "MAX_CHUNK_NS", 2 * shortest)
         patch.setattr(arrays_module, "COPY_BLOCK", 7)
-        patch.setattr(pool, "SHARED", 0)
-        patch.setattr(pool, "WORTH_SENDING", 0)
-        for name in "SHORTEST", "LONGEST", "LONGEST_TILE":
+        patch.setattr(pool, "MIN_SHARED_NS", 0)
+        patch.setattr(pool, "MIN_SENT_NS", 0)
+        for name in "MIN_CHUNK_NS", "MAX_CHUNK_NS", "MAX_TILE_NS":
             patch.setattr(_sqeuclidean, name, shortest)
-        patch.setattr(pool, "BRIEF", math.inf if awake else 0)
+        patch.setattr(pool, "MIN_WAKE_NS", math.inf if awake else 0)
         yield
 
 

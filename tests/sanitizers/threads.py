@@ -31,7 +31,7 @@ from gilfree._chunks import Chunks
 from gilfree._start_line import StartLine
 from gilfree.gil._sampler import Watch
 from gilfree.gil._waiter import Waiter
-from gilfree.kernels.pool import BRIEF, Workers
+from gilfree.kernels.pool import MIN_WAKE_NS, Workers
 
 HANG = 120  # seconds for one part; the slowest took 20 on a busy machine
 
@@ -175,7 +175,7 @@ def brief_calls_in_a_row() -> None:
             met.add(threading.get_ident())
             fill(out, chunks)
 
-        Workers(2, work=BRIEF / 2).share(work, len(out))
+        Workers(2, work=MIN_WAKE_NS / 2).share(work, len(out))
         assert (out == np.arange(1.0, 5.0)[:, None]).all()
     assert len(met) > 1
 

@@ -1,12 +1,12 @@
-"""RUN: from the arguments of a kernel to chunks, to threads, and to the joined result.
+"""RUN: from the arguments of a kernel to chunks, to workers, and to the joined result.
 
-One file for each kernel: the public function, its loop in pure Python and its workload, in one
-`Kernel`. To add one takes that file, two lines here, and its loop in ``_kernels.pyx``.
+Each kernel has one file, with its public function, its loop in pure Python and its workload in one
+`Kernel`. A new kernel needs such a file, two lines here, and a loop in ``_kernels.pyx``.
 
 A result has the same bits for any number of workers, with the GIL held or released, on threads,
-processes or a cluster: none depends on where chunks begin and end, nor on who takes which. What is
-added up in floating point has blocks of its own for that, and random samples have streams, which
-depend on the size of the input alone.
+processes or a cluster. It depends neither on where chunks begin and end nor on which worker takes
+which. For that, floating-point sums are added up in fixed blocks, and random samples come from
+separate streams. The blocks and streams depend on the size of the input alone.
 """
 
 from __future__ import annotations

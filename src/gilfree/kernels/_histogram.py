@@ -1,4 +1,4 @@
-"""histogram: scattered writes; each worker counts for itself, and the counts are added up."""
+"""histogram: scattered writes. Each worker has its own counts, which are added up at the end."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ from gilfree.kernels.chunks import evenly, task_count
 from gilfree.kernels.pool import Workers
 from gilfree.kernels.record import Kernel, Loop, entry_point, first_numbers, random_numbers
 
-NS = 1.0  # what a value costs on one core
-# What NumPy makes edges of by itself, without a look at their type.
-PLAIN = int, float, np.float32, np.float64
+NS = 1.0  # nanoseconds per value on one core
+# Types of edges for which `_edges` computes what NumPy computes.
+PLAIN_TYPES = int, float, np.float32, np.float64
 
 
 def histogram(
@@ -45,8 +45,8 @@ def histogram(
 ) -> tuple[NDArray[np.intp], RealArray]:
     """Count the values of `x` in bins of equal width, as ``numpy.histogram`` does.
 
-    For float32 and float64, counts and edges are NumPy's very own. Other dtypes become float64
-    first.
+    For float32 and float64, counts and edges equal NumPy's exactly. Other dtypes are converted to
+    float64 first.
 
     Parameters
     ----------
@@ -63,7 +63,7 @@ def histogram(
     Returns
     -------
     counts : ndarray of intp, shape (bins,)
-        How many values lie in each bin. A bin includes its lower edge; the last one both.
+        The number of values in each bin. A bin includes its lower edge; the last bin includes both.
     edges : ndarray, shape (bins + 1,)
         The edges of the bins.
 
@@ -92,7 +92,7 @@ def histogram(
     double_edges = np.asarray(edges, FLOAT64)
     scale, tolerance = _kernels.bin_scale(double_edges)
     if not tolerance < _kernels.MAX_TOLERANCE:  # NaN too
-        # Then rounding decides, and for the very same counts it has to be NumPy's own.
+        # Rounding decides the counts, so only NumPy itself gives NumPy's counts.
         limits = range or (tuple(outer) if outer.size else None)
         every = blocks(x, dtype, [slice(0, x.size)])
         counts = (np.histogram(block, bins, limits)[0] for _, block in every)
@@ -113,13 +113,13 @@ def _each_worker(
     x: NDArray[Any],
     *how: Any,
 ) -> list[Any]:
-    """Return what each worker makes of its part of `x`, which is long beside its result."""
+    """Return the result of `task` from each worker, for the chunks of `x` that it took."""
     results: list[Any] = []
-    least = 8 * bins
+    least = 8 * bins  # elements of a chunk, or its result of `bins` counts would cost too much
     if pool.elsewhere:
         parts = evenly(x.size, min(task_count(x.size, NS), x.size // least + 1))
-        pieces = ((None, (nogil, dtype, flat(x, part, dtype), *how)) for part in parts)
-        pool.send(task, pieces, lambda _, result: results.append(result))
+        tasks = ((None, (nogil, dtype, flat(x, part, dtype), *how)) for part in parts)
+        pool.send(task, tasks, lambda _, result: results.append(result))
     else:
         work = functools.partial(task, nogil, dtype, x, *how)
         pool.share(lambda chunks: results.append(work(chunks=chunks)), x.size, least)
@@ -132,9 +132,9 @@ def _edges(
     range: tuple[float, float] | None,  # noqa: A002
 ) -> RealArray:
     first, last = range or (outer if outer.size else (0.0, 0.0))
-    if first < last and math.isfinite(last - first) and type(last - first) in PLAIN:
-        # What NumPy does between its checks, which take longer than the count of some thousands.
-        # np.result_type would say the same of two numbers of Python's, and takes its time.
+    if first < last and math.isfinite(last - first) and type(last - first) in PLAIN_TYPES:
+        # NumPy's arithmetic without its checks, which take longer than counting a few thousand
+        # values. For two Python floats the result type is known without the slow np.result_type.
         weak = type(first) is type(last) is float
         edges: RealArray = np.empty(bins + 1, float if weak else np.result_type(first, last, 1.0))
         _kernels.edges(first, last, edges)
@@ -143,7 +143,7 @@ def _edges(
         )
         if _kernels.increasing(edges):
             return edges
-    # NumPy says what is wrong, or makes the best of it.
+    # NumPy raises its error, or handles the special case.
     return np.histogram_bin_edges(outer, bins, range)
 
 
@@ -156,7 +156,7 @@ def _minmax(
 
 
 def _range_of(extremes: list[RealArray]) -> RealArray:
-    """Return the least and the greatest of several such pairs; NaN if there is one."""
+    """Return the smallest and the largest value of several pairs; NaN if a pair holds NaN."""
     if len(extremes) == 1:
         return extremes[0]
     lows, highs = np.transpose(extremes)
@@ -172,7 +172,8 @@ def _histogram(
     tolerance: float,
     chunks: Chunks | None = None,
 ) -> NDArray[np.intp]:
-    # The loop takes several rows of counts, where they fit in the cache, and one bin more.
+    # Several rows of counts if they fit in the cache. The last element of a row counts the values
+    # outside of all bins, so a row is as long as `edges`.
     rows = _kernels.COUNT_ROWS if edges.size < 1000 else 1
     counts = np.zeros((rows, edges.size), np.intp)
     how = aligned(edges, FLOAT64), scale, tolerance, counts
@@ -188,7 +189,7 @@ def _run(
     how: tuple[Any, ...],
     chunks: Chunks | None,
 ) -> None:
-    """Run a loop over the chunks of `x`, or over all of it."""
+    """Run a loop over `chunks` of `x`, or over all of `x`."""
     loop = entry_point(name, nogil)
     chunks = chunks or Chunks(x.size)
     if is_ready(x, dtype):

@@ -17,8 +17,8 @@ from gilfree.kernels.chunks import evenly, task_count
 from gilfree.kernels.pool import Workers
 from gilfree.kernels.record import Kernel, Loop, entry_point
 
-NS = 0.3  # what an iteration of a pixel costs on one core
-LEAST = 64  # pixels of a chunk; the loop takes 16 in lockstep
+NS = 0.3  # nanoseconds per iteration of a pixel on one core
+MIN_PIXELS = 64  # of a chunk: a multiple of the 16 that the loop takes in lockstep
 
 
 def mandelbrot(
@@ -38,16 +38,16 @@ def mandelbrot(
         Rows and columns of the picture.
     extent : (float, float, float, float), default: (-2, 1, -1, 1)
         Left, right, bottom and top border of the picture in the complex plane, as in
-        ``matplotlib.pyplot.imshow``: the first row is at the top. c is the middle of its pixel.
+        ``matplotlib.pyplot.imshow``: the first row is at the top. c is the centre of its pixel.
     max_iterations : int, default: 200
-        Where to stop counting: 1 to 1,000,000, so that no row of pixels is deaf to Ctrl-C.
+        Where to stop counting: 1 to 1,000,000. The bound keeps Ctrl-C from waiting for long.
     nogil, workers, executor
         As in `sum_of_squares`.
 
     Returns
     -------
     ndarray of int32, of shape `shape`
-        `max_iterations` for points that never left, so for those of the set.
+        `max_iterations` for points that did not leave, as all points of the Mandelbrot set.
 
     Raises
     ------
@@ -77,18 +77,17 @@ def mandelbrot(
     pixels = result.reshape(-1)
     picture = columns, left, top, dx, dy, max_iterations
     if pool.elsewhere:
-        parts = evenly(pixels.size, min(task_count(pixels.size, cost), pixels.size // LEAST + 1))
-        pieces = ((part, (nogil, picture, part.start, part.stop)) for part in parts)
-        pool.send(_part_of_mandelbrot, pieces, pixels.__setitem__)
+        count = min(task_count(pixels.size, cost), pixels.size // MIN_PIXELS + 1)
+        parts = evenly(pixels.size, count)
+        tasks = ((part, (nogil, picture, part.start, part.stop)) for part in parts)
+        pool.send(_mandelbrot, tasks, pixels.__setitem__)
     else:
         loop = entry_point("mandelbrot", nogil)
-        pool.share(functools.partial(loop, 0, *picture, pixels), pixels.size, LEAST)
+        pool.share(functools.partial(loop, 0, *picture, pixels), pixels.size, MIN_PIXELS)
     return result
 
 
-def _part_of_mandelbrot(
-    nogil: bool, picture: tuple[Any, ...], start: int, stop: int
-) -> NDArray[np.int32]:
+def _mandelbrot(nogil: bool, picture: tuple[Any, ...], start: int, stop: int) -> NDArray[np.int32]:
     pixels = np.empty(stop - start, np.int32)
     entry_point("mandelbrot", nogil)(start, *picture, pixels, Chunks(pixels.size))
     return pixels
@@ -99,7 +98,7 @@ def _bytecode(
     extent: tuple[float, float, float, float] = (-2.0, 1.0, -1.0, 1.0),
     max_iterations: int = 200,
 ) -> Loop:
-    """Return the loop over pixels: of a smaller picture of the same part of the plane."""
+    """Return the loop over pixels, for a smaller picture of the same part of the plane."""
     shrink = max((shape[0] * shape[1] / 5000) ** 0.5, 1.0)
     rows, columns = (max(round(number / shrink), 1) for number in shape)
     left, right, bottom, top = extent

@@ -1,4 +1,4 @@
-"""monte_carlo_pi: one random stream for each part of the samples."""
+"""monte_carlo_pi: a random stream for each part of the samples."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Seed: TypeAlias = (
 )
 
 
-NS = 2.5  # what a sample costs on one core
+NS = 2.5  # nanoseconds per sample on one core
 
 
 def monte_carlo_pi(
@@ -38,16 +38,17 @@ def monte_carlo_pi(
     workers: int | None = None,
     executor: Executor | None = None,
 ) -> float:
-    """Estimate π from random points of a square: how many of them lie in its quarter circle.
+    """Estimate π from the share of random points of a square that lie in its quarter circle.
 
     Parameters
     ----------
     samples : int
         The number of points.
     rng : optional
-        What ``numpy.random.default_rng`` takes: None for another estimate at each call, a seed for
-        the same one, or a Generator, whose kind is kept. Each part draws from a stream of its own,
-        spawned from this one, so the estimate does not depend on the number of workers.
+        What ``numpy.random.default_rng`` takes: None for a new estimate at each call, a seed for
+        the same one, or a Generator, whose kind of bit generator is used. The streams are spawned
+        from it, and their number depends on `samples` alone. So the estimate does not depend on
+        the number of workers.
     nogil, workers, executor
         As in `sum_of_squares`.
 
@@ -70,13 +71,13 @@ def monte_carlo_pi(
     """
     samples = whole_number("samples", samples)
     pool = Workers(workers, executor, work=samples * NS)
-    # Which streams there are decides the result, so the number of samples alone decides that.
+    # The streams decide the result, so their number must depend on `samples` alone.
     parts = list(evenly(samples, task_count(samples, NS)))
     streams = (nogil, *_spawn(rng), parts)
     hits: list[int] = []
     if pool.elsewhere:
-        pieces = ((None, (*streams, [number])) for number in range(len(parts)))
-        pool.send(_monte_carlo_pi, pieces, lambda _, result: hits.append(result))
+        tasks = ((None, (*streams, [number])) for number in range(len(parts)))
+        pool.send(_monte_carlo_pi, tasks, lambda _, result: hits.append(result))
     else:
         count = functools.partial(_monte_carlo_pi, *streams)
         pool.share(lambda chunks: hits.append(count(_numbers(chunks))), len(parts))
@@ -85,7 +86,7 @@ def monte_carlo_pi(
 
 def _spawn(rng: Seed) -> tuple[type[np.random.BitGenerator], Any, tuple[int, ...]]:
     """Return the kind, entropy and key of a stream that `rng` spawns for this call alone."""
-    # What default_rng would do; to make it, or a SeedSequence, takes as long as 4,000 samples.
+    # The same as default_rng's, which takes as long as 4,000 samples, as does a SeedSequence.
     if isinstance(rng, int):
         return np.random.PCG64, rng, (0,)
     if rng is None:
@@ -114,14 +115,14 @@ def _monte_carlo_pi(
     loop = entry_point("monte_carlo_pi", nogil)
     hits = 0
     for number in numbers:
-        # The child of that stream with this number, without making all those before it.
+        # SeedSequence.spawn would have to make all children before this one.
         stream = kind(np.random.SeedSequence(entropy, spawn_key=(*key, number)))
         hits += loop(stream, parts[number].stop - parts[number].start)
     return hits
 
 
 def _bytecode(samples: int, rng: object = None) -> Loop:
-    """Return the loop that throws points at a square."""
+    """Return the loop that draws points and counts hits."""
 
     def loop(start: int, stop: int) -> int:
         draw, hits = random.Random(start).random, 0  # noqa: S311  no secret depends on it

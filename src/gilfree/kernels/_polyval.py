@@ -1,4 +1,4 @@
-"""polyval: element by element; each chunk owns its slice of the result."""
+"""polyval: element by element. Each chunk of `x` has its own slice of the result."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from gilfree.kernels.chunks import evenly, task_count
 from gilfree.kernels.pool import Workers
 from gilfree.kernels.record import Kernel, Loop, entry_point, first_numbers, random_numbers
 
-NS = 0.1  # what a coefficient of a point costs on one core
+NS = 0.1  # nanoseconds per coefficient and point on one core
 
 
 def polyval(
@@ -46,8 +46,8 @@ def polyval(
         Coefficients, lowest degree first. The result is float32 if `x` and `c` both are, and
         float64 otherwise.
     out : ndarray, optional
-        Where to put the result: C-contiguous, of the shape of `x` and the dtype of the result. It
-        may not share memory with `x` or `c`.
+        Where to write the result: a C-contiguous array of the shape of `x` and the dtype of the
+        result. It must not share memory with `x` or `c`.
     nogil, workers, executor
         As in `sum_of_squares`.
 
@@ -82,8 +82,8 @@ def polyval(
     values = result.reshape(-1)
     if pool.elsewhere:
         parts = evenly(x.size, task_count(x.size, cost))
-        pieces = ((part, (nogil, flat(x, part, dtype), c)) for part in parts)
-        pool.send(_polyval, pieces, values.__setitem__)
+        tasks = ((part, (nogil, flat(x, part, dtype), c)) for part in parts)
+        pool.send(_polyval, tasks, values.__setitem__)
     else:
         pool.share(functools.partial(_polyval, nogil, x, c, values), x.size)
     if out is not None:
@@ -99,14 +99,14 @@ def _polyval(
     chunks: Chunks | None = None,
 ) -> RealArray:
     loop = entry_point("polyval", nogil)
-    if out is None or chunks is None:  # elsewhere
+    if out is None or chunks is None:  # a task without shared memory
         c = aligned(c, c.dtype)
         out, chunks = np.empty(x.size, c.dtype), Chunks(x.size)
     if is_ready(x, c.dtype):
         loop(x.reshape(-1), c, out, chunks)
     else:
-        for piece, block in blocks(x, c.dtype, chunks):
-            loop(block, c, out[piece], Chunks(block.size))
+        for part, block in blocks(x, c.dtype, chunks):
+            loop(block, c, out[part], Chunks(block.size))
     return out
 
 

@@ -1,4 +1,4 @@
-"""Types of those who work on a call."""
+"""Types of the calls and their helpers."""
 
 from collections.abc import Callable
 
@@ -7,35 +7,37 @@ from gilfree._chunks import Chunks
 MOST_THREADS: int
 
 class Call:
-    """A call under way.
+    """One call of a kernel, with its workers.
 
     Parameters
     ----------
     work : callable
-        ``work(chunks)`` works until no chunk is left. The caller calls it, and every helper once.
+        ``work(chunks)`` takes chunks until none is left. Each worker calls it, and calls it again
+        if it returns while chunks are left.
     chunks : Chunks
     """
 
     def __init__(self, work: Callable[[Chunks], object], chunks: Chunks) -> None: ...
     @property
     def chunks(self) -> Chunks: ...
-    def run(self, call_helper: Callable[[Callable[[], None]], object] | None, helpers: int) -> None:
-        """Work, with so many helpers at most; return when all is done and none is at work any more.
+    def run(self, submit: Callable[[Callable[[], None]], object] | None, helpers: int) -> None:
+        """Do the work in this thread and in helpers; return when all of them have finished.
 
         Parameters
         ----------
-        call_helper : callable, optional
-            Takes `help`, and has a thread call it, such as ``submit`` of an executor. By default
-            threads help that all calls share.
+        submit : callable, optional
+            ``submit(help)`` has some thread call `help`, as ``Executor.submit`` does. By default
+            the helpers are threads that all calls share.
         helpers : int
+            The most helpers.
 
         Raises
         ------
         BaseException
-            The first that `work` raised in any of the threads, or ``KeyboardInterrupt``.
+            The first exception of `work` in any thread, or ``KeyboardInterrupt``.
         """
     def help(self) -> None:
         """Work, in a helper, unless the call is over."""
 
 def in_a_row() -> bool:
-    """Tell whether a helper is awake, or the last call that asked was made a moment ago."""
+    """Tell whether a helper is awake, or this function was last called a moment ago."""

@@ -1,14 +1,14 @@
 # cython: language_level=3, freethreading_compatible=True
-"""Who works on a call: the caller, and helpers, which are threads that all calls share.
+"""The workers of a call: the caller, and helpers, which are threads that all calls share.
 
-Compiled, for two reasons. Ctrl-C is an exception between any two steps of the main thread's
-Python, also between one that takes a lock and one that sees to its release. Here it arises only in
-what may be Python, `work` and `call_helper`, and in `PyErr_CheckSignals`. And a helper says that it
-is done after it has released the GIL, so that the caller, who waits for that, can have it.
+This is compiled for two reasons. First, Ctrl-C raises an exception between any two steps of the
+main thread's Python, even between acquiring a lock and entering the `try` that releases it. Here it
+can only arise in `work`, `submit` and `PyErr_CheckSignals`. Second, a helper can report that it is
+done after it has released the GIL, so that the caller can acquire the GIL immediately.
 
-A pool has the calls that want helpers. A helper that is called helps the first of these, whoever
-called it: so one that comes too late for its call helps the next. Nobody waits for a helper that
-has not come. So calls may be nested as deep as you like.
+The pool lists the calls that want helpers. A notified helper takes the first of them, whichever
+caller notified it, so a helper that is late for one call helps the next. A caller never waits for a
+helper that has not begun. So calls can be nested to any depth.
 """
 
 import _thread
@@ -52,16 +52,17 @@ cdef extern from "pythread.h":
     void PyThread_release_lock(PyThread_type_lock lock) noexcept nogil
     unsigned long PyThread_get_thread_ident() noexcept nogil
 
-# More than anyone asks for. A thread starts when it is needed.
+# The most helpers of a pool. Each is started when a call first needs it.
 MOST_THREADS = 256
 
-# All of these in nanoseconds.
-cdef int64_t LOOK_AT_WORK = 50_000  # how often the caller looks whether its helpers are done
-# To wake a thread that sleeps takes 35 us, and at times milliseconds. So a helper stays awake for a
-# while after its work, and the next call finds it there.
-cdef int64_t LINGER = 200_000
-# What the caller takes from calling a helper that is awake until it has released the GIL, at most.
-cdef int64_t MOMENT = 10_000
+# All three in nanoseconds.
+# How long the caller sleeps between two checks whether its helpers are done.
+cdef int64_t JOIN_INTERVAL = 50_000
+# How long a helper spins after its work. Waking a sleeping thread takes 35 us, and sometimes
+# milliseconds; a spinning helper joins the next call without that delay.
+cdef int64_t IDLE_SPIN = 200_000
+# The longest time that a caller needs between notifying a helper and releasing the GIL.
+cdef int64_t RELEASE_DELAY = 10_000
 
 
 # ---------------------------------------------------------------- a call
@@ -73,34 +74,34 @@ cdef class Call:
     cdef object error
     cdef bint over
     cdef Pool pool
-    cdef Py_ssize_t wanted  # helpers
-    cdef Call next  # of those that want helpers
+    cdef Py_ssize_t wanted  # helpers still to begin
+    cdef Call next  # in the pool's list
 
     def __cinit__(self, work, Chunks chunks):
         self.work = work
         self.chunks = chunks
         self.pool = shared
 
-    def run(self, call_helper, Py_ssize_t helpers):
+    def run(self, submit, Py_ssize_t helpers):
         cdef Py_ssize_t _
         self.chunks.caller = PyThread_get_thread_ident()
         try:
-            if call_helper is None:
+            if submit is None:
                 if helpers:
-                    self.pool.call(self, helpers)
+                    self.pool.add(self, helpers)
             else:
                 for _ in range(helpers):
-                    call_helper(self.help)
+                    submit(self.help)
             self.work_on()
         except BaseException as error:
             self.fail(error)
         if helpers:
             if self.pool is shared:
                 self.end()
-            elif gilfree_load(&self.chunks.at_work):  # this is a child, forked by a signal handler
-                self.fail(RuntimeError("forked amid a call, whose helpers the child does not have"))
+            elif gilfree_load(&self.chunks.at_work):  # a signal handler has forked: this is a child
+                self.fail(RuntimeError("forked during a call: the child does not have its helpers"))
         if self.error is not None:
-            # What is raised keeps the frames it comes through, one of which may keep this call.
+            # Break the cycle exception -> traceback -> frame -> call -> exception.
             error, self.error = self.error, None
             raise error
 
@@ -108,7 +109,7 @@ cdef class Call:
         """Work, in a helper, unless the call is over."""
         if self.begin():
             self.do_work()
-            with nogil:  # first: the caller may wait for it
+            with nogil:  # so that the caller, which waits for the count, can acquire the GIL
                 gilfree_count_down(&self.chunks.at_work)
 
     cdef bint begin(self):
@@ -123,9 +124,9 @@ cdef class Call:
         while self.chunks.left:
             self.chunks.enter()
             self.work(self.chunks)
-            PyErr_CheckSignals()  # does nothing but in the main thread
+            PyErr_CheckSignals()  # only acts in the main thread
             if self.chunks.left:
-                with nogil:  # for a moment: other threads may wait for the GIL
+                with nogil:  # other threads may wait for the GIL
                     pass
         return 0
 
@@ -142,14 +143,14 @@ cdef class Call:
         self.chunks.stop()
 
     cdef void end(self) noexcept:
-        # From now on no helper begins; when those that have begun are done, none is at work.
+        # Keeps further helpers from beginning, and waits for those that have begun.
         with cython.critical_section(self):
             self.over = True
-        self.pool.withdraw(self)
+        self.pool.remove(self)
         with nogil:
             while gilfree_load(&self.chunks.at_work):
-                gilfree_sleep(LOOK_AT_WORK)
-        self.work = None  # a helper that is on its way may keep this call, but not its arrays
+                gilfree_sleep(JOIN_INTERVAL)
+        self.work = None  # a late helper may still refer to this call, but not to its arrays
 
 
 # ---------------------------------------------------------------- the threads that all calls share
@@ -158,38 +159,39 @@ cdef class Call:
 cdef enum:
     AWAKE
     ASLEEP
-    CALLED
+    NOTIFIED
 
 
 cdef class Helper:
-    cdef Helper next  # of those that wait for a call
-    cdef int64_t state  # atomic
-    cdef PyThread_type_lock bell  # held, but for the moment in which the helper is woken
-    cdef Chunks chunks  # of the call that it was called for
-    cdef int64_t thread  # as the system numbers it
-    cdef gilfree_cpus usual  # where it could run before it was woken
+    cdef Helper next  # in the pool's list
+    cdef int64_t state  # atomic: AWAKE, ASLEEP or NOTIFIED
+    cdef PyThread_type_lock wake_lock  # unlocked to wake the helper, which locks it again
+    cdef Chunks chunks  # of the call that it was notified for
+    cdef int64_t thread  # the system's thread id
+    cdef gilfree_cpus usual  # the CPUs on which it could run before it was woken
 
     def __cinit__(self):
-        self.bell = PyThread_allocate_lock()
-        if self.bell == NULL:
+        self.wake_lock = PyThread_allocate_lock()
+        if self.wake_lock == NULL:
             raise MemoryError
-        PyThread_acquire_lock(self.bell, WAIT_LOCK)
+        PyThread_acquire_lock(self.wake_lock, WAIT_LOCK)
 
     def __dealloc__(self):
-        if self.bell != NULL:
-            PyThread_release_lock(self.bell)
-            PyThread_free_lock(self.bell)
+        if self.wake_lock != NULL:
+            PyThread_release_lock(self.wake_lock)
+            PyThread_free_lock(self.wake_lock)
 
-    cdef void ring(self, Chunks chunks) noexcept:
+    cdef void notify(self, Chunks chunks) noexcept:
         self.chunks = chunks
-        if not gilfree_replace(&self.state, AWAKE, CALLED):
+        if not gilfree_replace(&self.state, AWAKE, NOTIFIED):
             gilfree_keep_off(self.thread, &self.usual)
-            gilfree_store(&self.state, CALLED)
-            PyThread_release_lock(self.bell)
+            gilfree_store(&self.state, NOTIFIED)
+            PyThread_release_lock(self.wake_lock)
 
     cdef void wait(self) noexcept nogil:
-        # Until it is called: awake at first. Then until the caller has released the GIL.
-        cdef int64_t until = gilfree_now() + LINGER
+        # Waits for a notification: spins for IDLE_SPIN, then sleeps. Then spins until a worker of
+        # the call takes a chunk, which shows that the caller has released the GIL.
+        cdef int64_t until = gilfree_now() + IDLE_SPIN
         cdef int _
         while gilfree_load(&self.state) == AWAKE and gilfree_now() < until:
             for _ in range(100):
@@ -198,85 +200,86 @@ cdef class Helper:
                 gilfree_pause()
             gilfree_yield()
         if gilfree_replace(&self.state, AWAKE, ASLEEP):
-            PyThread_acquire_lock(self.bell, WAIT_LOCK)
+            PyThread_acquire_lock(self.wake_lock, WAIT_LOCK)
             gilfree_roam(&self.usual)
-        until = gilfree_now() + MOMENT
+        until = gilfree_now() + RELEASE_DELAY
         while not gilfree_load(&self.chunks.taken) and gilfree_now() < until:
             gilfree_pause()
 
-    def live(self, Pool pool):
-        """Help with one call after the other."""
+    def run(self, Pool pool):
+        """Help one call after the other."""
         cdef Call call
         cdef int64_t *at_work = NULL
-        cdef bint called = True
+        cdef bint notified = True
         self.thread = gilfree_this_thread()
         while True:
-            call = pool.take(self, called)
-            called = call is None
+            call = pool.next_call(self, notified)
+            notified = call is None
             with nogil:
                 if at_work != NULL:
-                    gilfree_count_down(at_work)  # whose caller is waiting for this, awake
-                if called:
+                    gilfree_count_down(at_work)  # the previous call's caller may spin for this
+                if notified:
                     self.wait()
             at_work = NULL
             if call is not None and call.begin():
                 call.do_work()
-                at_work = &call.chunks.at_work  # they live until it is counted down
+                at_work = &call.chunks.at_work  # the caller keeps it alive until it is counted down
             call = None
 
 
 cdef class Pool:
-    cdef Helper idle  # the helpers that wait; the one that came last comes first
-    cdef Call calls  # those that want helpers
-    cdef Py_ssize_t wanted  # helpers, by all calls
-    cdef Py_ssize_t coming  # helpers that were called, and have taken no call yet
-    cdef Py_ssize_t started  # helpers
+    cdef Helper idle  # list of the helpers that wait, the latest first: it is most likely awake
+    cdef Call calls  # list of the calls that want helpers
+    cdef Py_ssize_t wanted  # helpers that all calls want
+    cdef Py_ssize_t notified  # helpers notified or started that have not looked for a call yet
+    cdef Py_ssize_t started  # all helpers
 
-    cdef int call(self, Call call, Py_ssize_t helpers) except -1:
+    cdef int add(self, Call call, Py_ssize_t helpers) except -1:
         with cython.critical_section(self):
             call.wanted = helpers
             self.wanted += helpers
             call.next, self.calls = self.calls, call
         try:
-            while self.call_one(call.chunks):
+            while self.notify_one(call.chunks):
                 pass
         except RuntimeError:
-            pass  # there is no thread to be had: the caller works alone
+            pass  # no thread can be started: the caller works with the helpers that there are
         return 0
 
-    cdef bint call_one(self, Chunks chunks) except -1:
-        # A helper that is on its way for a call that is over will do. Where threads wake late, the
-        # pool would otherwise grow with every call.
+    cdef bint notify_one(self, Chunks chunks) except -1:
+        # Notifies or starts a helper if calls want more than are on their way; returns whether it
+        # did. A helper that was notified for an earlier call counts, too: otherwise the pool would
+        # grow with every call where threads wake late.
         cdef Helper helper = None
         cdef Py_ssize_t number = -1
         with cython.critical_section(self):
-            if self.coming < self.wanted:
+            if self.notified < self.wanted:
                 helper = self.idle
                 if helper is not None:
                     self.idle, helper.next = helper.next, None
-                    self.coming += 1
+                    self.notified += 1
                 elif self.started < MOST_THREADS and not sys.is_finalizing():
                     number = self.started
                     self.started += 1
-                    self.coming += 1
+                    self.notified += 1
         if helper is not None:
-            helper.ring(chunks)
+            helper.notify(chunks)
         elif number >= 0:
             try:
                 _thread.start_new_thread(_start, (Helper(), self, f"gilfree_{number}"))
             except BaseException:
                 with cython.critical_section(self):
                     self.started -= 1
-                    self.coming -= 1
+                    self.notified -= 1
                 raise
         return helper is not None or number >= 0
 
-    cdef Call take(self, Helper helper, bint called):
-        # The call to help with; if there is none, the helper is among those that wait.
+    cdef Call next_call(self, Helper helper, bint notified):
+        # Returns a call that wants a helper. If there is none, adds the helper to the idle ones.
         cdef Call call
         helper.chunks = None
         with cython.critical_section(self):
-            self.coming -= called
+            self.notified -= notified
             call = self.calls
             if call is None:
                 gilfree_store(&helper.state, AWAKE)
@@ -288,7 +291,7 @@ cdef class Pool:
                     self.calls, call.next = call.next, None
         return call
 
-    cdef void withdraw(self, Call call) noexcept:
+    cdef void remove(self, Call call) noexcept:
         cdef Call other
         with cython.critical_section(self):
             if call.wanted:
@@ -305,11 +308,11 @@ cdef class Pool:
 
 
 def _start(Helper helper, Pool pool, name):
-    # In a thread without a name, for `Thread.start` is Python, and Ctrl-C may cut it in two.
+    # Runs in a thread of its own, since Ctrl-C could interrupt `Thread.start` in the main thread.
     try:
-        threading.Thread(target=helper.live, args=[pool], name=name, daemon=True).start()
-    except RuntimeError:  # the system has no more threads to give than this one
-        helper.live(pool)
+        threading.Thread(target=helper.run, args=[pool], name=name, daemon=True).start()
+    except RuntimeError:  # the system allows no further thread: help in this one
+        helper.run(pool)
 
 
 cdef Pool shared = Pool()
@@ -320,16 +323,16 @@ def _forget_threads():
     shared = Pool()
 
 
-if hasattr(os, "register_at_fork"):  # a forked child has the pool, but none of its threads
+if hasattr(os, "register_at_fork"):  # a forked child gets a copy of the pool without its threads
     os.register_at_fork(after_in_child=_forget_threads)
 
 
 # ---------------------------------------------------------------- calls in a row
 
-# How long after a brief call another one comes, at most, if they come in a row.
+# Calls are in a row if they begin within this time of each other, in nanoseconds.
 cdef int64_t IN_A_ROW = 1_000_000
 
-cdef int64_t last = -(<int64_t> 1 << 62)  # atomic: when a brief call last asked
+cdef int64_t last = -(<int64_t> 1 << 62)  # atomic: when in_a_row() was last called
 
 
 def in_a_row():

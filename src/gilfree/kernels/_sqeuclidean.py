@@ -1,4 +1,4 @@
-"""sqeuclidean: bound by arithmetic, and balanced: each chunk is a tile of the matrix."""
+"""sqeuclidean: bound by arithmetic, and balanced. Each chunk is a range of tiles of the matrix."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from numpy.typing import ArrayLike, NDArray
 from gilfree import _kernels
 from gilfree._chunks import Chunks
 from gilfree.kernels.arrays import RealArray, aligned, output, real_array
-from gilfree.kernels.chunks import FEW, LONGEST, SHORTEST
+from gilfree.kernels.chunks import FEW_TASKS, MAX_CHUNK_NS, MIN_CHUNK_NS
 from gilfree.kernels.pool import Workers
 from gilfree.kernels.record import Kernel, Loop, entry_point, random_numbers
 
-NS = 0.1  # what a coordinate of a pair costs on one core
-LONGEST_TILE = 100e3  # nanoseconds
+NS = 0.1  # nanoseconds per coordinate of a pair on one core
+MAX_TILE_NS = 100e3
 
 
 def sqeuclidean(
@@ -41,8 +41,8 @@ def sqeuclidean(
     Y : array_like, shape (n, k)
         n points of as many coordinates.
     out : ndarray, shape (m, n), optional
-        Where to put the result: C-contiguous, of the dtype of the result. It may not share memory
-        with `X` or `Y`.
+        Where to write the result: a C-contiguous array of the dtype of the result. It must not
+        share memory with `X` or `Y`.
     nogil, workers, executor
         As in `sum_of_squares`.
 
@@ -74,17 +74,17 @@ def sqeuclidean(
         msg = f"X and Y must have as many columns as each other, not {X.shape} and {Y.shape}"
         raise ValueError(msg)
     dtype = np.promote_types(X_dtype, Y_dtype)
-    pair = NS * max(X.shape[1], 1)  # what one distance costs
+    pair = NS * max(X.shape[1], 1)  # nanoseconds per distance
     pool = Workers(workers, executor, work=len(X) * len(Y) * pair)
     result = output(out, (len(X), len(Y)), dtype, X=X, Y=Y)
-    # The loop takes any strides, so only points of another dtype are copied as a whole.
+    # The loop takes any strides, so points are only copied if their dtype or alignment differs.
     X, Y = aligned(X, dtype), aligned(Y, dtype)
     height, width = _tile(result.size * pair, pair, len(Y))
     if pool.elsewhere:
         rows, columns = _cuts(len(X), height * 8), _cuts(len(Y), width * 8)
         tiles = itertools.product(rows, columns)
-        pieces = (((i, j), (nogil, X[i], Y[j])) for i, j in tiles)
-        pool.send(_distances, pieces, result.__setitem__)
+        tasks = (((i, j), (nogil, X[i], Y[j])) for i, j in tiles)
+        pool.send(_distances, tasks, result.__setitem__)
     else:
         loop = entry_point("sqeuclidean", nogil)
         count = -(-len(X) // height) * -(-len(Y) // width)
@@ -95,14 +95,14 @@ def sqeuclidean(
 def _tile(work: float, pair: float, columns: int) -> tuple[int, int]:
     """Return how many rows and columns of the result a tile has.
 
-    As wide as what the loop takes side by side, so that it need not go over the edge of it; and as
-    high as may be, for each tile turns its rows of Y once. Of points with very many coordinates, a
-    tile has few, or Ctrl-C would have to wait.
+    A tile is as wide as the block that the loop computes, which avoids partial blocks. It is as
+    high as its time allows, since each tile transposes its rows of Y once. Points with many
+    coordinates get small tiles, or Ctrl-C would have to wait.
     """
     width = _kernels.ROWS * _kernels.TILES
-    if 2 * width * pair > LONGEST:
+    if 2 * width * pair > MAX_CHUNK_NS:
         width = _kernels.ROWS
-    tile = min(max(work / FEW, SHORTEST), LONGEST_TILE)
+    tile = min(max(work / FEW_TASKS, MIN_CHUNK_NS), MAX_TILE_NS)
     return 2 * max(int(tile / pair / max(min(width, columns), 1) / 2), 1), width
 
 

@@ -1,4 +1,4 @@
-"""sum_of_squares: a reduction, whose partial results are joined in order."""
+"""sum_of_squares: a reduction. The partial results are joined in order."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from gilfree.kernels.chunks import evenly, task_count
 from gilfree.kernels.pool import Workers
 from gilfree.kernels.record import Kernel, Loop, entry_point, first_numbers, random_numbers
 
-NS = 0.15  # what an element costs on one core
+NS = 0.15  # nanoseconds per element on one core
 
 
 def sum_of_squares(
@@ -31,13 +31,14 @@ def sum_of_squares(
     Parameters
     ----------
     x : array_like, shape (n,)
-        Real numbers. float32 and float64 are used as they are, others become float64.
+        Real numbers. float32 and float64 are used as they are, other dtypes become float64.
     nogil : bool, default: True
-        Release the GIL while the loop runs. False is there to compare.
+        Release the GIL while the loop runs. Use False to compare.
     workers : int, optional
-        How many threads work at once. By default one for each CPU that this process may use.
+        The number of threads that work concurrently, or of tasks if `executor` does not run
+        threads. By default one thread for each CPU that this process may use.
     executor : concurrent.futures.Executor, optional
-        Where the chunks run, instead of on a thread pool that all calls share.
+        What runs the work, instead of a thread pool that all calls share.
 
     Returns
     -------
@@ -60,12 +61,12 @@ def sum_of_squares(
     if x.ndim != 1:
         msg = f"x must be one-dimensional, not of shape {x.shape}"
         raise ValueError(msg)
-    sums = np.empty(-(-x.size // SUM_BLOCK))  # of each block, whoever adds it up
+    sums = np.empty(-(-x.size // SUM_BLOCK))  # one for each block
     pool = Workers(workers, executor, work=x.size * (NS + copying(x, dtype)))
     if pool.elsewhere:
         parts = evenly(sums.size, min(task_count(x.size, NS), sums.size))
-        pieces = ((part, (nogil, dtype, _of_blocks(x, part, dtype))) for part in parts)
-        pool.send(_sum_of_squares, pieces, sums.__setitem__)
+        tasks = ((part, (nogil, dtype, _of_blocks(x, part, dtype))) for part in parts)
+        pool.send(_sum_of_squares, tasks, sums.__setitem__)
     else:
         pool.share(functools.partial(_sum_of_squares, nogil, dtype, x, sums), sums.size)
     total: Real = dtype.type(add_in_order(sums))
@@ -84,7 +85,7 @@ def _sum_of_squares(
     chunks: Chunks | None = None,
 ) -> NDArray[np.float64]:
     loop = entry_point("sum_of_squares", nogil)
-    if sums is None or chunks is None:  # elsewhere
+    if sums is None or chunks is None:  # a task without shared memory
         sums = np.empty(-(-x.size // SUM_BLOCK))
         chunks = Chunks(sums.size)
     if is_ready(x, dtype):

@@ -1,4 +1,4 @@
-"""Arguments as the loops want them: arrays that are native and aligned, and real numbers."""
+"""Checks and conversion of arguments: the loops take native, aligned, mostly contiguous arrays."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ Real: TypeAlias = np.float32 | np.float64
 RealArray: TypeAlias = NDArray[np.float32] | NDArray[np.float64]
 
 FLOAT32, FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
-# What is not contiguous is copied for the loop, so much at a time: 512 KiB.
-COPY_BLOCK = 2**16  # elements
-COPY_NS = 1.0  # what an element costs about that is copied
+# An array that the loops can't take is copied for them block by block.
+COPY_BLOCK = 2**16  # elements: 512 KiB of float64
+COPY_NS = 1.0  # nanoseconds to copy an element, about
 
 
 def real_array(name: str, value: ArrayLike) -> tuple[NDArray[Any], np.dtype[Any]]:
-    """Return `value` as an array, and the dtype in which its kernel works."""
+    """Return `value` as an array, and the dtype that the kernel computes in."""
     array = np.asarray(value)
     if array.dtype.kind not in "fiub":
         msg = f"{name} must hold real numbers, not {array.dtype}"
@@ -28,7 +28,7 @@ def real_array(name: str, value: ArrayLike) -> tuple[NDArray[Any], np.dtype[Any]
 
 
 def real_numbers(name: str, values: Sequence[Any], length: int) -> Sequence[Any]:
-    """Return `values` if they are so many real numbers."""
+    """Return `values` if they are `length` real numbers."""
     array = np.asarray(values)
     if array.shape != (length,):
         msg = f"{name} must hold {length} numbers, not {values!r}"
@@ -40,7 +40,7 @@ def real_numbers(name: str, values: Sequence[Any], length: int) -> Sequence[Any]
 
 
 def copying(x: NDArray[Any], dtype: np.dtype[Any]) -> float:
-    """Return what it costs, in nanoseconds an element, to make `x` ready for the loops."""
+    """Return the cost of making `x` ready for the loops, in nanoseconds per element."""
     return 0.0 if is_ready(x, dtype) else COPY_NS
 
 
@@ -49,11 +49,11 @@ def is_ready(x: NDArray[Any], dtype: np.dtype[Any]) -> bool:
     return x.dtype == dtype and x.flags.c_contiguous and x.flags.aligned
 
 
-def flat(x: NDArray[Any], piece: slice, dtype: np.dtype[Any]) -> RealArray:
-    """Return a piece of `x`, flattened in C order, as the loops want it: copied if it must be."""
+def flat(x: NDArray[Any], part: slice, dtype: np.dtype[Any]) -> RealArray:
+    """Return elements `part` of `x`, flattened in C order, ready for the loops."""
     if is_ready(x, dtype):
-        return x.reshape(-1)[piece]
-    start, stop, _ = piece.indices(x.size)
+        return x.reshape(-1)[part]
+    start, stop, _ = part.indices(x.size)
     copy = np.empty(stop - start, dtype)
     _copy(x, start, copy)
     return copy
@@ -62,32 +62,32 @@ def flat(x: NDArray[Any], piece: slice, dtype: np.dtype[Any]) -> RealArray:
 def blocks(
     x: NDArray[Any], dtype: np.dtype[Any], chunks: Iterable[slice]
 ) -> Iterator[tuple[slice, RealArray]]:
-    """Yield the pieces of each chunk that are small enough to be copied, and the copies."""
+    """Yield each block of each chunk of `x`, as a slice and as an array ready for the loops."""
     for chunk in chunks:
         for start in range(chunk.start, chunk.stop, COPY_BLOCK):
-            piece = slice(start, min(start + COPY_BLOCK, chunk.stop))
-            yield piece, flat(x, piece, dtype)
+            part = slice(start, min(start + COPY_BLOCK, chunk.stop))
+            yield part, flat(x, part, dtype)
 
 
 def _copy(x: NDArray[Any], start: int, copy: RealArray) -> None:
-    """Copy the elements of `x` from number `start` on, in C order, as many as `copy` takes."""
+    """Fill `copy` with the elements of `x` in C order, from number `start` on."""
     if x.ndim < 2:
         copy[:] = x[start : start + copy.size] if x.ndim else x
         return
     row = math.prod(x.shape[1:])
     number, within = divmod(start, row)
     head = min(-start % row, copy.size)
-    if head:  # the rest of a row
+    if head:  # the end of a row
         _copy(x[number], within, copy[:head])
         number += 1
     rows, tail = divmod(copy.size - head, row)
     copy[head : copy.size - tail].reshape(rows, *x.shape[1:])[...] = x[number : number + rows]
-    if tail:  # the beginning of one
+    if tail:  # the beginning of a row
         _copy(x[number + rows], 0, copy[copy.size - tail :])
 
 
 def aligned(x: NDArray[Any], dtype: np.dtype[Any]) -> RealArray:
-    """Return `x` as the loops want it: what came by way of a cluster may begin at any address."""
+    """Return `x` aligned and of this dtype: an array sent by a cluster may begin at any address."""
     x = np.asarray(x, dtype)
     return x if x.flags.aligned else x.copy()
 
@@ -95,7 +95,7 @@ def aligned(x: NDArray[Any], dtype: np.dtype[Any]) -> RealArray:
 def output(
     out: RealArray | None, shape: tuple[int, ...], dtype: np.dtype[Any], **inputs: NDArray[Any]
 ) -> RealArray:
-    """Return the array to write to: a new one, or `out` if it fits."""
+    """Return the array to write to: `out` if it is valid, or a new one if it is None."""
     if out is None:
         return np.empty(shape, dtype)
     if not isinstance(out, np.ndarray):
@@ -114,4 +114,4 @@ def output(
     if wrong:
         msg = f"out must {wrong}"
         raise ValueError(msg)
-    return np.asarray(out, dtype)  # of a subclass, too
+    return np.asarray(out, dtype)  # the base class, if out is of a subclass

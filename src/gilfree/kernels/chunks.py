@@ -1,4 +1,4 @@
-"""Into how many chunks the work of a call is cut."""
+"""The number of chunks, or of an executor's tasks, that the work of a call is cut into."""
 
 from __future__ import annotations
 
@@ -6,39 +6,40 @@ import itertools
 import math
 from collections.abc import Iterator
 
-# Workers are done at about the same time if each may take many chunks, of which the last is short.
-FOR_EACH = 128  # chunks for each worker
-SHORTEST = 5e3  # nanoseconds: a hundred times what it costs to take a chunk
-LONGEST = 4e6  # nanoseconds: what Ctrl-C may have to wait for
+# Many short chunks per worker let all workers finish at about the same time.
+CHUNKS_PER_WORKER = 128
+MIN_CHUNK_NS = 5e3  # a hundred times the cost of taking a chunk
+MAX_CHUNK_NS = 4e6  # Ctrl-C may have to wait for a chunk
 
-# A task of an executor, and a random stream, cost far more than a chunk. So there are fewer, whose
-# length grows with the root of the work.
-SHORTEST_TASK = 50e3  # nanoseconds
-FEW = 16  # tasks; so many, or more, end at about the same time whatever their number
+# A task of an executor, or a random stream, costs far more than a chunk. So there are fewer tasks,
+# and their length grows with the square root of the work.
+MIN_TASK_NS = 50e3
+# From this number of tasks on, workers finish at about the same time whatever the number.
+FEW_TASKS = 16
 
 
 def chunk_count(work: float, workers: int) -> int:
-    """Return how many chunks of this work, in nanoseconds, so many threads take."""
-    wanted = 1 if workers == 1 else min(int(work / SHORTEST), FOR_EACH * workers)
-    return max(wanted, math.ceil(work / LONGEST), 1)
+    """Return the number of chunks for `work` nanoseconds of work on this many threads."""
+    wanted = 1 if workers == 1 else min(int(work / MIN_CHUNK_NS), CHUNKS_PER_WORKER * workers)
+    return max(wanted, math.ceil(work / MAX_CHUNK_NS), 1)
 
 
 def task_count(size: int, cost: float) -> int:
-    """Return into how many tasks to cut so many elements, each of which costs so many nanoseconds.
+    """Return the number of tasks for `size` elements that cost `cost` nanoseconds each.
 
-    It depends on nothing else, so that results may depend on it.
+    It depends on nothing else, so results may depend on it.
     """
     work = size * cost
-    if work < 2 * SHORTEST_TASK:
+    if work < 2 * MIN_TASK_NS:
         return 1
-    root = math.sqrt(work * SHORTEST_TASK / 2)
-    count = int(work / min(max(root, SHORTEST_TASK), LONGEST))
-    if count < FEW:  # an odd one out would keep all but one worker waiting
+    root = math.sqrt(work * MIN_TASK_NS / 2)
+    count = int(work / min(max(root, MIN_TASK_NS), MAX_CHUNK_NS))
+    if count < FEW_TASKS:  # a power of two, or all workers but one may wait for the last task
         count = 1 << max(count.bit_length() - 1, 0)
     return size // max(size // count, 1)
 
 
 def evenly(size: int, count: int) -> Iterator[slice]:
-    """Return slices that cut so many elements into `count` pieces of about the same length."""
+    """Return `count` slices of about the same length that cover `size` elements."""
     borders = [size * number // count for number in range(count + 1)]
     return itertools.starmap(slice, itertools.pairwise(borders))

@@ -1,4 +1,4 @@
-"""The chunks of a call as tasks of an executor whose workers do not share the caller's memory."""
+"""The work of a call as tasks of an executor whose workers share no memory with the caller."""
 
 from __future__ import annotations
 
@@ -13,11 +13,14 @@ Result = TypeVar("Result")
 def run_on(
     executor: Executor,
     task: Callable[..., Result],
-    pieces: Iterable[tuple[Any, tuple[Any, ...]]],
+    parts: Iterable[tuple[Any, tuple[Any, ...]]],
     receive: Callable[[Any, Result], object],
     most: float,
 ) -> None:
-    """Call ``receive(place, task(*arguments))`` for each piece, in order; `most` are under way."""
+    """Call ``receive(place, task(*arguments))`` for each part, in order.
+
+    At most `most` tasks are submitted and not received yet.
+    """
     under_way: deque[tuple[Any, Future[Result]]] = deque()
 
     def receive_next() -> None:
@@ -25,15 +28,15 @@ def run_on(
         receive(place, future.result())
 
     try:
-        for place, arguments in pieces:
+        for place, arguments in parts:
             if len(under_way) == most:
                 receive_next()
             under_way.append((place, executor.submit(task, *arguments)))
         while under_way:
             receive_next()
     except BrokenExecutor:
-        # It ends all its futures itself. In Python 3.11.7, one that is cancelled meanwhile stops
-        # it at that, and its other processes never end.
+        # The executor ends its futures itself. In Python 3.11.7, cancelling one of them meanwhile
+        # would stop its cleanup, and its other processes would never end.
         raise
     except BaseException:
         for _, future in under_way:

@@ -1,7 +1,7 @@
-"""Who works on a call: how many threads, or an executor of the caller's.
+"""The workers of a call: how many threads, or an executor that the user passes.
 
-Threads share the call's `Chunks`. The caller works, and so does every helper that comes in time;
-``_pool.pyx`` has the helpers, and what happens when one fails or Ctrl-C is pressed.
+Threads share the call's `Chunks`. The caller works, and so does every helper that begins before the
+work is done. ``_pool.pyx`` has the helpers, and handles errors and Ctrl-C.
 """
 
 from __future__ import annotations
@@ -21,41 +21,44 @@ from gilfree.kernels.executors import run_on
 
 Result = TypeVar("Result")
 
-# Below SHARED, one thread is faster than two that are awake. Below BRIEF, it is faster than one
-# that has to wake another: helpers are called if one is awake, or calls come in a row.
-SHARED = 20e3  # nanoseconds
-BRIEF = 100e3  # nanoseconds
-# Below this, it takes longer to send work to an executor of the caller's than to do it.
-WORTH_SENDING = 100e3  # nanoseconds
+# Below this, one thread is faster than two that are awake.
+MIN_SHARED_NS = 20e3
+# Below this, waking a helper takes longer than it saves. Helpers are only used if one is awake
+# already, or if calls come in a row.
+MIN_WAKE_NS = 100e3
+# Below this, sending work to an executor takes longer than doing it.
+MIN_SENT_NS = 100e3
 
 _INTERPRETER_POOL: Any = getattr(concurrent.futures, "InterpreterPoolExecutor", ())  # Python 3.14
 
 
 class Workers:
-    """The caller, and who helps it.
+    """The workers of one call: the caller and its helpers, or tasks of an executor.
 
     Parameters
     ----------
     workers : int, optional
-        How many threads work at once, the caller included. By default one for each CPU that this
-        process may use. On an executor other than threads: how many tasks are under way at once,
-        by default all of them, and the executor decides.
+        The number of threads that work concurrently, including the caller. By default one for each
+        CPU that this process may use. With an executor that does not run threads: the most tasks
+        that are submitted and not finished. By default all are submitted together.
     executor : concurrent.futures.Executor, optional
-        Who helps. By default threads that all calls share. It is the caller's, and is never shut
-        down here. Of one that is not a ``ThreadPoolExecutor``, only ``submit`` is used, and
-        ``result`` and ``cancel`` of the futures; it gets picklable tasks and arguments.
+        What runs the helpers, or the tasks. By default helpers are threads that all calls share.
+        The executor is never shut down here. Of an executor that is not a ``ThreadPoolExecutor``,
+        only ``submit`` is used, and ``result`` and ``cancel`` of its futures; tasks and arguments
+        are picklable.
     work : float, optional
-        What the work will cost about, in nanoseconds on one core. By default enough to be shared.
+        Estimated cost of the work, in nanoseconds on one core. By default enough to be shared.
 
     Attributes
     ----------
     elsewhere : bool
-        Whether they share no memory with the caller: then `send` is for them, and else `share`.
+        Whether the workers share no memory with the caller. If so, use `send`, and `share`
+        otherwise.
 
     Raises
     ------
     TypeError
-        If `workers` is not a whole number, or `executor` takes no work.
+        If `workers` is not a whole number, or `executor` has no ``submit``.
     ValueError
         If `workers` is less than 1.
     """
@@ -69,25 +72,25 @@ class Workers:
         if workers is not None:
             workers = whole_number("workers", workers)
         if executor is None:
-            wanted = work >= BRIEF or (work >= SHARED and in_a_row())
+            wanted = work >= MIN_WAKE_NS or (work >= MIN_SHARED_NS and in_a_row())
             self.elsewhere = False
         else:
             _check(executor)
-            wanted = work > WORTH_SENDING
+            wanted = work > MIN_SENT_NS
             self.elsewhere = wanted and not _on_threads(executor)
         self._executor = executor
         self._work = work
-        self._tasks = workers  # under way at once, elsewhere
+        self._tasks = workers  # for `send`
         self._threads = (workers or usable_cpus()) if wanted and not self.elsewhere else 1
 
     def share(self, task: Callable[[Chunks], object], size: int, least: int = 1) -> None:
-        """Have each worker call ``task(chunks)``; the chunks are of `size` elements in all.
+        """Have each worker call ``task(chunks)``, where the chunks cover `size` elements.
 
-        A chunk has `least` elements at the least, if there are as many.
+        A chunk has at least `least` elements, unless `size` is less.
 
-        The first exception stops the rest. It is raised when no worker is at work any more,
-        ``KeyboardInterrupt`` too. The caller calls its task again after some milliseconds, if
-        chunks are left: in between it looks for Ctrl-C.
+        The first exception stops all workers, and is raised once they have stopped. So is
+        ``KeyboardInterrupt``. A task may return while chunks are left. Then the caller checks for
+        Ctrl-C and calls the task again.
         """
         count = chunk_count(self._work, self._threads) if self._work < math.inf else size
         chunks = Chunks(size, max(min(count, size // least), 1))
@@ -97,15 +100,15 @@ class Workers:
     def send(
         self,
         task: Callable[..., Result],
-        pieces: Iterable[tuple[Any, tuple[Any, ...]]],
+        parts: Iterable[tuple[Any, tuple[Any, ...]]],
         receive: Callable[[Any, Result], object],
     ) -> None:
-        """Have the executor run ``task(*arguments)`` for each (place, arguments).
+        """Have the executor run ``task(*arguments)`` for each (place, arguments) of `parts`.
 
-        ``receive(place, result)`` is called here, in their order.
+        The caller calls ``receive(place, result)`` for each, in the order of `parts`.
         """
         assert self._executor is not None
-        run_on(self._executor, task, pieces, receive, self._tasks or math.inf)
+        run_on(self._executor, task, parts, receive, self._tasks or math.inf)
 
 
 def _check(executor: object) -> None:
@@ -115,5 +118,5 @@ def _check(executor: object) -> None:
 
 
 def _on_threads(executor: Executor) -> bool:
-    # One of interpreters pickles what it is given.
+    # InterpreterPoolExecutor is a ThreadPoolExecutor, too, but its threads share no objects.
     return isinstance(executor, ThreadPoolExecutor) and not isinstance(executor, _INTERPRETER_POOL)

@@ -1,4 +1,4 @@
-"""What gilfree knows of a kernel, in one record; and what such records have in common."""
+"""The record of a kernel, and what the kernels' files share."""
 
 from __future__ import annotations
 
@@ -11,26 +11,27 @@ from numpy.typing import ArrayLike, NDArray
 
 from gilfree import _kernels
 
-# The bytecode for elements start to stop of the work, and how many elements there are.
+# A Python function that works on elements start to stop, and the number of elements.
 Loop: TypeAlias = tuple[Callable[[int, int], Any], int]
 
 
 @dataclasses.dataclass(frozen=True)
 class Kernel:
-    """One kernel.
+    """A kernel, and what the rest of gilfree needs to run it.
 
     Attributes
     ----------
     function : callable
         The public function.
     bytecode : callable
-        Takes the arguments of the function and returns its loop in pure Python. That is some
-        hundred times slower than the compiled loop, and so does a part of the work.
+        Takes the arguments of the function and returns its loop in pure Python. That loop is some
+        hundred times slower than the compiled one, so it does only a part of the work.
     workload : callable
         ``workload(data=None, quick=False)`` returns arguments of the function that keep one core
-        busy for some 5 to 100 ms, or for less if it is to be quick; those of an array, where one is
-        given and the kernel takes one.
+        busy for 5 to 100 ms, or less with `quick`. They use the array `data` if it is given and
+        the kernel takes an array.
     takes_array : bool
+        Whether `workload` uses `data`.
     """
 
     function: Callable[..., Any]
@@ -40,18 +41,18 @@ class Kernel:
 
     @property
     def name(self) -> str:
-        """What the function and the loops are called."""
+        """The name of the function and of its loops."""
         return self.function.__name__
 
 
 def entry_point(name: str, nogil: bool) -> Callable[..., Any]:
-    """Return the compiled loop of this name that releases the GIL, or its twin that holds it."""
+    """Return the entry point of a loop that releases the GIL (`nogil`) or holds it."""
     loop: Callable[..., Any] = getattr(_kernels, f"{name}_{'nogil' if nogil else 'gil'}")
     return loop
 
 
 def first_numbers(x: ArrayLike, most: int) -> list[float]:
-    """Return the first numbers of an array as Python has them."""
+    """Return the first `most` numbers of an array, as Python floats."""
     flat: list[float] = np.ravel(x)[:most].astype(float).tolist()
     return flat
 
@@ -61,9 +62,9 @@ def random_numbers(
     shape: int | tuple[int, ...] = 10_000_000,
     quick_shape: int | tuple[int, ...] = 5_000_000,
 ) -> NDArray[np.float64]:
-    """Return numbers from 0 to 1 to work on, the same at each call.
+    """Return random numbers from 0 to 1, the same at each call.
 
-    More than the caches of usual CPUs hold, even if it is to be quick: N processes with numbers of
-    their own would else need more of the cache than N threads, and show too low a limit.
+    They exceed the cache of a usual CPU, even with `quick`. Otherwise the limit would be too low: N
+    processes with an array each would miss a cache that N threads with one array fit in.
     """
     return np.random.default_rng(20).random(quick_shape if quick else shape)
