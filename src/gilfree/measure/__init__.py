@@ -1,1 +1,1 @@
-"""COMPARE: the same work in every way, beside what the machine can do at all."""
+"""COMPARE: the same work run in several ways, beside the limit of the machine."""

@@ -1,4 +1,4 @@
-"""What a notebook shows of a comparison: a sentence, each way's speedup as a bar, all figures."""
+"""A comparison as a card of a notebook: a sentence, each mode's speedup as a bar, all figures."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ HEADINGS = {
     "executor": "executor",
     "limit": "limit",
 }
-DOUBTFUL = 1.1  # a speedup of so many times the limit
+DOUBTFUL = 1.1  # speedup over limit, above which a note is shown
 LOOKS = {"bytecode": "plain", "held": "held", "released": "gain", "executor": "elsewhere"}
 LOOKS["limit"] = "unread"
 
 
 def fragment(comparison: Comparison) -> str:
-    """Return it as HTML."""
+    """Return the card of a comparison, as HTML."""
     note = f"Medians of {comparison.repeat} rounds, lines from quartile to quartile. "
     limit = comparison.row("limit", comparison.workers[-1]).speedup
     if any(row.speedup > DOUBTFUL * limit for row in comparison.rows):
-        note += "What is above the limit came of other work on this machine. "
+        note += "Speedups above the limit are due to other work on this machine. "
     note += environment_line(comparison.environment)
     return card(_sentence(comparison), _picture(comparison), _table(comparison), note)
 
@@ -80,6 +80,6 @@ def _cells(row: Timing) -> str:
 
 
 def seconds_of(row: Timing) -> str:
-    """Return how long one call took, where that can be compared: nothing for other ways."""
-    # Bytecode does a part of the work only, and processes do it several times.
+    """Return the time of one call, or nothing for modes whose times can't be compared."""
+    # Bytecode does only a part of the work, and the limit's processes do the work several times.
     return "" if row.mode in ("bytecode", "limit") else readable_time(row.seconds)

@@ -1,4 +1,4 @@
-"""What is clocked in turn: seconds of a call, threads awake before it, medians and quartiles."""
+"""Timing of calls: seconds of a call, threads that are awake before it, quartiles."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from gilfree._chunks import Chunks
 from gilfree._start_line import StartLine
 from gilfree.kernels.pool import Workers
 
-# So long do those spin that are to run at once, before they are clocked.
+# How long workers that run concurrently spin before they are timed.
 AWAKE_SECONDS = 1e-3
 
 
 def seconds(call: Callable[[], object], calls: int = 1) -> float:
-    """Return what one of so many calls takes."""
+    """Make `calls` calls and return the mean seconds of one."""
     start = time.perf_counter()
     for _ in range(calls):
         call()
@@ -26,16 +26,14 @@ def seconds(call: Callable[[], object], calls: int = 1) -> float:
 
 
 def wake(workers: int, threads: ThreadPoolExecutor | None = None) -> None:
-    """Have so many threads awake, each on a CPU of its own: of gilfree's own pool, or of `threads`.
+    """Wake `workers` threads of `threads` or of gilfree's own pool, each on a CPU of its own.
 
-    Those of the pool stay awake long enough to be found so by a kernel that is called next.
+    Helpers of gilfree's pool stay awake long enough for a kernel that is called next.
     """
     if workers < 2:
         return  # the caller is awake
     line = StartLine(workers)
-    with contextlib.suppress(
-        BrokenBarrierError
-    ):  # not all could start: the kernel does without, too
+    with contextlib.suppress(BrokenBarrierError):  # some threads did not start: do without them
         if threads is None:
 
             def wait(chunks: Chunks) -> None:

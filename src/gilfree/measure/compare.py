@@ -1,17 +1,16 @@
-"""Run the work of one kernel in every way on 1, 2, 4 ... workers, beside the machine's limit.
+"""Run one kernel in several modes on 1, 2, 4 ... workers, beside the limit of the machine.
 
-The ways are threads that run bytecode; the compiled loop on threads, with the GIL held and
-released; and an executor of the caller's, such as a process pool. The limit is what N independent
-processes reach that run the same kernel at once: they share no GIL, no pool and no memory, so
-whatever they lack to N times one process, the machine lacks. Many virtual CPUs share one core, and
-all share the memory.
+The modes are bytecode on threads; the compiled loop on threads, with the GIL held and released; and
+an executor that the user passes, such as a process pool. The limit is the speedup of N independent
+processes that run the same kernel concurrently. They share no GIL, no pool and no memory, so if
+they fall short of N times one process, the machine is why: virtual CPUs share a core, and all CPUs
+share the memory bandwidth.
 
-Every round runs each way once, in turn, and a speedup is the median of the ratios within the
-rounds. So a machine that slows down for a while slows down both sides of each ratio.
+The modes are interleaved: each round runs every mode once. A speedup is the median of the ratios
+within rounds, so a machine that slows down for a while slows down both sides of a ratio.
 
-Threads and processes that were just woken share a CPU for some milliseconds, and that is no picture
-of what they reach. So whatever is to run at once is awake before it is clocked, each on a CPU of
-its own.
+Threads or processes that have just been woken may share a CPU for some milliseconds, which would
+hide their speedup. So all workers spin, each on a CPU of its own, before they are timed.
 """
 
 from __future__ import annotations
@@ -32,32 +31,31 @@ from gilfree.measure.pure_python import run as run_bytecode
 
 Mode: TypeAlias = Literal["bytecode", "held", "released", "executor", "limit"]
 MODES: tuple[Mode, ...] = get_args(Mode)
-# Short calls are repeated for so long: in less, one turn of another program is most of the time.
+# Short calls are repeated to last this long: in less, another program's time slice would dominate.
 SHORTEST_SECONDS = 25e-3
-
-
-# To send data to an executor may take a hundred times as long as the work. So it takes part in each
-# third round alone, and the time goes into more rounds of the others.
+# Sending data to an executor may take a hundred times as long as the work. So the executor runs in
+# every third round only, which leaves time for more rounds of the other modes.
 EXECUTOR_EVERY = 3
 
 
 @dataclasses.dataclass(frozen=True)
 class Timing:
-    """One way to do the work, and how long it took.
+    """How long the work took in one mode, with one number of workers.
 
     Attributes
     ----------
     mode : {"bytecode", "held", "released", "executor", "limit"}
         A part of the work in pure Python, on threads; the kernel on threads, with the GIL held or
-        released; on the caller's executor; or on one thread in each of several processes.
+        released; the kernel on the executor; or the kernel on one thread in each of several
+        independent processes.
     workers : int
-        Threads, or processes.
+        Number of threads or processes.
     seconds, seconds_low, seconds_high : float
-        Median and quartiles of the wall time.
+        Median and quartiles of the wall time, in seconds.
     speedup, speedup_low, speedup_high : float
-        Work done per second over that of the same mode with one worker, and of an executor over
-        one thread of this process: median and quartiles of the rounds. N processes that show the
-        limit do the work N times.
+        Work per second, relative to the same mode with one worker; for an executor, relative to
+        "released" with one worker. Median and quartiles of the rounds. The N processes of "limit"
+        do the work N times.
     """
 
     mode: Mode
@@ -72,18 +70,18 @@ class Timing:
 
 @dataclasses.dataclass(frozen=True)
 class Comparison:
-    """The same work, done in every way. What `compare` returns.
+    """The same work in several modes. What `compare` returns.
 
     Attributes
     ----------
     kernel : str
         The name of the kernel.
     repeat : int
-        How many rounds were run.
+        The number of rounds.
     environment : dict
         Python, its GIL, CPUs, switch interval, and the build of the loops (see `environment`).
     rows : tuple of Timing
-        By mode, then workers.
+        Ordered by mode, then by workers.
     """
 
     kernel: str
@@ -92,7 +90,13 @@ class Comparison:
     rows: tuple[Timing, ...]
 
     def row(self, mode: Mode, workers: int) -> Timing:
-        """Return the row of this mode and number of workers."""
+        """Return the row of this mode and number of workers.
+
+        Raises
+        ------
+        KeyError
+            If there is no such row.
+        """
         for row in self.rows:
             if (row.mode, row.workers) == (mode, workers):
                 return row
@@ -101,12 +105,12 @@ class Comparison:
 
     @property
     def workers(self) -> tuple[int, ...]:
-        """The numbers of workers that were compared, ascending."""
+        """The numbers of workers that were measured, ascending."""
         return tuple(sorted({row.workers for row in self.rows}))
 
     @property
     def modes(self) -> tuple[Mode, ...]:
-        """The ways that were compared."""
+        """The modes that were measured."""
         return tuple(dict.fromkeys(row.mode for row in self.rows))
 
     def to_dict(self) -> dict[str, Any]:
@@ -142,7 +146,7 @@ def compare(
     on_round: Callable[[], object] | None = None,
     **kwargs: Any,
 ) -> Comparison:
-    """Run ``kernel(*args, **kwargs)`` with the GIL held and released, and in other ways.
+    """Run ``kernel(*args, **kwargs)`` with the GIL held and released, and in other modes.
 
     Parameters
     ----------
@@ -151,13 +155,14 @@ def compare(
     *args, **kwargs
         Its arguments, such as the array and the number of bins.
     workers : int, optional
-        The most workers to try; 1, 2, 4 ... up to it, and 64 or all usable CPUs at the most, for
-        each comes with a process that has arguments of its own. By default all usable CPUs.
+        The most workers: 1, 2, 4 ... and this number are measured. At most 64 or all usable CPUs,
+        whichever is more, since each worker needs a process with a copy of the arguments. By
+        default all usable CPUs.
     repeat : int, default: 9
-        How many rounds to run, after one that is not counted. An executor takes part in the
-        first, the fourth and so on.
+        The number of rounds, after a first one that is not counted. An executor only runs in
+        rounds 1, 4, 7 and so on.
     executor : concurrent.futures.Executor, optional
-        Where else to run it, such as a ``ProcessPoolExecutor`` with as many workers.
+        A further way to run the kernel, such as a ``ProcessPoolExecutor`` with `workers` processes.
     on_round : callable, optional
         Called without arguments after each round, to show progress.
 
@@ -168,8 +173,10 @@ def compare(
     Raises
     ------
     TypeError, ValueError
-        If `kernel` is not a kernel of gilfree's, if `workers` or `repeat` is no whole number or
-        out of bounds, or whatever the kernel has to say of its arguments.
+        If `kernel` is not one of gilfree's kernels, if `workers` or `repeat` is not a whole number
+        or is out of bounds, or if the kernel raises it for its arguments.
+    RuntimeError
+        If a process that measures the limit dies.
 
     Examples
     --------
@@ -180,7 +187,7 @@ def compare(
         msg = f"kernel must be one of gilfree's ({', '.join(kernels.__all__)}), not {kernel!r}"
         raise ValueError(msg)
     if "nogil" in kwargs:
-        msg = "nogil is not for the caller to choose: the kernel runs with the GIL and without"
+        msg = "nogil can't be given: the kernel runs with the GIL held and with it released"
         raise TypeError(msg)
     most = usable_cpus()
     if workers is not None:
@@ -189,7 +196,7 @@ def compare(
     counts = worker_counts(most)
 
     call = functools.partial(kernel, *args, **kwargs)
-    call(workers=1)  # complains of wrong arguments before a process is started
+    call(workers=1)  # raises for wrong arguments before a process is started
     calls = _calls_of_a_round(lambda: call(workers=1))
     loop = kernels.kernel(name).bytecode(*args, **kwargs)
     with Processes(most, name, args, kwargs) as processes, ThreadPoolExecutor(most) as threads:
@@ -203,10 +210,12 @@ def compare(
         }
         if executor is None:
             del run["executor"]
-        # The seconds of each round that a way was clocked in.
-        ways: dict[tuple[Mode, int], dict[int, float]] = {(m, n): {} for n in counts for m in run}
+        # The seconds of each round, by mode and number of workers.
+        measured: dict[tuple[Mode, int], dict[int, float]] = {
+            (m, n): {} for n in counts for m in run
+        }
         for number in range(repeat + 1):
-            for (mode, n), times in ways.items():
+            for (mode, n), times in measured.items():
                 if mode == "executor" and number and number % EXECUTOR_EVERY != 1:
                     continue
                 if mode in ("bytecode", "held", "released"):
@@ -217,7 +226,7 @@ def compare(
             if number and on_round is not None:
                 on_round()
     rows = [
-        _row(mode, n, ways["released" if mode == "executor" else mode, 1], ways[mode, n])
+        _row(mode, n, measured["released" if mode == "executor" else mode, 1], measured[mode, n])
         for mode in run
         for n in counts
     ]
@@ -225,7 +234,7 @@ def compare(
 
 
 def _calls_of_a_round(call: Callable[[], object]) -> int:
-    alone = min(seconds(call) for _ in range(3))  # one of them may be interrupted by others' work
+    alone = min(seconds(call) for _ in range(3))  # other programs may delay one of them
     return max(1, round(SHORTEST_SECONDS / alone))
 
 

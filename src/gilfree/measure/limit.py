@@ -1,4 +1,4 @@
-"""The machine's limit: independent processes that run one kernel at once, whenever told to."""
+"""The limit of the machine: independent processes that run one kernel concurrently."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from gilfree import kernels
 from gilfree._system import same_imports
 from gilfree.measure.clocking import AWAKE_SECONDS
 
-# More than anyone compares: each has arguments of its own.
+# Each process has a copy of the arguments in memory.
 MOST_PROCESSES = 64
 
 
 class Processes:
-    """Processes of our own that run one kernel on one thread each, whenever they are told to.
+    """A context manager with `count` processes that run one kernel, on one thread each.
 
-    Not ``multiprocessing``: that would run the caller's script again in each of them.
+    They don't use ``multiprocessing``, which would import the user's script in each of them.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class Processes:
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     env=same_imports(),
-                    start_new_session=True,  # Ctrl-C is for us alone
+                    start_new_session=True,  # Ctrl-C is for the parent alone
                 )
                 self._children.append(child)
             for child in self._children:
@@ -55,11 +55,22 @@ class Processes:
         return self
 
     def seconds(self, calls: int, count: int) -> float:
-        """Let the first `count` processes run at once; return seconds, first to last, per call."""
+        """Have the first `count` processes run the kernel concurrently, `calls` times each.
+
+        Returns
+        -------
+        float
+            Seconds from the first start to the last end, divided by `calls`.
+
+        Raises
+        ------
+        RuntimeError
+            If a process has died.
+        """
         children = self._children[:count]
-        # All processes of a machine have the clock in common, and none starts before all are told.
+        # All processes read the same clock. They start at the same time, when all have their order.
         order = f"{calls} {time.perf_counter() + AWAKE_SECONDS}\n".encode()
-        with contextlib.suppress(BrokenPipeError):  # it says nothing then, either
+        with contextlib.suppress(BrokenPipeError):  # a dead process also sends no times: see below
             for child in children:
                 _pipe(child.stdin).write(order)
                 _pipe(child.stdin).flush()
@@ -71,7 +82,7 @@ class Processes:
         return (last - first) / calls
 
     def __exit__(self, *_: object) -> None:
-        """End them."""
+        """Kill the processes."""
         for child in self._children:
             child.kill()
         for child in self._children:
@@ -87,11 +98,14 @@ def _pipe(stream: IO[bytes] | None) -> IO[bytes]:
 
 
 def serve() -> None:
-    """Be one of the processes: read the work, then do it as often as each line says, and when."""
+    """Run in a child: read the kernel and its arguments, then run it as each line of stdin orders.
+
+    A line has the number of calls and the time to start at.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     number = int(sys.argv[1])
-    with contextlib.suppress(EOFError):  # the parent has gone
-        name, args, kwargs = pickle.load(sys.stdin.buffer)  # noqa: S301  our own parent wrote it
+    with contextlib.suppress(EOFError):  # the parent has ended
+        name, args, kwargs = pickle.load(sys.stdin.buffer)  # noqa: S301  written by the parent
         kernel = getattr(kernels, name)
         for line in sys.stdin.buffer:
             calls, moment = line.split()
@@ -104,7 +118,7 @@ def serve() -> None:
 
 
 def _await(moment: float, number: int) -> None:
-    """Spin until a moment, on another CPU than processes of other numbers, as at a `StartLine`."""
+    """Spin until `moment`, on a CPU that processes of other numbers do not use."""
     usual = os.sched_getaffinity(0) if hasattr(os, "sched_setaffinity") else set()
     if usual:
         os.sched_setaffinity(0, [sorted(usual)[number % len(usual)]])

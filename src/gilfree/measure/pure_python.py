@@ -1,7 +1,4 @@
-"""The loop of a kernel in pure Python, on threads: what the GIL costs those who never leave Python.
-
-One thread at a time runs bytecode.
-"""
+"""The loop of a kernel in pure Python, on threads: it shows what the GIL costs bytecode."""
 
 from __future__ import annotations
 
@@ -12,10 +9,10 @@ from gilfree.kernels.record import Loop
 
 
 def run(loop: Loop, executor: Executor, workers: int) -> list[Any]:
-    """Run the loop in pieces, on so many workers at once; return what each piece returns."""
+    """Run the loop in chunks on the executor's workers; return the result of each chunk."""
     work, size = loop
     if workers == 1:
         return [work(0, size)]
-    pieces = 8 * workers  # some take longer than others
-    borders = [size * number // pieces for number in range(pieces + 1)]
+    chunks = 8 * workers  # some take longer than others
+    borders = [size * number // chunks for number in range(chunks + 1)]
     return list(executor.map(work, borders[:-1], borders[1:]))
