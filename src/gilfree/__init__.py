@@ -1,21 +1,21 @@
-"""gilfree: release the GIL from C and Cython, measure what that buys, and use it.
+"""gilfree: release the GIL from C and Cython, measure the gain, and use it.
 
 The kernels run on every core::
 
     import gilfree
     counts, edges = gilfree.histogram(x, bins=64)
 
-``gilfree.compare`` measures the same work with the GIL held and released, and ``gilfree.probe``
-tells whether a callable of your own releases it. ``gilfree.record`` looks at a whole program: who
-waits for the GIL, and for whom.
+``gilfree.compare`` measures the same work with the GIL held and released. ``gilfree.probe`` tells
+whether a callable of your own releases it. ``gilfree.record`` records a whole program: which thread
+waits for the GIL, and which thread holds it meanwhile.
 
-Public is what ``gilfree.__all__`` names, ``gilfree.testing``, the command line, and what the plugin
-of pytest adds to its own. Everything else, all folders among it, is private and may change in any
-release. To be studied and run beside the guide are the loops themselves, ``gilfree._kernels`` and
-``gilfree._macros``.
+The public interface consists of the names in ``gilfree.__all__``, of ``gilfree.testing``, the
+command line, and what the pytest plugin adds to pytest. Everything else, including all folders, is
+private and may change in any release. Of the private modules, ``gilfree._kernels`` and
+``gilfree._macros`` are meant to be read and run, as the guide does.
 
-(PYTEST_DONT_REWRITE, as pytest wants it said: ``gilfree run -m pytest`` has imported this before
-pytest comes to know that it has a plugin in here, and pytest would warn of that.)
+PYTEST_DONT_REWRITE: ``gilfree run -m pytest`` imports this package before pytest finds its plugin
+here. Without this word, pytest would warn that it can no longer rewrite assertions.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ __all__ += kernels.__all__
 
 _isa.use_level(__path__)  # noqa: F405
 
-# Each is imported on first use: none of NumPy, before somebody needs it.
+# Imported on first use, so that ``import gilfree`` does not import NumPy.
 if not TYPE_CHECKING:
     __getattr__ = attributes_of(
         __name__,

@@ -1,4 +1,4 @@
-"""What an argument must be, whoever takes it."""
+"""Checks of arguments that several modules take."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ UNITS = {"ms": 1e-3, "us": 1e-6, "µs": 1e-6, "s": 1.0}
 
 
 def whole_number(name: str, value: int, least: int = 1, most: int | None = None) -> int:
-    """Return `value` as an int within its bounds, or say what is wrong with the argument `name`."""
+    """Return `value` as an int from `least` to `most`, or raise for the argument `name`."""
     try:
         number = operator.index(value)
     except TypeError:
@@ -24,7 +24,7 @@ def whole_number(name: str, value: int, least: int = 1, most: int | None = None)
 
 
 def seconds_of(time: object) -> float:
-    """Return a time in seconds, given as a number of them or as text with a unit."""
+    """Return a time in seconds, given as a number of seconds or as text with a unit."""
     number = -1.0
     if isinstance(time, str):
         unit = next((unit for unit in UNITS if time.endswith(unit)), "")

@@ -1,4 +1,4 @@
-"""Files that a command writes: as a whole or not at all, and checked before any work is done."""
+"""Writes files completely or not at all, and checks before the work that they can be written."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 def check(path: str) -> None:
-    """Raise OSError if a file can't be written, and leave no trace."""
+    """Raise OSError if a file can't be written. Change nothing."""
     if os.path.isdir(path):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
     if os.path.exists(path) and not os.access(path, os.W_OK):
@@ -20,12 +20,12 @@ def check(path: str) -> None:
 
 
 def write(path: str, content: bytes) -> None:
-    """Write a file; what was there stays until all of it is written.
+    """Write a file. An old file stays in place until the new one is complete.
 
     Raises
     ------
     OSError
-        With `path` as its ``filename``, if it can't be written.
+        If the file can't be written; `path` is its ``filename``.
     """
     try:
         if _is_special(path):
@@ -38,12 +38,12 @@ def write(path: str, content: bytes) -> None:
 
 
 def _is_special(path: str) -> bool:
-    """Tell whether it is a device or a pipe, such as /dev/stdout: to write to, not to replace."""
+    """Tell whether the path is a device or a pipe, such as /dev/stdout, which can't be replaced."""
     return os.path.exists(path) and not os.path.isfile(path)
 
 
 def _target(path: str) -> Path:
-    """Return the file itself, where the path is a link to it."""
+    """Return the path with symbolic links resolved, so that a link is kept."""
     return Path(os.path.realpath(path))
 
 

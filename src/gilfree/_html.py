@@ -1,4 +1,4 @@
-"""Results as HTML: text that stays text, and the card that a notebook shows of one."""
+"""Results as HTML: escaped text, and the card of a result in a notebook."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from html import escape
 from pathlib import Path
 from typing import NamedTuple
 
-WIDTH, HEIGHT = 1000, 20  # of a bar in its own units; it is as wide as there is room
-SEEN = 0.005  # a share of the bar that can be seen
+WIDTH, HEIGHT = 1000, 20  # of a bar, in units of its SVG; the page scales it to the space it has
+SEEN = 0.005  # the smallest share of a bar that is visible
 
 
 class Part(NamedTuple):
-    """A piece of a bar: a class of the style, its share of the bar's width, what it stands for."""
+    """A part of a bar: its CSS class, its share of the bar's width, and what it stands for."""
 
     look: str
     share: float
@@ -20,33 +20,33 @@ class Part(NamedTuple):
 
 
 def style() -> str:
-    """Return the style of cards, and the colours of all else that is of the class ``gilfree``.
+    """Return the CSS of cards, and the colours of every element of the class ``gilfree``.
 
-    It follows the theme of the notebook, or what the browser prefers where there is none.
+    They follow the theme of the notebook, or the preference of the browser where there is none.
     """
     return Path(__file__).with_suffix(".css").read_text(encoding="utf-8")
 
 
 def as_html(text: str) -> str:
-    """Return text as HTML; half a surrogate pair, which names of files may hold, as its number."""
+    """Return text as HTML. Lone surrogates, which file names may hold, become backslash escapes."""
     return escape(text.encode("utf-8", "backslashreplace").decode())
 
 
 def card(sentence: str, picture: Iterable[str], table: Iterable[str], note: str = "") -> str:
-    """Return what a notebook shows of a result, without script: it styles nothing but itself.
+    """Return the card of a result in a notebook. It has no script, and its CSS affects only itself.
 
-    Without its style, as where a notebook is not trusted, sentence and table are still there.
+    If a notebook removes the CSS, as an untrusted one may, the sentence and the table still show.
 
     Parameters
     ----------
     sentence : str
         What the result means, as HTML.
     picture : iterable of str
-        From `lane` and `legend`.
+        Bars and a legend, from `lane` and `legend`.
     table : iterable of str
-        Its rows, as HTML.
+        The rows of the table, as HTML.
     note : str
-        What it depends on, as text.
+        What the result depends on, as text.
     """
     noted = f'<p class="note">{as_html(note)}</p>\n' if note else ""
     drawn = "\n".join(picture)
@@ -73,9 +73,9 @@ def lane(
     parts : sequence of Part
         From left to right.
     spread : tuple of float, optional
-        Between which shares of the width the end of the first part may lie.
+        The interval in which the end of the first part lies, in shares of the width.
     mark : float, optional
-        At which share of it there is a line.
+        The position of a vertical line, as a share of the width.
     """
     drawn, left = [], 0.0
     for part in parts:
@@ -97,11 +97,11 @@ def lane(
 
 
 def _x(share: float) -> float:
-    """Return where a share of the width ends, within the bar."""
+    """Return a share of the width in units of the SVG, limited to the bar."""
     return min(max(share, 0.0), 1.0) * WIDTH
 
 
 def legend(entries: Iterable[tuple[str, str]]) -> str:
-    """Return what the looks in a picture stand for."""
+    """Return the legend of a picture, from pairs of a CSS class and its meaning."""
     items = (f'<span><i class="{look}"></i>{as_html(words)}</span>' for look, words in entries)
     return f'<p class="legend">{" ".join(items)}</p>'

@@ -1,10 +1,10 @@
-"""Which build of the loops is in use: the one for the widest vectors that this CPU has.
+"""Chooses the build of the loops with the widest vectors that this CPU has.
 
-``setup.py`` compiles the same ``_kernels.pyx`` for each instruction set level of x86-64 that pays:
-the baseline; v3, with AVX2; v4, with AVX-512. The latter two lie in folders of their own, named by
-their level. `use_level`, which the package calls before it imports the rest, puts the folder of the
-best that the CPU can run in front of the package's search path. So for whoever imports it,
-``gilfree._kernels`` is that one. The bits of all results are the same.
+On x86-64, ``setup.py`` compiles ``_kernels.pyx`` for several instruction set levels: the baseline,
+v3 with AVX2, and v4 with AVX-512. The builds for v3 and v4 are in folders named by their level.
+`use_level`, which the package calls before any other import, puts the folder of the highest level
+that the CPU supports first on the package's search path. So ``import gilfree._kernels`` finds that
+build. The bits of all results are the same.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ VARIABLE = "GILFREE_ISA_LEVEL"
 def _baseline() -> str:
     if _cpu.x86_64_level():
         return "x86-64"
-    import platform  # it takes its time, and no x86-64 needs it
+    import platform  # slow to import, and not needed on x86-64
 
     return platform.machine()
 
 
 def _levels() -> dict[str, str]:
-    """Return the folder of each build that this CPU can run, by ascending level."""
+    """Return the levels of the builds that this CPU can run, ascending, with their folders."""
     package = os.path.dirname(__file__)
     levels = {BASELINE: package}
     for number in 3, 4:
@@ -53,20 +53,20 @@ LEVEL = _chosen(LEVELS)
 
 
 def use_level(search_path: list[str]) -> None:
-    """Have the package of this search path find the loops of `LEVEL` first."""
+    """Put the folder of `LEVEL` first on the search path of the package."""
     if LEVEL != BASELINE:
         search_path.insert(0, LEVELS[LEVEL])
 
 
 def build_info() -> dict[str, Any]:
-    """Return how the loops were compiled that are in use.
+    """Return how the loops in use were compiled.
 
     Returns
     -------
     dict
         ``isa_level``: the instruction set level of the loops, such as ``"x86-64-v3"``.
-        ``isa_levels``: all those that were built and that this CPU can run, ascending. The last
-        is taken, or what the environment variable ``GILFREE_ISA_LEVEL`` names at import.
+        ``isa_levels``: all levels that were built and that this CPU can run, ascending. The last
+        one is used, unless the environment variable ``GILFREE_ISA_LEVEL`` names another at import.
         ``compiler``: its name and version.
 
     Examples

@@ -14,9 +14,9 @@ def attributes_of(package: str, homes: Mapping[str, str]) -> Callable[[str], Any
     Parameters
     ----------
     package : str
-        Its name.
+        The name of the package.
     homes : mapping of str to str
-        Each public name, and the module below the package that defines it.
+        The module below the package that defines each public name.
     """
 
     def get(name: str) -> Any:
@@ -24,7 +24,7 @@ def attributes_of(package: str, homes: Mapping[str, str]) -> Callable[[str], Any
             msg = f"module {package!r} has no attribute {name!r}"
             raise AttributeError(msg, name=name, obj=sys.modules[package])
         value = getattr(importlib.import_module(f"{package}.{homes[name]}"), name)
-        setattr(sys.modules[package], name, value)  # so the next use asks no more
+        setattr(sys.modules[package], name, value)  # the next use does not call this function
         return value
 
     return get

@@ -1,4 +1,4 @@
-"""Facts of this process and its machine: usable CPUs, the GIL, what a measurement depends on."""
+"""Facts about this process and its machine: usable CPUs, the GIL, the environment."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from gilfree._isa import build_info
 
 
 def usable_cpus() -> int:
-    """Return the number of CPUs that this process may use, not that the machine has."""
+    """Return the number of CPUs that this process may use. The machine may have more."""
     if hasattr(os, "process_cpu_count"):  # Python 3.13
         return os.process_cpu_count() or 1
     if hasattr(os, "sched_getaffinity"):  # Linux
@@ -42,7 +42,7 @@ def environment() -> dict[str, Any]:
 
 
 def cpu_model() -> str:
-    """Return what the maker of the CPU calls it, as far as the system tells."""
+    """Return the model name of the CPU, or its architecture if the system does not tell."""
     with contextlib.suppress(OSError), open("/proc/cpuinfo") as lines:  # Linux
         for line in lines:
             if line.startswith("model name"):
@@ -51,9 +51,9 @@ def cpu_model() -> str:
 
 
 def same_imports() -> dict[str, str]:
-    """Return the environment in which ``python -P`` imports what this process would import.
+    """Return environment variables with which ``python -P`` imports what this process imports.
 
-    Without -P, that would be what happens to lie in the current folder.
+    Without -P, Python would first look for modules in the current folder.
     """
     path = (entry or os.getcwd() for entry in sys.path)
     return {**os.environ, "PYTHONPATH": os.pathsep.join(path)}
