@@ -1,4 +1,4 @@
-"""What a measurement depends on, for every benchmark; and the tables at the end of a run."""
+"""For all benchmarks: the environment, the load by other processes, and the tables at the end."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from gilfree.show import terminal as report
 
 
 def cpu_seconds():
-    """Return the CPU seconds of the whole machine, and of this process with its children."""
+    """Return the CPU seconds used by the whole machine, and by this process and its children."""
     with open("/proc/stat") as stat:
         ticks = [int(field) for field in stat.readline().split()[1:9]]
     user, nice, system, _idle, _iowait, irq, softirq, steal = ticks
@@ -26,7 +26,7 @@ def cpu_seconds():
 
 @pytest.fixture(autouse=True)
 def others():
-    """Note how many CPUs other processes use during a benchmark, where the system tells."""
+    """Measure how many CPUs other processes use during a benchmark, if the system tells."""
     if not os.path.exists("/proc/stat"):
         yield
         return
@@ -41,10 +41,10 @@ OTHERS: list[tuple[float, float]] = []
 
 
 class Medians(dict[tuple[str, str, int], float]):
-    """Median seconds of each (kernel, mode, workers), in the order of the run."""
+    """Median seconds by (kernel, mode, workers), in the order of the run."""
 
     def speedup(self, kernel, mode, workers):
-        """Return how many times as fast as one worker, or None if either was not measured."""
+        """Return the speedup over one worker, or None if either was not measured."""
         base = "released" if mode == "processes" else mode
         one, many = self.get((kernel, base, 1)), self.get((kernel, mode, workers))
         return one / many if one and many else None
@@ -63,7 +63,7 @@ def pytest_benchmark_update_machine_info(machine_info):
     machine_info["gilfree"] = environment()
 
 
-# title -> (headings, rows): printed when all is measured, a benchmark may add to them
+# title -> (headings, rows). Benchmarks add rows; the tables are printed at the end of the run.
 TABLES: dict[str, tuple[tuple[str, ...], list[tuple[str, ...]]]] = {}
 
 
@@ -75,19 +75,16 @@ def tables():
 @pytest.hookimpl(trylast=True)
 def pytest_terminal_summary(terminalreporter):
     if MEDIANS:
-        ways = "bytecode", "processes", "held", "released"
-        times = "kernel", "workers", *(f"{way} ms" for way in ways)
-        TABLES["times; of bytecode, for a part of the work"] = (
-            times,
-            list(release_rows(ways, False)),
-        )
-        speedups = "kernel", "workers", *ways
-        TABLES["speedups over one worker"] = speedups, list(release_rows(ways, True))
+        modes = "bytecode", "processes", "held", "released"
+        times = "kernel", "workers", *(f"{mode} ms" for mode in modes)
+        TABLES["times; bytecode does a part of the work"] = times, list(release_rows(modes, False))
+        speedups = "kernel", "workers", *modes
+        TABLES["speedups over one worker"] = speedups, list(release_rows(modes, True))
     if OTHERS:
         cpus = sum(used for used, _ in OTHERS) / sum(seconds for _, seconds in OTHERS)
         terminalreporter.section("was the machine quiet?")
         terminalreporter.write_line(
-            f"Other processes used {max(cpus, 0):.2f} of {os.cpu_count()} CPUs meanwhile."
+            f"Other processes used {max(cpus, 0):.2f} of {os.cpu_count()} CPUs during the run."
         )
     for title, (headings, rows) in TABLES.items():
         table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
@@ -103,10 +100,10 @@ def pytest_terminal_summary(terminalreporter):
         terminalreporter.write(text.get())
 
 
-def release_rows(ways, as_speedup):
+def release_rows(modes, as_speedup):
     for kernel, workers in dict.fromkeys((kernel, workers) for kernel, _, workers in MEDIANS):
         if as_speedup:
-            values = [MEDIANS.speedup(kernel, way, workers) for way in ways]
+            values = [MEDIANS.speedup(kernel, mode, workers) for mode in modes]
         else:
-            values = [1e3 * MEDIANS.get((kernel, way, workers), math.nan) for way in ways]
+            values = [1e3 * MEDIANS.get((kernel, mode, workers), math.nan) for mode in modes]
         yield kernel, str(workers), *(f"{value:.2f}" if value else "" for value in values)

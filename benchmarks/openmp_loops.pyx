@@ -2,10 +2,10 @@
 # cython: cdivision=True
 # distutils: extra_compile_args = -O3 -fopenmp
 # distutils: extra_link_args = -fopenmp
-"""The loops as one would write them in Cython with ``prange``, which makes OpenMP threads of them.
+"""The kernels as plain Cython loops with ``prange``, which runs them on OpenMP threads.
 
-``test_peers.py`` builds this for itself. The package can't use it: OpenMP's threads belong to the
-main thread alone, and a reduction's bits depend on their number.
+``test_peers.py`` compiles this module. The package does not use OpenMP: only the main thread can
+use its threads safely, and the bits of a reduction depend on their number.
 """
 
 from cpython.pycapsule cimport PyCapsule_GetPointer
@@ -36,7 +36,8 @@ cdef inline double _horner(double x, const double[::1] c) noexcept nogil:
 
 
 def histogram(const double[::1] x, double low, double high, int64_t[:, ::1] counts):
-    # A row of counts for each thread. Bins near their edges may differ from NumPy's.
+    # A row of counts for each thread. Values near an edge may be counted in another bin than
+    # NumPy's.
     cdef Py_ssize_t i, last = counts.shape[1] - 1
     cdef double scale = counts.shape[1] / (high - low)
     with nogil, parallel():
@@ -94,7 +95,7 @@ cdef extern from "numpy/random/bitgen.h":
 
 
 def monte_carlo_pi(bit_generators, int64_t samples):
-    # A stream of NumPy's for each thread.
+    # A random stream of NumPy for each thread.
     cdef bitgen_t *streams[64]
     cdef int64_t hits = 0
     cdef int i, count = len(bit_generators)

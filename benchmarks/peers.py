@@ -1,7 +1,8 @@
-"""The same work by other libraries, on all CPUs where they can: one function for each kernel.
+"""The work of the kernels by other libraries, on all CPUs where possible: a function per kernel.
 
-Each takes the kernel's arguments and returns, for every peer that is installed, a call without
-arguments. What a call needs and what it writes to is made beforehand, as for our own.
+Each function takes the kernel's arguments. It returns a callable without arguments for every peer,
+that is, every other library or method that is installed. Inputs and outputs are allocated before,
+as for gilfree's own calls.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ boost_histogram, fast_histogram = optional("boost_histogram"), optional("fast_hi
 
 @functools.cache
 def openmp():
-    """Return the loops of openmp_loops.pyx, compiled with a new package's flags, or None."""
+    """Return openmp_loops.pyx, compiled with setuptools' default flags, or None if that fails."""
     from Cython.Build import cythonize
     from setuptools import Distribution, Extension
     from setuptools.errors import BaseError
@@ -60,8 +61,8 @@ def openmp():
         return module
 
 
-def both(loop):
-    """Return the loop compiled by numba: for a thread pool, and for its own threads."""
+def compiled(loop):
+    """Return the loop compiled by numba: for a thread pool, and for numba's own threads."""
     if numba is None:
         return None, None
     return numba.njit(loop, nogil=True), numba.njit(loop, parallel=True, fastmath=True)
@@ -70,27 +71,27 @@ def both(loop):
 prange = range if numba is None else numba.prange
 
 
-def cut(size, pieces=CPUS):
-    """Return slices of about the same length."""
-    borders = [size * number // pieces for number in range(pieces + 1)]
+def cut(size, parts=CPUS):
+    """Return `parts` slices of about the same length that cover `size` elements."""
+    borders = [size * number // parts for number in range(parts + 1)]
     return [slice(*pair) for pair in itertools.pairwise(borders)]
 
 
 def installed(**peers):
-    """Keep the peers that are there: those whose condition, the first of the pair, is true."""
+    """Return the callables of the peers that are installed: those whose first item is true."""
     return {name.replace("_", " "): call for name, (there, call) in peers.items() if there}
 
 
 def copy(source, target):
-    """Copy on all CPUs: no kernel that reads as much and writes as much can be faster."""
-    pieces = cut(source.size)
-    list(THREADS.map(np.copyto, [target[p] for p in pieces], [source[p] for p in pieces]))
+    """Copy on all CPUs: the bound for a kernel that reads and writes as much memory."""
+    parts = cut(source.size)
+    list(THREADS.map(np.copyto, [target[p] for p in parts], [source[p] for p in parts]))
 
 
 # ---------------------------------------------------------------- sum_of_squares
 
 
-@both
+@compiled
 def sum_loop(x):
     total = 0.0
     for i in prange(x.shape[0]):
@@ -100,11 +101,11 @@ def sum_loop(x):
 
 def sum_of_squares(x):
     on_threads, parallel = sum_loop
-    pieces = [x[piece] for piece in cut(x.size)]
+    parts = [x[part] for part in cut(x.size)]
     return installed(
         NumPy=(np, lambda: np.dot(x, x)),
         numexpr=(numexpr, lambda: float(numexpr.evaluate("sum(x * x)", {"x": x}))),
-        numba_threads=(numba, lambda: sum(THREADS.map(on_threads, pieces))),
+        numba_threads=(numba, lambda: sum(THREADS.map(on_threads, parts))),
         numba_prange=(numba, lambda: parallel(x)),
         OpenMP=(openmp(), lambda: openmp().sum_of_squares(x)),
     )
@@ -113,7 +114,7 @@ def sum_of_squares(x):
 # ---------------------------------------------------------------- polyval
 
 
-@both
+@compiled
 def polyval_loop(x, c, out):
     for i in prange(x.shape[0]):
         value = c[-1]
@@ -128,7 +129,7 @@ def polyval(x, c, out):
     names = {"x": x, **{f"c{k}": value for k, value in enumerate(c)}}
 
     def threaded():
-        list(THREADS.map(lambda piece: on_threads(x[piece], c, out[piece]), cut(x.size)))
+        list(THREADS.map(lambda part: on_threads(x[part], c, out[part]), cut(x.size)))
 
     return installed(
         NumPy=(np, lambda: np.copyto(out, np.polynomial.polynomial.polyval(x, c))),
@@ -142,9 +143,9 @@ def polyval(x, c, out):
 # ---------------------------------------------------------------- histogram
 
 
-@both
+@compiled
 def histogram_loop(x, low, high, counts):
-    # A row of counts for each piece of x: with one row, threads would lose updates.
+    # A row of counts for each part of x: with one row, threads would lose updates.
     rows, bins = counts.shape
     scale = bins / (high - low)
     for row in prange(rows):
@@ -163,10 +164,10 @@ def histogram(x, bins, borders):
         return counts.sum(axis=0)
 
     def threaded(counts):
-        def part(piece, row):
-            on_threads(x[piece], *borders, row[None])
+        def count(part, row):
+            on_threads(x[part], *borders, row[None])
 
-        list(THREADS.map(part, cut(x.size), counts))
+        list(THREADS.map(count, cut(x.size), counts))
 
     def boost():
         histogram = boost_histogram.Histogram(axis, storage=boost_histogram.storage.Int64())
@@ -185,7 +186,7 @@ def histogram(x, bins, borders):
 # ---------------------------------------------------------------- sqeuclidean
 
 
-@both
+@compiled
 def sqeuclidean_loop(X, Y, out):
     for i in prange(X.shape[0]):
         for j in range(Y.shape[0]):
@@ -201,13 +202,13 @@ def sqeuclidean(X, Y, out):
     distance, metrics = optional("scipy.spatial.distance"), optional("sklearn.metrics.pairwise")
 
     def threaded():
-        list(THREADS.map(lambda piece: on_threads(X[piece], Y, out[piece]), cut(len(X))))
+        list(THREADS.map(lambda part: on_threads(X[part], Y, out[part]), cut(len(X))))
 
     def scipy_on_threads():
-        def part(piece):
-            distance.cdist(X[piece], Y, "sqeuclidean", out=out[piece])
+        def distances(part):
+            distance.cdist(X[part], Y, "sqeuclidean", out=out[part])
 
-        list(THREADS.map(part, cut(len(X))))
+        list(THREADS.map(distances, cut(len(X))))
 
     return installed(
         SciPy_threads=(distance, scipy_on_threads),
@@ -221,7 +222,7 @@ def sqeuclidean(X, Y, out):
 # ---------------------------------------------------------------- mandelbrot
 
 
-@both
+@compiled
 def mandelbrot_loop(left, top, dx, dy, limit, out):
     for i in prange(out.shape[0]):
         for j in range(out.shape[1]):
@@ -246,10 +247,10 @@ def mandelbrot(shape, extent, limit):
     def threaded():
         out = np.empty(shape, np.int32)
 
-        def part(piece):
-            on_threads(left, top - piece.start * dy, dx, dy, limit, out[piece])
+        def count(part):
+            on_threads(left, top - part.start * dy, dx, dy, limit, out[part])
 
-        list(THREADS.map(part, cut(len(out), 16 * CPUS)))
+        list(THREADS.map(count, cut(len(out), 16 * CPUS)))
         return out
 
     def in_one_call(loop):
@@ -268,7 +269,7 @@ def mandelbrot(shape, extent, limit):
         return counts
 
     return installed(
-        NumPy=(shape[0] * shape[1] < 10**6, in_numpy),  # above, it takes minutes and gigabytes
+        NumPy=(shape[0] * shape[1] < 10**6, in_numpy),  # larger ones take minutes and gigabytes
         numba_threads=(numba, threaded),
         numba_prange=(numba, lambda: in_one_call(parallel)),
         OpenMP=(openmp(), lambda: in_one_call(openmp().mandelbrot)),
@@ -278,11 +279,11 @@ def mandelbrot(shape, extent, limit):
 # ---------------------------------------------------------------- monte_carlo_pi
 
 
-@both
+@compiled
 def hits_loop(samples):
     hits = 0
     for _ in prange(samples):
-        x, y = np.random.random(), np.random.random()  # noqa: NPY002  what numba knows
+        x, y = np.random.random(), np.random.random()  # noqa: NPY002  numba has no other
         hits += x * x + y * y < 1
     return hits
 
@@ -292,7 +293,7 @@ def monte_carlo_pi(samples, seed):
     generators = np.random.default_rng(seed).spawn(CPUS)
 
     def numpy_hits(generator):
-        hits, block = 0, 50_000  # what fits in the cache
+        hits, block = 0, 50_000  # samples that fit in the cache
         for start in range(0, samples // CPUS, block):
             x, y = generator.random((2, min(block, samples // CPUS - start)))
             hits += np.count_nonzero(x * x + y * y < 1)

@@ -1,11 +1,11 @@
-"""Each kernel from 1 element to 10⁸, beside the direct call of its compiled loop: table and plot.
+"""The speed of each kernel from 1 element to 10⁸, beside its compiled loop: a table and a plot.
 
     python benchmarks/plot_sizes.py docs/sizes.svg
 
-The public function on one worker and on all CPUs, and the compiled loop called once on one thread,
-are timed in turn, each in a row of calls. So the plot shows what the public function costs where
-the work is small, where a second thread begins to pay, and how far it goes. It takes some minutes
-and 2 GB of memory.
+Three calls are timed, interleaved: the public function on one worker, the public function on all
+CPUs, and the compiled loop on one thread. The plot shows what the public function adds to small
+work, from which size on more threads are faster, and the speedup on large work. It takes some
+minutes and 2 GB of memory.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
 from test_hand_out import KERNELS
-from timing import bursts_in_turn, in_turn
+from timing import interleaved, interleaved_bursts
 
 import gilfree
 from gilfree._system import environment, usable_cpus
@@ -30,7 +30,7 @@ ROUNDS = 7
 
 
 def measure(kernel):
-    """Return, for each size, the median seconds of the loop, on one worker, and on all."""
+    """Return the median seconds of loop, one worker and all CPUs: a row for each size."""
     rows = []
     for size in POINTS:
         args, (loop,) = kernel(size, 1)
@@ -40,8 +40,8 @@ def measure(kernel):
             functools.partial(public, *args, workers=1),
             functools.partial(public, *args),
         ]
-        once = sum(times[0] for times in in_turn(calls, 1))
-        rounds = bursts_in_turn(calls, ROUNDS if once < 1 else 3)
+        once = sum(times[0] for times in interleaved(calls, 1))
+        rounds = interleaved_bursts(calls, ROUNDS if once < 1 else 3)
         rows.append([statistics.median(times) for times in rounds])
         if sys.stderr.isatty():
             print(f"\r{kernel.__name__} {size:,}  ", end="", file=sys.stderr)
@@ -49,7 +49,7 @@ def measure(kernel):
 
 
 def table(name, seconds):
-    """Return lines with the times of each size."""
+    """Yield the lines of a kernel's table: the times of each size."""
     yield f"{name:<15} {'loop':>12} {'1 worker':>12} {'all CPUs':>12} {'more, 1':>9} {'speedup':>9}"
     for size, (loop, one, every) in zip(POINTS, seconds * 1e6, strict=True):
         more = f"{one - loop:.1f} µs" if one - loop < 100 else f"{one / loop - 1:.1%}"
@@ -58,7 +58,7 @@ def table(name, seconds):
 
 
 def plot(results, path):
-    """Draw the speedup over the direct call: one panel for each kernel."""
+    """Draw the speedup over the compiled loop, with a panel for each kernel."""
     mpl.rcParams.update({"svg.hashsalt": "gilfree", "font.size": 9})
     figure, panels = plt.subplots(2, 3, figsize=(9, 5.2), sharex=True, sharey=True)
     for panel, (name, seconds) in zip(panels.flat, results.items(), strict=True):
@@ -91,7 +91,7 @@ def plot(results, path):
 
 
 def main(path):
-    plt.figure()  # complains of a missing library before an hour of work
+    plt.figure()  # raises before the measurement if a library is missing
     plt.close()
     print(f"{environment_line(environment())}, {gilfree.build_info()['isa_level']}\n")
     results = {}

@@ -1,12 +1,12 @@
-"""Each kernel in every way on 1, 2, 4 ... workers, under pytest-benchmark.
+"""Each kernel in several modes on 1, 2, 4 ... workers, under pytest-benchmark.
 
     pytest benchmarks/test_gil_release.py
 
-The ways: a part of the work in pure Python on threads, the kernel on a process pool, and on threads
-with the GIL held and released. It ends in a table of the medians, and of the speedups over one
-worker of the same mode; those of processes are over one thread of this process that releases the
-GIL. Unlike ``gilfree.compare``, pytest-benchmark runs one case to its end before the next, so a
-machine that changes its speed meanwhile bends the ratios: look at the spread.
+The modes are bytecode, a part of the work in pure Python on threads; processes, the kernel on a
+process pool; held and released, the kernel on threads with the GIL held and released. Two tables
+show the medians, and the speedups over one worker of the same mode; for processes, over one thread
+that releases the GIL. Unlike ``gilfree.compare``, pytest-benchmark does not interleave the modes.
+If the machine changes its speed during the run, the ratios are wrong, so check the spread.
 """
 
 from __future__ import annotations
@@ -50,12 +50,12 @@ def threads():
 def test_kernel(benchmark, case, workers, mode, medians, processes, threads):
     name, args, expected = case
     benchmark.group = name
-    # One call before the clock starts wakes the threads or processes of the pool.
+    # A warm-up call wakes the threads or processes of the pool.
     rounds = {"rounds": 20 if mode != "processes" else 5, "iterations": 1, "warmup_rounds": 1}
     if mode == "bytecode":
         loop = kernels.kernel(name).bytecode(*args)
-        pieces = benchmark.pedantic(pure_python.run, (loop, threads, workers), **rounds)
-        assert len(pieces) >= workers
+        results = benchmark.pedantic(pure_python.run, (loop, threads, workers), **rounds)
+        assert len(results) >= workers
     else:
         how = {"workers": workers}
         how |= {"executor": processes} if mode == "processes" else {"nogil": mode == "released"}

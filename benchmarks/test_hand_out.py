@@ -2,9 +2,9 @@
 
     pytest benchmarks/test_hand_out.py
 
-By hand means: equal parts, one Python thread for each CPU, and one call of the compiled loop each,
-which releases the GIL once. The threads are awake before both are timed. Ratios are medians of
-those within the rounds.
+Split by hand means: one Python thread for each CPU calls the compiled loop once, on an equal part,
+and releases the GIL once. In both cases the threads are awake before the call is timed. Ratios are
+medians of the ratios within rounds.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from timing import bursts_in_turn, median_seconds
+from timing import interleaved_bursts, median_seconds
 
 import gilfree
 from gilfree import _kernels
@@ -29,71 +29,71 @@ from gilfree.measure.limit import Processes
 SIZE = 10**7
 CPUS = usable_cpus()
 
-# Each takes a size and a number of parts. It returns the arguments of the public call, and a call
-# of the compiled loop for each part.
+# Each function takes a size and a number of parts. It returns the arguments of the public function,
+# and for each part a callable that runs the compiled loop on it.
 
 
 def sum_of_squares(size, parts):
     x = np.random.default_rng(1).random(size)
 
-    def part(piece):
-        sums = np.empty(-(-piece.size // _kernels.SUM_BLOCK))
-        _kernels.sum_of_squares_nogil(piece, sums, Chunks(sums.size))
+    def run(part):
+        sums = np.empty(-(-part.size // _kernels.SUM_BLOCK))
+        _kernels.sum_of_squares_nogil(part, sums, Chunks(sums.size))
 
-    return (x,), [lambda cut=cut: part(x[cut]) for cut in evenly(size, parts)]
+    return (x,), [lambda cut=cut: run(x[cut]) for cut in evenly(size, parts)]
 
 
 def polyval(size, parts):
     x, c, out = np.random.default_rng(2).random(size), np.arange(1.0, 9.0), np.empty(size)
 
-    def part(cut):
+    def run(cut):
         _kernels.polyval_nogil(x[cut], c, out[cut], Chunks(cut.stop - cut.start))
 
-    return (x, c, out), [lambda cut=cut: part(cut) for cut in evenly(size, parts)]
+    return (x, c, out), [lambda cut=cut: run(cut) for cut in evenly(size, parts)]
 
 
 def histogram(size, parts):
     x, edges = np.random.default_rng(3).random(size), np.linspace(0.0, 1.0, 65)
     how = edges, *_kernels.bin_scale(edges)
 
-    def part(piece):
+    def run(part):
         counts = np.zeros((_kernels.COUNT_ROWS, 65), np.intp)
-        _kernels.histogram_nogil(piece, *how, counts, Chunks(piece.size))
+        _kernels.histogram_nogil(part, *how, counts, Chunks(part.size))
 
-    return (x, 64, (0.0, 1.0)), [lambda cut=cut: part(x[cut]) for cut in evenly(size, parts)]
+    return (x, 64, (0.0, 1.0)), [lambda cut=cut: run(x[cut]) for cut in evenly(size, parts)]
 
 
 def sqeuclidean(size, parts):
     X = np.random.default_rng(4).random((max(int(size**0.5), parts), 16))
     out = np.empty((len(X), len(X)))
 
-    def part(cut):
+    def run(cut):
         _kernels.sqeuclidean_nogil(X[cut], X, out[cut], len(X), len(X), Chunks(1))
 
-    return (X, X, out), [lambda cut=cut: part(cut) for cut in evenly(len(X), parts)]
+    return (X, X, out), [lambda cut=cut: run(cut) for cut in evenly(len(X), parts)]
 
 
 def mandelbrot(size, parts):
-    # Its upper half and its lower half take as long as each other.
+    # The upper and the lower half of the picture take the same time.
     height = max(int((size / 12) ** 0.5), parts)
     width, extent = 4 * height // 3, (-2.0, 1.0, -1.0, 1.0)
     picture = width, -2.0, 1.0, 3.0 / width, 2.0 / height, 200
     out = np.empty(height * width, np.int32)
 
-    def part(rows):
+    def run(rows):
         pixels = out[rows.start * width : rows.stop * width]
         _kernels.mandelbrot_nogil(rows.start * width, *picture, pixels, Chunks(pixels.size))
 
     args = (height, width), extent, 200
-    return args, [lambda cut=cut: part(cut) for cut in evenly(height, parts)]
+    return args, [lambda cut=cut: run(cut) for cut in evenly(height, parts)]
 
 
 def monte_carlo_pi(size, parts):
-    def part(number, samples):
+    def run(number, samples):
         _kernels.monte_carlo_pi_nogil(np.random.PCG64(number), samples)
 
     cuts = enumerate(evenly(size, parts))
-    return (size, 5), [lambda n=n, cut=cut: part(n, cut.stop - cut.start) for n, cut in cuts]
+    return (size, 5), [lambda n=n, cut=cut: run(n, cut.stop - cut.start) for n, cut in cuts]
 
 
 KERNELS = [sum_of_squares, polyval, histogram, sqeuclidean, mandelbrot, monte_carlo_pi]
@@ -124,8 +124,8 @@ def test_a_call_beside_the_work_split_by_hand(benchmark, tables, make):
         hand, call = [], []
         for number in range(rounds):
             pair = [(by_hand, hand), (ours, call)]
-            for way, times in pair[:: -1 if number % 2 else 1]:
-                times.append(way())
+            for call_once, times in pair[:: -1 if number % 2 else 1]:
+                times.append(call_once())
     with Processes(CPUS, make.__name__, args, {}) as processes:
         alone, limit = [], []
         for _ in range(3 if benchmark.disabled else 21):
@@ -144,7 +144,7 @@ def test_a_call_on_64_elements_beside_its_loop(benchmark, tables, make):
     args, (loop,) = make(64, 1)
     kernel = getattr(gilfree, make.__name__)
     calls = functools.partial(kernel, *args), loop
-    call, alone = bursts_in_turn(calls, 2 if benchmark.disabled else 11)
+    call, alone = interleaved_bursts(calls, 2 if benchmark.disabled else 11)
     above = [one - other for one, other in zip(call, alone, strict=True)]
     low, middle, high = (each * 1e6 for each in statistics.quantiles(above, n=4))
     headings = "64 elements", "loop µs", "call", "more", "quartiles"
@@ -176,7 +176,7 @@ def test_one_release_for_each_chunk_and_one_for_each_worker(benchmark, tables):
                 chunks = Chunks(size, count)
                 list(threads.map(work, [chunks] * CPUS))
 
-            each, once = bursts_in_turn(
+            each, once = interleaved_bursts(
                 [lambda: run(once_a_chunk), lambda: run(once_a_worker)],
                 2 if benchmark.disabled else 11,
             )
@@ -185,10 +185,10 @@ def test_one_release_for_each_chunk_and_one_for_each_worker(benchmark, tables):
         benchmark(lambda: run(once_a_worker))
 
 
-def test_a_call_that_comes_by_itself(benchmark, tables):
-    """After a rest, in which all helpers have gone to sleep."""
+def test_a_call_after_a_pause(benchmark, tables):
+    """The helpers are asleep when the call begins."""
     headings = "work µs", "one thread", "two", "ratio", "quartiles"
-    _, rows = tables.setdefault("a call that comes by itself, on two threads", (headings, []))
+    _, rows = tables.setdefault("a call after a pause, on two threads", (headings, []))
     Y = np.random.default_rng(2).random((64, 16))
     row = median_seconds(lambda: gilfree.sqeuclidean(Y, Y, workers=1)) / len(Y)
     for microseconds in (150, 220, 300, 500, 1000, 2000):

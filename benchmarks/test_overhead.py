@@ -1,8 +1,8 @@
-"""What a release costs, what a thread costs, and the least work at which two threads beat one.
+"""What a release costs, what a thread costs, and how much work two threads need to beat one.
 
     pytest benchmarks/test_overhead.py
 
-All that is compared runs in turn, within one round. The tables give medians of the rounds.
+Calls that are compared are interleaved. The tables give medians of the rounds.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from timing import in_turn, median_seconds
+from timing import interleaved, median_seconds
 
 import gilfree
 from gilfree import _kernels, _macros
@@ -36,7 +36,7 @@ def test_empty_call(benchmark, tables):
     rounds, calls = (4, 10) if benchmark.disabled else (400, 10_000)
     empty = [_kernels.empty_gil, _kernels.empty_nogil, _macros.empty_gil, _macros.empty_nogil]
     timers = [timeit.Timer(call) for call in empty]
-    times = in_turn([lambda timer=timer: timer.timeit(calls) for timer in timers], rounds)
+    times = interleaved([lambda timer=timer: timer.timeit(calls) for timer in timers], rounds)
     times = [[each / calls for each in taken] for taken in times]
     headings = "empty call", "GIL held", "released", "release and acquire"
     _, rows = tables.setdefault("what a release costs", (headings, []))
@@ -47,7 +47,7 @@ def test_empty_call(benchmark, tables):
 
 
 def baseline():
-    """Return the loops as compiled for any CPU, which is how _macros.c is compiled."""
+    """Return the loops as compiled for any CPU, as _macros.c is."""
     folder = str(Path(gilfree.__file__).parent)
     spec = importlib.machinery.PathFinder.find_spec("gilfree._kernels", [folder])
     module = importlib.util.module_from_spec(spec)
@@ -60,7 +60,7 @@ def test_cython_and_the_macros_on_the_same_work(benchmark, tables, size):
     x = np.random.default_rng(1).random(size)
     rounds = 3 if benchmark.disabled else 1000
     loops = baseline()
-    entry = loops.sum_of_squares_nogil["double"]  # by hand there is no other to choose from
+    entry = loops.sum_of_squares_nogil["double"]  # _macros.c has no other, so don't time the choice
     sums = np.empty(-(-size // _kernels.SUM_BLOCK))
 
     def cython_call():
@@ -69,7 +69,7 @@ def test_cython_and_the_macros_on_the_same_work(benchmark, tables, size):
 
     assert cython_call() == _macros.sum_of_squares_nogil(x)
     calls = [cython_call, lambda: _macros.sum_of_squares_nogil(x)]
-    cython, macros = in_turn(calls, rounds)
+    cython, macros = interleaved(calls, rounds)
     ratios = [one / other for one, other in zip(cython, macros, strict=True)]
     low, middle, high = statistics.quantiles(ratios, n=4)
     headings = "doubles", "Cython", "macros", "Cython / macros", "quartiles"
@@ -94,7 +94,7 @@ def test_waking_a_thread(benchmark, tables):
         benchmark(wake)
 
 
-# ---------------------------------------------------------------- the least work worth two threads
+# ---------------------------------------------------------------- how much work two threads need
 
 Y = np.random.default_rng(2).random((64, 16))
 MICROSECONDS = [20, 30, 45, 70, 100, 150, 220, 330, 500, 750, 1100, 1700, 2500]
@@ -109,7 +109,7 @@ def halves(X, out):
     return [(X[:middle], Y, out[:middle]), (X[middle:], Y, out[middle:])]
 
 
-# Each way yields the serial call and that on two threads.
+# Each context manager yields the call on one thread and the call on two.
 
 
 @contextlib.contextmanager
@@ -144,7 +144,7 @@ def joblib_threading():
 
 @contextlib.contextmanager
 def numba_prange():
-    numba = pytest.importorskip("numba")  # it has no build for every Python
+    numba = pytest.importorskip("numba")  # not available for every Python
 
     def distances(X, Y, out):
         for i in numba.prange(X.shape[0]):
@@ -159,7 +159,7 @@ def numba_prange():
 
 
 def sweep(serial, on_two, rounds):
-    """Return, for each amount of work, its serial seconds and the speedup of two threads."""
+    """Return the seconds on one thread and the speedup of two, for each amount of work."""
     X, out = np.random.default_rng(3).random((1000, 16)), np.empty((1000, len(Y)))
     row = median_seconds(serial, X, Y, out) / len(X)
     seen = []

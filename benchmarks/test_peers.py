@@ -1,11 +1,12 @@
-"""Each kernel on all CPUs beside every peer that does the same work, at three sizes.
+"""Each kernel on all CPUs beside other libraries that do the same work, at three sizes.
 
     pytest benchmarks/test_peers.py
 
-ends in three tables: the fastest peer for each kernel and size, with the ratio of its time to
-ours; the rate at which memory is read and written, beside that of the fastest peer or of a plain
-copy; and all times. Every result is checked against ours first. Ratios are medians of those within
-the rounds. A peer that takes more than five times as long as the fastest is timed once.
+It prints three tables. The first names the fastest peer for each kernel and size, with the ratio of
+its time to gilfree's. The second shows the rate at which memory is read and written, beside that of
+the fastest peer or of a plain copy. The third has all times. Results are compared with gilfree's
+before the timing. Ratios are medians of the ratios within rounds. A peer that takes more than five
+times as long as the fastest is timed once.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import statistics
 import numpy as np
 import peers
 import pytest
-from timing import bursts_in_turn, in_turn
+from timing import interleaved, interleaved_bursts
 
 import gilfree
 
@@ -24,7 +25,7 @@ COPY = "(copy)"
 OURS = "gilfree", COPY
 
 
-# Arguments of each kernel for so many elements of its input or result.
+# The arguments of each kernel for `size` elements of its input or result.
 
 
 def sum_of_squares(size):
@@ -60,7 +61,7 @@ ARGUMENTS = {
 
 
 def check(name, ours, theirs, size):
-    """Compare results: bins at their edges and orbits at the border may differ by rounding."""
+    """Compare results. Rounding may move values to another bin, and orbits across the border."""
     if name == "histogram":
         assert theirs.sum() == ours[0].sum()
         assert np.abs(theirs - ours[0]).sum() <= 1e-6 * size + 2
@@ -85,13 +86,13 @@ def test_peers(benchmark, tables, name, size):
     for peer, call in calls.items():
         result = call()  # numba compiles here
         check(name, ours, out if result is None else result, elements)
-        once[peer] = min(in_turn([call], 5 if elements <= 10**6 else 1)[0])
+        once[peer] = min(interleaved([call], 5 if elements <= 10**6 else 1)[0])
     near = {peer: calls[peer] for peer in once if once[peer] < 5 * min(once.values())}
     near["gilfree"] = lambda: kernel(*args)
     if name == "polyval":
         near[COPY] = lambda: peers.copy(args[0], out)
     long = benchmark.disabled or sum(once.get(peer, 0) for peer in near) > 2
-    seconds = dict(zip(near, bursts_in_turn(near.values(), 3 if long else 11), strict=True))
+    seconds = dict(zip(near, interleaved_bursts(near.values(), 3 if long else 11), strict=True))
     medians = {**once, **{peer: statistics.median(times) for peer, times in seconds.items()}}
     add_rows(tables, name, size, elements, seconds, medians)
     benchmark.pedantic(near["gilfree"], rounds=3)

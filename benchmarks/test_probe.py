@@ -1,17 +1,19 @@
-"""How far the probe is off, what it costs the call, and whether it says the same each time.
+"""The errors of the probe, its cost for the call, and whether its verdicts are repeatable.
 
     pytest benchmarks/test_probe.py
 
-At the end stands how many CPUs other processes used meanwhile: what is said of a quiet machine
-counts where that is next to nothing.
+The end of the output tells how many CPUs other processes used during the run. Figures for a quiet
+machine are only valid if that is close to 0.
 
-The truth comes from ctypes alone, with sleeps that clock themselves: ``PyDLL`` has them sleep with
-the GIL, ``CDLL`` without (``tests/patterns.py``). gilknocker looks at the same patterns in turn; it
-asks for the GIL all the time and reports how often it is refused, so it changes what it looks at.
+The truth comes from ctypes, by sleeps that measure their own time: ``PyDLL`` sleeps with the GIL
+held, ``CDLL`` with the GIL released (``tests/patterns.py``). gilknocker measures the same patterns,
+interleaved. It requests the GIL all the time and reports how often it has to wait, so it changes
+what it measures.
 
-With two processes that keep both CPUs busy, the answer is to stay within its own uncertainty.
-Probes of the same call are to come to the same verdict, and never to call C what is bytecode.
-Of calls that gain little for a known cause (``tests/causes.py``), each of ten probes is to name it.
+While other processes keep all CPUs busy, the error should stay within the uncertainty that the
+probe reports. Probes of the same call should give the same verdict, and never report bytecode as C.
+For calls that gain little for a known cause (``tests/causes.py``), each of ten probes should name
+it.
 """
 
 from __future__ import annotations
@@ -40,26 +42,26 @@ from gilfree.gil.passive import uncertainty_of
 
 try:
     from gilknocker import KnockKnock
-except ModuleNotFoundError:  # it has no build for every Python
+except ModuleNotFoundError:  # not available for every Python
     KnockKnock = None
 
 pytestmark = [needs.sampler, needs.gil]
 
 
 def seconds_of(benchmark):
-    """Return for how long each pattern goes on."""
+    """Return the length of each pattern, in seconds."""
     return 0.05 if benchmark.disabled else 0.4
 
 
 def compute(seconds):
-    """Hold the GIL for so long, at work: in bytecode that nobody asks to give way."""
+    """Hold the GIL by running bytecode for `seconds`. No other thread requests the GIL."""
     end = time.perf_counter() + seconds
     while time.perf_counter() < end:
         pass
 
 
 def watched(work):
-    """Return what the work returns, and the share of it that the sampler saw."""
+    """Return the result of the work, and the share of time that the sampler saw the GIL held."""
     with Watch() as watch:
         watch.begin()
         result = work()
@@ -68,7 +70,7 @@ def watched(work):
 
 
 def knocked(work):
-    """Return what the work returns, and the share of it that gilknocker saw."""
+    """Return the result of the work, and the share of time that gilknocker saw the GIL held."""
     knocker = KnockKnock(20)  # the interval of the sampler, in microseconds
     knocker.start()
     result = work()
@@ -110,10 +112,10 @@ def test_error_beside_busy_processes(benchmark, tables, period):
 
     def run():
         for share in 0, 0.1, 0.5, 0.9, 1:
-            for way in None, compute:
+            for hold in None, compute:
                 with Watch() as watch:
                     watch.begin()
-                    truth = pattern(period, share, seconds_of(benchmark), hold=way)
+                    truth = pattern(period, share, seconds_of(benchmark), hold=hold)
                     watch.end()
                 (seen,) = watch.seen()
                 uncertain.append(uncertainty_of(seen))
@@ -147,13 +149,13 @@ def test_cost(benchmark, tables, nogil):
         gilfree.mandelbrot((300, 400), workers=1, nogil=nogil)
         return time.perf_counter() - start
 
-    ways = {"alone": [], "sampler": [], "gilknocker": []}
+    cases = {"alone": [], "sampler": [], "gilknocker": []}
 
     def others():
         if KnockKnock is not None:
-            ways["gilknocker"].append(knocked(work)[0])
-            time.sleep(0.02)  # its thread takes a while to end
-        ways["alone"].append(work())
+            cases["gilknocker"].append(knocked(work)[0])
+            time.sleep(0.02)  # until gilknocker's thread has ended
+        cases["alone"].append(work())
 
     def ours():
         with Watch() as watch:
@@ -161,12 +163,12 @@ def test_cost(benchmark, tables, nogil):
                 watch.begin()
                 taken = work()
                 watch.end()
-        ways["sampler"].append(taken)
+        cases["sampler"].append(taken)
 
     benchmark.pedantic(ours, setup=others, rounds=60, warmup_rounds=2)
     costs = {
-        name: [taken / alone - 1 for taken, alone in zip(times, ways["alone"], strict=True)]
-        for name, times in ways.items()
+        name: [taken / alone - 1 for taken, alone in zip(times, cases["alone"], strict=True)]
+        for name, times in cases.items()
         if times and name != "alone"
     }
     benchmark.extra_info.update({name: statistics.median(each) for name, each in costs.items()})
@@ -183,7 +185,7 @@ def _cost(ratios):
     return f"{middle:+.2%}", f"{low:+.1%}, {high:+.1%}"
 
 
-# ---------------------------------------------------------------- the same each time
+# ---------------------------------------------------------------- repeated probes
 
 NUMBERS = np.random.default_rng(0).random(1_000_000)
 LIST = NUMBERS[:100_000].tolist()
@@ -254,27 +256,27 @@ def test_causes(benchmark, tables, name):
 def test_words(benchmark, tables, step):
     """A Python loop and `sorted`, of the same length: from 10 µs to 20 ms in nine steps."""
     seconds = 10e-6 * 2000 ** (step / 8)
-    ways = {"bytecode": loop_of(seconds), "C": sorted_of(seconds)}
-    words = {way: Counter() for way in ways}
+    cases = {"bytecode": loop_of(seconds), "C": sorted_of(seconds)}
+    words = {case: Counter() for case in cases}
 
     def run():
-        for way, call in ways.items():
-            words[way][gilfree.probe(call, workers=1).verdict] += 1
+        for case, call in cases.items():
+            words[case][gilfree.probe(call, workers=1).verdict] += 1
 
     benchmark.pedantic(run, rounds=1 if benchmark.disabled else PROBES)
-    headings = "length", "call", "right", "no word", "wrong", "inconclusive"
+    headings = "length", "call", "right", "undecided", "wrong", "inconclusive"
     _, rows = tables.setdefault("what holds the GIL: bytecode or C", (headings, []))
     words_of = {"bytecode": Verdict.HOLDS_IN_BYTECODE, "C": Verdict.HOLDS_IN_C}
-    for way, said in words.items():
-        right, silent = said[words_of[way]], said[Verdict.HOLDS]
+    for case, said in words.items():
+        right, silent = said[words_of[case]], said[Verdict.HOLDS]
         unsure = said[Verdict.INCONCLUSIVE]
         wrong = said.total() - right - silent - unsure
         counts = (str(count) for count in (right, silent, wrong, unsure))
-        rows.append((f"{seconds * 1e6:,.0f} µs", way, *counts))
+        rows.append((f"{seconds * 1e6:,.0f} µs", case, *counts))
 
 
 def loop_of(seconds):
-    """Return a loop in Python that takes about so long."""
+    """Return a loop in Python that takes about `seconds`."""
 
     def loop(rounds):
         for _ in range(rounds):
@@ -284,12 +286,12 @@ def loop_of(seconds):
 
 
 def sorted_of(seconds):
-    """Return a call of `sorted` that takes about so long."""
+    """Return a call of `sorted` that takes about `seconds`."""
     return functools.partial(sorted, LIST[: fit(lambda n: sorted(LIST[:n]), seconds)])
 
 
 def fit(call, seconds):
-    """Return with how many rounds or elements a call takes about so long."""
+    """Return the number of rounds or elements with which a call takes about `seconds`."""
     low, high = 1, len(LIST) * 10
     while high - low > max(low // 50, 1):
         middle = (low + high) // 2

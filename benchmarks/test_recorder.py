@@ -1,15 +1,16 @@
-"""How far a recording is off, whether it finds every stall, and what it costs the program.
+"""The errors of a recording, whether it finds every stall, and its cost for the program.
 
     pytest benchmarks/test_recorder.py
 
-The truth comes from ctypes alone (``tests/planted.py``): threads that hold the GIL in C, want it,
-compute without it, sleep, and say themselves when they began to wait. The errors are of shares of
-a thread's lifetime, and medians of five runs; longest hold and wait in milliseconds.
+The truth comes from ctypes (``tests/planted.py``): threads hold the GIL in C, wait for it, compute
+without it, or sleep, and note when they began to wait. The errors are of shares of a thread's
+lifetime, and of the longest hold and wait in milliseconds: medians of five runs.
 
-Other tools sample the same program from outside, in turn with ``gilfree run``: samples of a thread
-times the period asked for. Who changes the program changes its truth, which stands beside.
+Other tools sample the same program from outside, interleaved with ``gilfree run``. Their figure is
+the number of samples of a thread times the sampling period. A tool may change how the program runs,
+so the true share of each tool's runs stands beside it.
 
-The costs are of the same work with and without a recording, in turn.
+The cost compares the same work with and without a recording, interleaved.
 """
 
 from __future__ import annotations
@@ -61,7 +62,7 @@ def recorded(make, seconds):
 
 
 def errors_of(recording, truth):
-    """Yield by how much each figure is off, for each thread whose truth is known."""
+    """Yield the error of each figure, for each thread whose truth is known."""
     found = {thread.name: thread for thread in recording.threads}
     for name, true in truth.items():
         seen = found[name]
@@ -75,7 +76,7 @@ def errors_of(recording, truth):
 
 
 def stalls_found(recording, truth, begin, least=2e-3):
-    """Return how many waits there were, how many were found, and with the right line."""
+    """Return the numbers of waits, of those found, and of those found with the right line."""
     lines = planted.lines_of_holds()
     there = found = right = 0
     for name, true in truth.items():
@@ -116,29 +117,29 @@ def test_error(benchmark, tables, name):
             error = medians.get((thread, kind))
             cells.append("" if error is None else f"{error:+.2f}")
         rows.append((thread, *cells))
-    headings = "program", "stalls", "found", "line", "looks/s", "gap ms"
+    headings = "program", "stalls", "found", "line", "samples/s", "gap ms"
     _, rows = tables.setdefault("stalls of 2 ms or more", (headings, []))
     sums = [str(sum(column)) for column in zip(*counts, strict=True)]
     gap = f"{1e3 * statistics.median(gaps):.1f}"
     rows.append((name, *sums, f"{statistics.median(cpu):.0f}", gap))
 
 
-# The program of 8 ms; it writes how long each thread held the GIL, and lived, by its native id.
+# The program with holds of 8 ms. It writes each thread's native id, hold time and lifetime.
 SCRIPT = """
 import json, sys, time
 sys.path.append(sys.argv[1])
 import planted
 seconds = float(sys.argv[2])
-time.sleep(seconds)  # who fell behind during the imports can catch up now
+time.sleep(seconds)  # a tool that fell behind during the imports can catch up now
 truth = (program := planted.hog_victim_cruncher(seconds, hold=8e-3)).run()
 found = {t.name: (t.native_id, truth[t.name].held, truth[t.name].seconds) for t in program.threads}
 json.dump(found, open("truth.json", "w"))
 """
-RATE = 1000  # samples a second, of the tools outside
+RATE = 1000  # samples per second of the other tools
 PY_SPY = shutil.which("py-spy", path=sysconfig.get_path("scripts")) or shutil.which("py-spy")
 SAMPLING = f"-m profiling.sampling run -a --mode gil --collapsed -r {RATE} -o held.json"
 SPYING = f"record --gil -t -r {RATE} -f raw -o held.json --"
-# tool -> (why it can't run, or nothing; its command)
+# tool -> (why it can't run, or an empty string; its command)
 TOOLS = {
     "gilfree": ("", [sys.executable, "-m", "gilfree", "run", "-o", "held.json"]),
     "py-spy": ("" if PY_SPY else "not installed", [PY_SPY, *SPYING.split(), sys.executable]),
@@ -150,18 +151,19 @@ TOOLS = {
 
 
 def held_of(output):
-    """Return for how long each thread held the GIL, by its native id, as a tool wrote it."""
+    """Return how long each thread held the GIL, by its native id, from the output of a tool."""
     if output.startswith("{"):
         return Counter({each["native_id"]: each["held"] for each in json.loads(output)["threads"]})
     held = Counter()
-    # py-spy's lines begin with "thread (17)", the other's with "tid:17"; both end with a count.
+    # Lines of py-spy begin with "thread (17)", those of profiling with "tid:17". Both end with a
+    # count.
     for thread, count in re.findall(r"^(?:thread \(|tid:)(\d+)\b.* (\d+)$", output, re.MULTILINE):
         held[int(thread)] += int(count) / RATE
     return held
 
 
 def held_shares(tool, seconds):
-    """Return {thread: (the tool's share, the true one)}, or in a few words why there is none."""
+    """Return {thread: (the tool's share, the true share)}, or a short reason why there is none."""
     missing, command = TOOLS[tool]
     if missing:
         return missing
@@ -179,7 +181,7 @@ def held_shares(tool, seconds):
             return said.removeprefix("Error: ")[:19]  # the table has 80 columns
         held, threads = held_of(output.read_text()), json.loads(truth.read_text())
     if not any(held[native_id] for native_id, _, _ in threads.values()):
-        return "saw no thread of it"
+        return "saw no thread"
     return {name: (held[id_] / lived, true / lived) for name, (id_, true, lived) in threads.items()}
 
 
@@ -214,7 +216,7 @@ def numpy_sorts():
 
 
 def fight():
-    """Eight threads that want the GIL all the time."""
+    """Run eight threads that all want the GIL all the time."""
     threads = [threading.Thread(target=bytecode, args=[100_000]) for _ in range(8)]
     for thread in threads:
         thread.start()
@@ -224,7 +226,7 @@ def fight():
 
 @contextlib.contextmanager
 def on_one_cpu():
-    """Have this process, and so the recorder's thread, run on one CPU."""
+    """Restrict this process, including the recorder's thread, to one CPU."""
     before = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {min(before)})
     try:
@@ -245,18 +247,18 @@ def test_cost(benchmark, tables, work, cpus):
 
     def recorded():
         with gilfree.record():
-            work()  # so that the recorder knows by now what its looks cost
+            work()  # not timed: meanwhile the recorder measures what a sample costs
             return timed()
 
     def run():
-        # One way round and the other: what drifts falls on both sides alike.
+        # In both orders, so that a drift affects both sides alike.
         without, once = timed(), recorded()
         again, without_again = recorded(), timed()
         ratios.append((once + again) / (without + without_again))
 
     with cpus():
         benchmark.pedantic(run, rounds=1 if benchmark.disabled else 41)
-    # The rank within which the median of all such ratios lies, at 95%.
+    # The ranks that bound the true median with 95% confidence are `off` from the middle.
     off = math.ceil(0.98 * math.sqrt(len(ratios)))
     ordered, middle = sorted(ratios), len(ratios) // 2
     bounds = ordered[max(middle - off, 0)], ordered[min(middle + off, len(ratios) - 1)]

@@ -1,4 +1,4 @@
-"""How the benchmarks time calls that are compared: in turn, each for a while."""
+"""How the benchmarks time calls that they compare: interleaved, in rounds."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import statistics
 import time
 
 
-def in_turn(calls, rounds):
-    """Run the calls one after the other, round by round, forth and back; return their seconds."""
+def interleaved(calls, rounds):
+    """Run each call once a round, in alternating order; return the seconds of each call."""
     times = [[] for _ in calls]
     turns = list(zip(calls, times, strict=True))
     for _ in range(rounds):
@@ -15,29 +15,29 @@ def in_turn(calls, rounds):
             start = time.perf_counter()
             call()
             taken.append(time.perf_counter() - start)
-        turns.reverse()  # what runs after a call may run into what it has left behind
+        turns.reverse()  # a call may slow down the one after it, so each comes first as often
     return times
 
 
 def median_seconds(call, *args, seconds=0.03):
-    """Return what a call takes that is made again and again for so long.
+    """Repeat a call for `seconds` and return its median time.
 
-    What came before then has no say in the median: the threads of OpenMP, which numba uses, keep
-    a CPU busy for some milliseconds after their work, in wait of more; and a system may take as
-    long to see that a thread of the pool could run on another CPU.
+    The median hides what the previous call leaves behind for some milliseconds: OpenMP threads,
+    which numba uses, spin after their work, and the system may not yet have moved a thread of the
+    pool to a free CPU.
     """
     times, end = [], time.perf_counter() + seconds
     while time.perf_counter() < end:
-        times += in_turn([lambda: call(*args)], 1)[0]
+        times += interleaved([lambda: call(*args)], 1)[0]
     return statistics.median(times)
 
 
-def bursts_in_turn(calls, rounds):
-    """Time each call by `median_seconds`, in turn, after a rest; return the medians of each."""
+def interleaved_bursts(calls, rounds):
+    """Time each call by `median_seconds`, once a round after a pause; return all medians."""
     medians = [[] for _ in calls]
     for number in range(rounds):
         turns = list(zip(calls, medians, strict=True))
         for call, taken in turns[:: -1 if number % 2 else 1]:
-            time.sleep(0.05)  # until threads that spin after their work have gone to sleep
+            time.sleep(0.05)  # threads that spin after their work go to sleep
             taken.append(median_seconds(call))
     return medians
