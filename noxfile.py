@@ -1,4 +1,4 @@
-"""Every check, by name: ``nox -l`` lists them, ``nox`` runs those of CI, ``nox -s lint`` one."""
+"""All checks: ``nox -l`` lists them, ``nox`` runs those of CI, ``nox -s lint`` runs one."""
 
 import atexit
 import os
@@ -12,12 +12,12 @@ import nox.project
 
 nox.needs_version = ">=2026.10"
 nox.options.default_venv_backend = "venv"
-nox.options.error_on_missing_interpreters = False  # it says at the end which were skipped
-# To pip this 0 is --no-compile: Python compiles what it imports, and most modules it never does.
+nox.options.error_on_missing_interpreters = False  # nox lists them at the end
+# For pip, 0 means --no-compile. Most installed modules are never imported, so don't compile them.
 os.environ["PIP_NO_COMPILE"] = "0"
 
-# The Pythons that pyproject.toml names, and each without a GIL too, as nox derives them: but for
-# 3.13t, the first there was.
+# The Pythons that pyproject.toml names, with and without a GIL. nox derives the free-threaded ones
+# from 3.14 on, so 3.13t is added here.
 PROJECT = nox.project.load_toml("pyproject.toml")
 FREE_THREADED = [
     "3.13t",
@@ -26,8 +26,8 @@ FREE_THREADED = [
 WITH_GIL = nox.project.python_versions(PROJECT, free_threaded=False)
 PYTHONS = WITH_GIL + FREE_THREADED
 OLDEST, NEWEST = WITH_GIL[0], WITH_GIL[-1]
-# What may break from one CPython to the next. The rest runs on the newest; on the oldest, all that
-# is not slow runs by the README's command.
+# Tests that depend on the version of CPython. The newest Python runs all tests. The oldest runs all
+# that are not slow, by the README's command.
 TOUCHES_CPYTHON = [
     f"tests/{name}.py"
     for name in (
@@ -45,13 +45,13 @@ TOUCHES_CPYTHON = [
         "test_pytest_plugin",
     )
 ]
-# Of what is slow, these compare with the truth what was read of CPython's insides.
+# The slow tests in these files compare what is read from CPython's internals with the truth.
 COMPARES = ["tests/gil/test_sampler.py", "tests/gil/test_recorder.py"]
 SLOW = ["-m", "slow"]
-SLOW_TOO = ["-m", ""]  # pyproject.toml leaves out what is marked so
+SLOW_TOO = ["-m", ""]  # pyproject.toml excludes slow tests by default
 
 nox.options.sessions = [
-    "readme",  # in place of tests on the oldest Python
+    "readme",  # runs the tests on the oldest Python
     "lint",
     "types",
     "package",
@@ -73,7 +73,7 @@ atexit.register(shutil.rmtree, DIST)
 
 
 def sdist(session):
-    """Return the path of the sdist, which the first session that asks builds."""
+    """Return the path of the sdist, and build it in the first session that needs it."""
     if not list(DIST.glob("*.tar.gz")):
         session.install("build")
         session.run("python", "-m", "build", "-q", "--sdist", "--outdir", str(DIST))
@@ -81,13 +81,14 @@ def sdist(session):
 
 
 def wheel(session, flags=""):
-    """Return the path of a wheel made from the sdist: one for each Python and compiler's flags."""
+    """Return the path of the wheel for this Python and these compiler flags, built once a run."""
     source = sdist(session)
     ask = "import sys, sysconfig; print(sys.version, sysconfig.get_config_var('Py_GIL_DISABLED'))"
     key = "".join(filter(str.isalnum, session.run("python", "-c", ask, silent=True) + flags))
     folder = DIST / key
     if not folder.exists():
-        # setup.py's own flags come after these, so the loops stay as they ship: -O3, three levels.
+        # The flags of setup.py come later, so the loops are compiled as in a release: -O3, all
+        # levels.
         env = {"CFLAGS": f"-g {flags}", "LDFLAGS": flags} if flags else {}
         command = ["pip", "wheel", "-q", "--no-deps", "--no-cache-dir", "-w", str(folder)]
         session.run("python", "-m", *command, str(source), env=env)
@@ -100,13 +101,13 @@ def install(session, extra="", flags=""):
 
 
 def unpack(session, folder):
-    """Unpack the sdist into a folder of the run, and return what it holds."""
+    """Unpack the sdist into a temporary folder, and return the path of its contents."""
     shutil.unpack_archive(sdist(session), DIST / folder, filter="data")
     return next((DIST / folder).iterdir())
 
 
 def run_tests(session, *arguments, python=("python",), **kwargs):
-    """Run pytest where the sdist is unpacked: away from the checkout, and without its sources."""
+    """Run pytest in the unpacked sdist without src/, so that the installed package is tested."""
     away = DIST / "away"
     if not away.exists():
         unpack(session, "unpacked").rename(away)
@@ -120,9 +121,9 @@ def run_tests(session, *arguments, python=("python",), **kwargs):
 
 @nox.session(python=OLDEST)
 def readme(session):
-    """Run the README's two commands as they stand there, the tests among them, and what compares.
+    """Run the README's two commands, one of which runs the tests; then the slow COMPARES tests.
 
-    That is in a copy of the checkout: they make a ``.venv``, and yours may be another one.
+    They run in a copy of the checkout, since they create a ``.venv`` and must not change yours.
     """
     session.chdir(unpack(session, "readme"))
     commands = r"^python3 -m venv .*$"
@@ -133,7 +134,7 @@ def readme(session):
 
 @nox.session(python=PYTHONS, tags=["python"])
 def tests(session):
-    """Run the tests: all on the newest Python, on the others what touches CPython."""
+    """Run the tests: all on the newest Python, TOUCHES_CPYTHON on the others."""
     install(session, "[test]")
     if session.posargs:
         run_tests(session, *session.posargs)
@@ -146,28 +147,28 @@ def tests(session):
 
 @nox.session(python=FREE_THREADED, tags=["python"])
 def parallel(session):
-    """Run each test that bears it from eight threads at once, on a Python without a GIL."""
+    """Run each test on eight threads concurrently, without a GIL, unless it is thread_unsafe."""
     install(session, "[test]")
     session.install("pytest-run-parallel>=0.10")
-    # The rest run in the session `tests`.
+    # The thread_unsafe tests run in the session `tests`.
     run_tests(session, "--parallel-threads=8", "--skip-thread-unsafe=1", *session.posargs)
 
 
 @nox.session
 def plugins(session):
-    """Run the tests of `pytest --gil` beside plugins that run tests in ways of their own."""
+    """Run the tests of `pytest --gil` together with other plugins that change how tests run."""
     install(session, "[test]")
     session.install(
         "anyio", "pytest-asyncio", "pytest-cov", "pytest-run-parallel>=0.10", "pytest-xdist"
     )
-    # Without the key, pytest-asyncio warns, and warnings are errors here.
+    # Without this key, pytest-asyncio warns, and warnings are errors here.
     key = "asyncio_default_fixture_loop_scope=function"
     run_tests(session, "-o", key, "tests/test_pytest_plugin.py", *session.posargs)
 
 
 @nox.session
 def levels(session):
-    """Run the tests of the loops with those for each older instruction set."""
+    """Run the tests of the loops with the builds for older instruction sets."""
     install(session, "[test]")
     ask = "import gilfree; print(*gilfree.build_info()['isa_levels'][:-1])"
     for level in session.run("python", "-c", ask, silent=True).split():
@@ -188,9 +189,9 @@ def lint(session):
 
 @nox.session
 def types(session):
-    """Run mypy --strict on the package, and two type checkers on a use of its public names."""
+    """Run mypy --strict on the package, and two type checkers on a file that uses its names."""
     install(session, "[cli,plot]")
-    session.install("mypy", "basedpyright", "pytest")  # whose types its plugin takes
+    session.install("mypy", "basedpyright", "pytest")  # pytest for the types of the plugin
     session.run("mypy")
     session.run("mypy", "tests/typing_public.py")
     session.run("basedpyright", "--level", "error", "tests/typing_public.py")
@@ -198,14 +199,14 @@ def types(session):
 
 @nox.session
 def benchmarks(session):
-    """Run every benchmark once, without measuring."""
+    """Run every benchmark once, without timing."""
     install(session, "[bench]")
     session.run("python", "-m", "pytest", "-q", "benchmarks", "--benchmark-disable")
 
 
 @nox.session
 def package(session):
-    """Check what would be uploaded: its metadata and its files."""
+    """Check the metadata and the files of the sdist and the wheel."""
     session.install("twine>=6.1", "check-wheel-contents>=0.6")
     paths = str(sdist(session)), str(wheel(session))
     session.run("twine", "check", "--strict", *paths)
@@ -214,26 +215,26 @@ def package(session):
 
 @nox.session
 def docs(session):
-    """Build the site into build/site; a warning fails, as of a link that leads nowhere."""
+    """Build the site into build/site; a warning, as about a dead link, fails."""
     install(session, "[docs]")
-    shutil.rmtree("build/site", ignore_errors=True)  # pages of the last build among it
+    shutil.rmtree("build/site", ignore_errors=True)  # removes pages that are gone
     build_docs(session, "html", "build/site")
 
 
 @nox.session
 def links(session):
-    """Ask whether what the pages link to in the web is there. Needs the network; CI does not."""
+    """Check the links to other sites. This needs the network, so CI does not run it."""
     install(session, "[docs]")
     build_docs(session, "linkcheck", "build/links")
 
 
 def build_docs(session, builder, folder):
-    """Run Sphinx over the repository, all pages anew."""
+    """Run Sphinx over the repository; no page is taken from an earlier build."""
     command = ["sphinx-build", "-qEnW", "--keep-going", "-c", "docs", "-d", "build/doctrees"]
     session.run(*command, "-b", builder, ".", folder)
 
 
-# ---------------------------------------------------------------- checks of many minutes
+# ---------------------------------------------------------------- checks that take many minutes
 
 
 @nox.session
@@ -250,7 +251,7 @@ def properties(session):
 
 @nox.session
 def faults(session):
-    """Run the tests of what goes wrong outside, with a thousand exits each: fifteen minutes."""
+    """Run the tests of external failures, with a thousand exits of Python each: 15 minutes."""
     install(session, "[test]")
     session.install("gevent")
     # -rP shows how late Ctrl-C was.
@@ -261,14 +262,14 @@ def faults(session):
 
 @nox.session
 def soak(session):
-    """Have eight threads call everything at once for ten minutes, or as posargs say."""
+    """Have eight threads call everything concurrently: for ten minutes, or as posargs say."""
     install(session, "[test]")
     session.run("python", "tests/soak.py", *(session.posargs or ["--seconds", "600"]))
 
 
 @nox.session
 def memory(session):
-    """Call everything 100,000 times, and see that the memory in use does not grow."""
+    """Call everything 100,000 times, and check that the memory in use does not grow."""
     install(session, "[test]")
     run_tests(session, *SLOW_TOO, "tests/test_memory.py", env={"GILFREE_CALLS": "100000"})
 
@@ -285,15 +286,15 @@ COMPILED = [
     "tests/gil/test_recorder.py",
     "tests/gil/test_recorder_safety.py",
     "-k",
-    "not hundredth and not longest_hold and not fifth_of_a_second"  # which measure times
+    "not hundredth and not longest_hold and not fifth_of_a_second"  # these measure times
     " and not near_the_truth and not every_stall and not 5_ms"
-    " and not so_many_threads and not forty_threads and not exit_amid",  # which take long
+    " and not so_many_threads and not forty_threads and not exit_amid",  # these take long
 ]
 
 
 @nox.session
 def tsan(session):
-    """Run all that threads share under ThreadSanitizer, with each build of the loops."""
+    """Run all code that threads share under ThreadSanitizer, with each build of the loops."""
     install(session, flags="-fsanitize=thread")
     expect(session, ["libtsan.so"], "race", "data race", "counter[0] = counter[0] + 1")
     python = sanitized(session, ["libtsan.so"])
@@ -306,11 +307,11 @@ def tsan(session):
 
 @nox.session
 def asan(session):
-    """Run the tests of compiled code under the sanitizers of addresses and undefined behaviour."""
+    """Run the tests of compiled code under AddressSanitizer and UndefinedBehaviorSanitizer."""
     undefined = "undefined,float-cast-overflow"
     flags = f"-fsanitize=address,{undefined} -fno-sanitize-recover={undefined}"
     install(session, "[test]", flags)
-    # The C++ library, too, or the sanitizer misses the exceptions of other libraries.
+    # Without libstdc++, the sanitizer fails when another library throws a C++ exception.
     libraries = ["libasan.so", "libstdc++.so"]
     expect(session, libraries, "overflow", "heap-buffer-overflow", "out[i] = c0 + x[i] * 0")
     expect(session, libraries, "misaligned", "misaligned address", "<double> x[i + lane] * x[i")
@@ -319,24 +320,24 @@ def asan(session):
 
 
 def sanitized(session, libraries):
-    """Return the command of Python with the libraries of a sanitizer loaded first."""
+    """Return the command that runs Python with the libraries of a sanitizer preloaded."""
     paths = [
         session.run("gcc", f"-print-file-name={name}", external=True, silent=True, log=False)
         for name in libraries
     ]
     variables = {
         "LD_PRELOAD": " ".join(path.strip() for path in paths),
-        # The interpreter itself leaves memory to the system; memory may run out, as tests have it.
+        # The interpreter does not free all memory at exit, and some tests make allocations fail.
         "ASAN_OPTIONS": "detect_leaks=0:allocator_may_return_null=1",
-        "PYTHONMALLOC": "malloc",  # so that each object's end is known to the sanitizer
+        "PYTHONMALLOC": "malloc",  # so that the sanitizer sees when each object is freed
     }
-    # setarch -R: at fixed addresses, as the sanitizers expect.
+    # setarch -R turns off address randomisation, which the sanitizers do not support.
     settings = [f"{name}={value}" for name, value in variables.items()]
     return ["setarch", "-R", "env", *settings, "python"]
 
 
 def expect(session, libraries, mistake, words, line):
-    """Make a mistake on purpose, and see that it is reported with its line."""
+    """Make a mistake on purpose, and check that the sanitizer reports it with its line."""
     script = "tests/sanitizers/on_purpose.py"
     output = session.run(
         *sanitized(session, libraries),

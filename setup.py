@@ -1,4 +1,4 @@
-"""What pyproject.toml can't say: the extensions, how they are compiled, and what 3.13t needs."""
+"""What pyproject.toml can't express: the extensions, their flags, and dependencies of 3.13t."""
 
 import copy
 import os
@@ -15,24 +15,24 @@ from setuptools.command.build_ext import build_ext
 
 UNIX_FLAGS = [
     "-O3",
-    # Contracting a * b + c into one rounding would make results depend on the CPU.
+    # A fused multiply-add rounds once instead of twice, so results would depend on the CPU.
     "-ffp-contract=off",
     "-fno-math-errno",
     "-fno-trapping-math",
-    # A loop that is inlined into its two entry points is compiled twice, and was seen to run 25%
-    # faster in one of them. Held and released have to run the same machine code.
+    # Both entry points must run the same machine code. Inlined, a loop is compiled once for each,
+    # and one copy was seen to run 25% faster than the other.
     "-fno-inline",
 ]
 MSVC_FLAGS = ["/O2", "/fp:precise"]
-# The kernels are compiled once more for newer CPUs; gilfree/_isa.py chooses at import.
 HEADERS_FOLDER = "src/gilfree/_c"
 HEADERS = [str(path) for path in Path(HEADERS_FOLDER).glob("*.h")]
+# The kernels are compiled again for these levels of x86-64. gilfree/_isa.py chooses at import.
 X86_64 = os.name == "posix" and platform.machine() in ("x86_64", "AMD64")
 LEVELS = ["x86-64-v3", "x86-64-v4"] if X86_64 else []
 
 
 class BuildExt(build_ext):
-    """Add the flags that the compiler at hand understands, and compile on all CPUs."""
+    """Add the flags of the compiler in use, and compile on all CPUs."""
 
     def build_extensions(self) -> None:
         """Compile every extension."""
@@ -43,31 +43,32 @@ class BuildExt(build_ext):
         super().build_extensions()
 
     def build_extension(self, extension: Extension) -> None:
-        """Compile one extension, in a folder of its own: some share a source with others."""
+        """Compile one extension, in its own folder, since some extensions share a source."""
         own = copy.copy(self)
         own.build_temp = os.path.join(self.build_temp, extension.name)
         super(BuildExt, own).build_extension(extension)
 
     def copy_extensions_to_source(self) -> None:
-        """Make the folders that an editable install copies to."""
+        """Make the folders to which an editable install copies the extensions."""
         for level in LEVELS:
             self.mkpath(f"src/gilfree/{level}")
         super().copy_extensions_to_source()
 
 
 def from_cython(name: str, *include_dirs: str, sources: Sequence[str] = ()) -> list[Extension]:
-    """Return the extension that Cython makes of a .pyx, and further sources, as a list of one."""
+    """Return a list with the extension that is built from a .pyx file and further sources."""
     source = f"src/gilfree/{name.replace('.', '/')}.pyx"
     folders = [HEADERS_FOLDER, *include_dirs]
     extension = Extension(f"gilfree.{name}", [source, *sources], folders, depends=HEADERS)
-    # Debuggers and sanitizers then name a line of the .pyx, not of the C that was made of it.
+    # With line numbers, debuggers and sanitizers name lines of the .pyx file, not of the C file.
     return cythonize([extension], emit_linenums=True)
 
 
 DEPENDENCIES = ["numpy>=2.0"]
 if sysconfig.get_config_var("Py_GIL_DISABLED") and sys.version_info[:2] == (3, 13):
-    # The last ones that have wheels for free-threaded 3.13, which no marker can name. pip builds
-    # what it sees first, so each bound stands before the same package without one.
+    # The last versions with wheels for free-threaded 3.13, which no marker can express. pip uses
+    # the first requirement that it sees, so these bounds must come before the unbounded
+    # requirements.
     DEPENDENCIES = [
         "numpy>=2.0,<2.5",
         "contourpy<1.4; extra == 'plot'",
@@ -84,7 +85,7 @@ extensions += [
         extensions[0].sources,
         [HEADERS_FOLDER, NUMPY],
         extra_compile_args=[f"-march={level}"],
-        optional=True,  # an old compiler does not know the level
+        optional=True,  # an old compiler may not know the level
     )
     for level in LEVELS
 ]
@@ -95,7 +96,7 @@ extensions += [
 ]
 if os.name == "posix":  # the sampler is a POSIX thread
     extensions += from_cython("gil._sampler", sources=[f"{HEADERS_FOLDER}/layout.c"])
-if sys.platform == "linux":  # which tells what each thread of a process does
+if sys.platform == "linux":  # only Linux tells the state of each thread
     extensions += from_cython("gil._recorder", sources=[f"{HEADERS_FOLDER}/layout.c"])
 
 setup(

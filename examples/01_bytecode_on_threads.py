@@ -1,4 +1,4 @@
-"""Python bytecode does not scale on threads: whoever runs it has the GIL."""
+"""Python bytecode does not scale on threads: a thread must hold the GIL to run it."""
 
 import statistics
 import sys
@@ -19,13 +19,13 @@ def seconds(work):
     return time.perf_counter() - start
 
 
-piece = range(2_000_000)
+numbers = range(2_000_000)
 gil = getattr(sys, "_is_gil_enabled", lambda: True)()
 one, two = [], []
 with ThreadPoolExecutor(2) as pool:
     for _ in range(5):
-        one.append(seconds(lambda: [count(piece), count(piece)]))
-        two.append(seconds(lambda: list(pool.map(count, [piece, piece]))))
+        one.append(seconds(lambda: [count(numbers), count(numbers)]))
+        two.append(seconds(lambda: list(pool.map(count, [numbers, numbers]))))
 one, two = statistics.median(one), statistics.median(two)
 
 print(f"the same loop twice, {'with the GIL' if gil else 'without a GIL'}")

@@ -1,4 +1,4 @@
-"""Waiting does scale on threads: a read from a socket releases the GIL until there is an answer."""
+"""Waiting scales on threads: a read from a socket releases the GIL until data arrives."""
 
 import socket
 import threading
@@ -16,9 +16,9 @@ def answer_late(server):
         ).start()
 
 
-def ask(address):
+def request(address):
     with socket.create_connection(address) as connection:
-        return connection.recv(1)  # here the GIL is released
+        return connection.recv(1)  # releases the GIL
 
 
 def seconds(work):
@@ -31,8 +31,8 @@ server = socket.create_server(("127.0.0.1", 0))
 threading.Thread(target=answer_late, args=[server], daemon=True).start()
 addresses = [server.getsockname()] * REQUESTS
 with ThreadPoolExecutor(REQUESTS) as pool:
-    one = seconds(lambda: [ask(address) for address in addresses])
-    many = seconds(lambda: list(pool.map(ask, addresses)))
+    one = seconds(lambda: [request(address) for address in addresses])
+    many = seconds(lambda: list(pool.map(request, addresses)))
 
 print(f"{REQUESTS} requests, each answered after 100 ms")
 print(f"  one after the other  {one * 1e3:6.0f} ms")

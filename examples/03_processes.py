@@ -1,4 +1,4 @@
-"""Processes have a GIL each. What they cost: to start them, and to send them their input."""
+"""Each process has its own GIL. Processes cost time to start and to receive their input."""
 
 import pickle
 import time
@@ -18,9 +18,9 @@ def squares(x):
     return gilfree.sum_of_squares(x, workers=1)
 
 
-def seconds(run, function, pieces):
+def seconds(run, function, parts):
     start = time.perf_counter()
-    list(run(function, pieces))
+    list(run(function, parts))
     return time.perf_counter() - start
 
 
@@ -28,10 +28,10 @@ if __name__ == "__main__":  # a new process imports this file
     work = {pi: [30_000_000] * 2, squares: np.split(np.random.default_rng(0).random(10_000_000), 2)}
     with ProcessPoolExecutor(2, get_context("spawn")) as pool:
         print(f"two processes are ready after {seconds(pool.map, abs, range(20)) * 1e3:.0f} ms")
-        for function, pieces in work.items():
-            one, two = seconds(map, function, pieces), seconds(pool.map, function, pieces)
+        for function, parts in work.items():
+            one, two = seconds(map, function, parts), seconds(pool.map, function, parts)
             faster = one / two
-            print(f"{function.__name__}: {len(pickle.dumps(pieces)) / 1e6:.1f} MB to send")
+            print(f"{function.__name__}: {len(pickle.dumps(parts)) / 1e6:.1f} MB to send")
             print(f"  one process    {one * 1e3:6.1f} ms")
             times = (
                 f"{faster:.1f} times as fast" if faster > 1 else f"{1 / faster:.1f} times as slow"

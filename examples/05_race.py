@@ -1,4 +1,4 @@
-"""The GIL guards what threads share. Whoever releases it must guard it themselves."""
+"""The GIL guards data that threads share. Code that releases the GIL must guard it by itself."""
 
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -12,14 +12,14 @@ counter = np.zeros(1, np.int64)
 
 
 def shared(count):
-    """Let both threads add to one counter; return what it says in the end."""
+    """Let both threads add to one counter; return its final value."""
     counter[0] = 0
     list(pool.map(lambda _: count(counter, TIMES), range(2)))
     return counter[0]
 
 
 def private():
-    """Let each thread count for itself, and join their counts."""
+    """Give each thread its own count; return the sum."""
     return sum(pool.map(count_private_nogil, [TIMES] * 2))
 
 

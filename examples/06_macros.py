@@ -1,4 +1,4 @@
-"""The release by CPython's macros: the same bits, and how a released loop hears Ctrl-C."""
+"""Releasing by CPython's macros: the same bits, and a released loop that responds to Ctrl-C."""
 
 import os
 import signal
@@ -14,11 +14,11 @@ x = np.random.default_rng(0).random(1_000_000)
 same = gilfree.sum_of_squares(x) == _macros.sum_of_squares_nogil(x)
 print(f"The same bits from Cython and from C by hand: {same}")
 
-x = np.zeros(300_000_000)  # takes no memory as long as nobody writes to it
+x = np.zeros(300_000_000)  # takes no memory until it is written to
 
 
 def late(call):
-    """Press Ctrl-C 10 ms into the call; return how many milliseconds later Python knew."""
+    """Press Ctrl-C 10 ms into the call; return the milliseconds until Python raises."""
 
     def press():
         time.sleep(0.01)
@@ -35,5 +35,5 @@ def late(call):
 
 
 print("Ctrl-C was answered after")
-print(f"  {late(_macros.sum_of_squares_nogil):6.1f} ms by a loop that never looks for it")
-print(f"  {late(_macros.sum_of_squares_interruptible):6.1f} ms by one that looks now and then")
+print(f"  {late(_macros.sum_of_squares_nogil):6.1f} ms by a loop that never checks for it")
+print(f"  {late(_macros.sum_of_squares_interruptible):6.1f} ms by one that checks regularly")

@@ -1,10 +1,10 @@
-"""Does it release the GIL? Ask the probe, of any callable: here two that do the same work."""
+"""Does a callable release the GIL? The probe tells, here for two that do the same work."""
 
 import zlib
 
 import gilfree
 
-text = b"Who releases the GIL, and for how long? " * 20_000
+text = b"What releases the GIL, and for how long? " * 20_000
 
 
 def checksum(data):

@@ -1,4 +1,4 @@
-"""A kernel on a Dask cluster: the same bits, and how to send little and often, or once."""
+"""A kernel on a Dask cluster: the same bits, by many small tasks or by one task a worker."""
 
 import time
 
@@ -27,10 +27,10 @@ if __name__ == "__main__":  # a new process imports this file
         LocalCluster(2, threads_per_worker=1, dashboard_address=":0", silence_logs="CRITICAL") as c,
         Client(c) as client,
     ):
-        executor = client.get_executor(pure=False)  # Dask runs equal calls only once otherwise
-        gilfree.monte_carlo_pi(10_000_000, executor=executor)  # all workers import gilfree
+        executor = client.get_executor(pure=False)  # otherwise Dask runs equal calls once
+        gilfree.monte_carlo_pi(10_000_000, executor=executor)  # makes all workers import gilfree
         print(f"π from {SAMPLES:,} samples")
         clock("here, on one worker", lambda: gilfree.monte_carlo_pi(SAMPLES, 1, workers=1))
-        clock("Dask, a task a chunk", lambda: gilfree.monte_carlo_pi(SAMPLES, 1, executor=executor))
-        clock("Dask, a task a worker*", lambda: sum(executor.map(half, [1, 2])) / 2)
-        print("* so with other random streams")
+        clock("Dask, small tasks", lambda: gilfree.monte_carlo_pi(SAMPLES, 1, executor=executor))
+        clock("Dask, one task a worker*", lambda: sum(executor.map(half, [1, 2])) / 2)
+        print("* with other random streams, and so another estimate")

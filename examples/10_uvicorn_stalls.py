@@ -1,4 +1,4 @@
-"""A server that is stuck reports, meanwhile, what keeps it: GET /sort sorts on another thread.
+"""A server reports its own stall while it lasts: GET /sort sorts on another thread.
 
 It needs uvicorn. Your own server: python -m gilfree run --stall 200ms -m uvicorn app:app
 """
@@ -20,7 +20,7 @@ def work():
 
 
 async def app(scope, receive, send):
-    if scope["type"] == "http":  # a thread is no help: the sort never lets go of the GIL
+    if scope["type"] == "http":  # a thread does not help: the sort holds the GIL
         await asyncio.to_thread(work)
         await send({"type": "http.response.start", "status": 200})
         await send({"type": "http.response.body", "body": b"sorted"})

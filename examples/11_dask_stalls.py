@@ -1,4 +1,4 @@
-"""Workers of Dask that report who keeps them from their work: a task that holds the GIL in C."""
+"""Dask workers that report what stalls them: a task that holds the GIL in C."""
 
 import re
 import tempfile
@@ -18,7 +18,7 @@ def report(path):
 
 
 def match(text):
-    return re.match(r"(a+)+$", text)  # of exponential time, and `re` never lets go of the GIL
+    return re.match(r"(a+)+$", text)  # takes exponential time, and `re` holds the GIL
 
 
 if __name__ == "__main__":  # a new process imports this file

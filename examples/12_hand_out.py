@@ -1,4 +1,4 @@
-"""What handing out chunks costs: one release of the GIL for each, or one for each worker."""
+"""What handing out chunks costs: a release of the GIL for each chunk, or for each worker."""
 
 import os
 import time
@@ -19,11 +19,11 @@ def once_a_chunk(chunks):
 
 
 def once_a_worker(chunks):
-    polyval_nogil(x, c, out, chunks)  # which takes chunk after chunk without it
+    polyval_nogil(x, c, out, chunks)  # takes all chunks without the GIL
 
 
 def milliseconds(work, count):
-    """Return the median time of the whole work, in so many chunks, on a thread for each CPU."""
+    """Return the median time of the work in `count` chunks, on a thread for each CPU."""
     times = []
     for _ in range(50):
         start, chunks = time.perf_counter(), Chunks(x.size, count)

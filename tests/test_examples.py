@@ -27,11 +27,11 @@ SHOWN = {
         "one counter, GIL released",
         r"a counter each, GIL released +\d+ ms +0 updates lost",
     ],
-    "06_macros.py": ["by hand: True", "ms by a loop that never", "ms by one that looks"],
+    "06_macros.py": ["by hand: True", "ms by a loop that never", "ms by one that checks"],
     "07_probe.py": ["checksum: ", "adler32: "],
     "08_dask.py": [
-        r"here, on one worker +\d+ ms +(3\.\d+)\n +Dask, a task a chunk +\d+ ms +\1\n",
-        "Dask, a task a worker",
+        r"here, on one worker +\d+ ms +(3\.\d+)\n +Dask, small tasks +\d+ ms +\1\n",
+        "Dask, one task a worker",
     ],
     "09_lanes.py": (
         ["GIL held: ", "GIL released: "] if not needs.why_no_recorder() else ["nothing to see: "]
