@@ -1,4 +1,4 @@
-"""A call of each kernel with input enough for several uneven chunks, in any process."""
+"""A call of each kernel, with enough input for several uneven chunks, to import in any process."""
 
 import numpy as np
 
@@ -7,7 +7,7 @@ import gilfree
 SIZE = 3_000_003
 SINE = np.sin(np.arange(9973.0))
 
-# Each is work for more than a millisecond: a call that is done sooner wakes no other thread.
+# Each takes more than a millisecond: a much shorter call would not wake a helper.
 CALLS = {
     "sum_of_squares": lambda **how: gilfree.sum_of_squares(np.resize(SINE, 7_000_003), **how),
     "polyval": lambda **how: gilfree.polyval(np.resize(SINE, SIZE), [0.1, 0.2, 0.3, 0.4], **how),

@@ -1,6 +1,6 @@
-"""Calls that release the GIL and of which it is known why threads gain little by them.
+"""Calls that release the GIL but gain little on threads, for known causes.
 
-They are compiled here, without any code of gilfree, and called through `ctypes.CDLL`.
+They are compiled here, without code of gilfree, and called through `ctypes.CDLL`.
 """
 
 import contextlib
@@ -28,7 +28,7 @@ void PyGILState_Release(int);
 void *PyErr_Occurred(void);
 
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
-/* Two counters in each line of the cache, whatever its length. */
+/* Both counters are in one cache line, whatever its length. */
 static _Alignas(128) int64_t counters[2];
 static int callers;
 
@@ -41,7 +41,7 @@ static double work(double x, long rounds)
 
 double alone(long rounds) { return work(1, rounds); }
 
-/* `with gil:` in a loop without it, as Cython compiles that. */
+/* `with gil:` in a loop that has released the GIL, as Cython compiles it. */
 double with_gil(long rounds)
 {
     double x = 1, total = 0;
@@ -54,7 +54,7 @@ double with_gil(long rounds)
     return total;
 }
 
-/* And a call in such a loop of a `cdef void` function that is not `noexcept`. */
+/* A call of a `cdef void` function without `noexcept` in such a loop. */
 double without_noexcept(long rounds)
 {
     double x = 1;
@@ -97,7 +97,7 @@ def library():
     return released
 
 
-# Each with its verdict. The calls take some milliseconds.
+# Calls of some milliseconds, with the verdict that the probe should give.
 CAUSES = {
     "with gil": (lambda: library().with_gil(20_000), Verdict.FOUGHT_OVER),
     "without noexcept": (lambda: library().without_noexcept(20_000), Verdict.FOUGHT_OVER),
@@ -107,10 +107,10 @@ CAUSES = {
         Verdict.LOCKED,
     ),
     "a shared line of the cache": (lambda: library().one_cache_line(500_000), Verdict.MEMORY),
-    # Long enough for the sampler, which has the same CPU, to be sure that the GIL is released.
+    # Longer: the sampler shares the CPU, and needs the time to be sure that the GIL is released.
     "one CPU": (lambda: library().alone(25_000_000), Verdict.NO_CPU),
 }
-if h5py is not None:  # which has one lock for all files
+if h5py is not None:  # it has one lock for all files
 
     @functools.cache
     def dataset():
@@ -122,7 +122,7 @@ if h5py is not None:  # which has one lock for all files
 
 @contextlib.contextmanager
 def surroundings(name):
-    """Leave the process one CPU, for the cause that is just that."""
+    """Restrict the process to one CPU for the cause "one CPU"."""
     usual = os.sched_getaffinity(0)
     if name == "one CPU":
         os.sched_setaffinity(0, {min(usual)})

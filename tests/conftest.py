@@ -1,4 +1,4 @@
-"""What several test modules use: scripts in a process of their own, and a look at the GIL."""
+"""Fixtures of several test modules: scripts in their own process, and a check for the GIL."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ from hypothesis import HealthCheck, settings
 from gilfree import testing
 from gilfree._system import gil_enabled
 
-# Dask's profiler reads the frames of threads that run. Without a GIL that may crash the interpreter
-# (CPython issue 152355). Every process that a test starts inherits this.
+# Dask's profiler reads the frames of running threads. Without a GIL, this may crash the interpreter
+# (CPython issue 152355). Processes that the tests start inherit the setting.
 if not gil_enabled():
     os.environ["DASK_DISTRIBUTED__WORKER__PROFILE__ENABLED"] = "False"
 
-# A shell that runs the tests in the background has them, and what they start, ignore Ctrl-C.
+# If a shell runs the tests in the background, they and their processes would ignore Ctrl-C.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# A busy machine is no reason to fail.
+# Tests must not fail on a busy machine.
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("patient")
-# Chosen by --hypothesis-profile: a hundred times as many examples.
+# With --hypothesis-profile=thorough: a hundred times as many examples.
 settings.register_profile("thorough", settings.get_profile("patient"), max_examples=10_000)
 
 
 def pytest_collection_modifyitems(items):
-    """Keep from many threads at once, under pytest-run-parallel, what a process runs anyway."""
-    alone = pytest.mark.thread_unsafe(reason="runs in a process of its own, and has a deadline")
+    """Have pytest-run-parallel run tests with `run_script` on one thread."""
+    alone = pytest.mark.thread_unsafe(reason="runs in its own process, with a deadline")
     for item in items:
         if "run_script" in getattr(item, "fixturenames", ()):
             item.add_marker(alone)
@@ -40,7 +40,7 @@ def pytest_collection_modifyitems(items):
 
 @pytest.fixture
 def run_script(tmp_path):
-    """Run Python source in a fresh interpreter that is killed when it hangs; return its output."""
+    """Run Python source in a new process, which is killed if it hangs; return its output."""
 
     def run(source, timeout=60, quiet=True):
         script = tmp_path / "script.py"
@@ -63,8 +63,8 @@ def run_script(tmp_path):
 
 
 @pytest.fixture
-def lets_go(monkeypatch):
-    """Return `testing.releases_gil`, with fewer seconds of tries than users get."""
+def releases_gil(monkeypatch):
+    """Return `testing.releases_gil`, with a shorter timeout than users get."""
     if not gil_enabled():
         pytest.skip("this Python has no GIL to hold")
     monkeypatch.setattr(testing, "TRY_SECONDS", 0.3)

@@ -1,4 +1,4 @@
-"""Code in a second interpreter of this process, whatever the version of CPython calls it."""
+"""Runs code in a second interpreter of this process, on any version of CPython."""
 
 try:
     import _interpreters
@@ -14,9 +14,9 @@ else:
 
 
 def run_in_another(code, own_gil):
-    """Run code in a new interpreter, and end that; return what it raised, from Python 3.13 on."""
+    """Run code in a new interpreter; from Python 3.13 on, return the exception that it raised."""
     interpreter = create(own_gil)
     try:
         return _interpreters.run_string(interpreter, code)
     finally:
-        _interpreters.destroy(interpreter)  # or 3.14 warns at exit that it was left open
+        _interpreters.destroy(interpreter)  # otherwise 3.14 warns at exit

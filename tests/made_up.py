@@ -1,4 +1,4 @@
-"""Recordings made by hand, of threads whose every slice is given."""
+"""Recordings made by hand, from slices that the tests choose."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ HOSTILE = '"\\\n\t\x00\x7f\ud800 </script> ünï \N{SNAKE}' + "x" * 5000
 def recording(*lives, stalls=(), grain=0.0, ids=None):
     """Make a recording of threads.
 
-    A life is a name, when it began in seconds, and slices: seconds with a state or a dict of
-    shares.
+    A life is a tuple of a thread's name, its start in seconds, and its slices. A slice is a tuple
+    of its seconds, and a state or a dict of shares by state.
     """
     found, threads = [], []
     for number, (name, start, slices) in enumerate(lives):
@@ -41,7 +41,7 @@ def recording(*lives, stalls=(), grain=0.0, ids=None):
 
 
 def stall(waiter, start, seconds, *holders, name="someone"):
-    """Make a stall of a thread, by its index, with indices of holders."""
+    """Make a stall, from the index of the thread that waits and the indices of the holders."""
     made = (
         Holder(name, seconds / 2, f"/srv/{name}.py", 41, name, in_c=True, index=index)
         for index in holders

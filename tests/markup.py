@@ -1,16 +1,16 @@
-"""What HTML of ours is made of: that it is whole, and that its style touches nothing else."""
+"""Checks of gilfree's HTML: every element is closed, and the CSS affects nothing else."""
 
 from __future__ import annotations
 
 import html.parser
 import re
 
-# A selector of ours: what it styles is within an element of a class of ours.
+# A selector that only matches elements within an element of a gilfree class.
 OURS = r"(\[data-jp-theme-light=\"\w+\"\] )?(\.gilfree[\w-]* |body\.gilfree-page|@media)"
 
 
 class Structure(html.parser.HTMLParser):
-    """Checks that each element is closed, and keeps what there is."""
+    """Checks that each element is closed; collects the tags and the attributes."""
 
     def __init__(self, text):
         super().__init__()
@@ -34,7 +34,7 @@ class Structure(html.parser.HTMLParser):
 
 
 def foreign_selectors(text):
-    """Return the outermost selectors of the style that may fit what is not ours."""
+    """Return the outermost selectors of the CSS that may match elements of the page around."""
     style = re.search("<style>(.*?)</style>", text, re.DOTALL)[1]
     style = re.sub(r"/\*.*?\*/", "", style, flags=re.DOTALL)
     depth, outermost = 0, ""

@@ -1,6 +1,6 @@
-"""Calls of every kernel, brief and longer, to be made at random and compared with what they gave.
+"""Short and longer calls of every kernel, which tests make at random and check.
 
-Imported by scripts of their own processes; a call takes from 20 µs to some milliseconds.
+Scripts of the tests import this. A call takes from 20 µs to some milliseconds.
 """
 
 import functools
@@ -31,12 +31,12 @@ CALLS = _calls(1000) | _calls(30_000) | _calls(300_000)
 
 @functools.cache
 def expected(name):
-    """Return the bytes of the result that one worker gets."""
+    """Return the pickled result of the call on one worker."""
     return pickle.dumps(CALLS[name](workers=1))
 
 
 def check(rng, executors=(None,)):
-    """Make one of the calls in one of the ways, and compare."""
+    """Make a random call with random options, and compare its result with the expected one."""
     name = rng.choice(list(CALLS))
     how = {
         "workers": rng.choice([None, 1, 2, 3, 5]),

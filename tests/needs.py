@@ -1,4 +1,4 @@
-"""What some tests need of the system, so that they are skipped by name where it is missing."""
+"""Marks that skip a test where the system lacks what the test needs, and say what it lacks."""
 
 import os
 
@@ -16,7 +16,7 @@ gil = pytest.mark.skipif(not gil_enabled(), reason="this Python has no GIL to ho
 
 
 def why_no_sampler():
-    """Return why the sampler can't run here, or nothing."""
+    """Return why the sampler can't run here, or an empty string."""
     try:
         find_sampler()
     except NoSamplerError as error:
@@ -30,7 +30,7 @@ Watch = find_sampler().Watch if HAS_SAMPLER else None
 
 
 def why_no_recorder():
-    """Return why nothing can be recorded here, or nothing."""
+    """Return why the recorder can't run here, or an empty string."""
     try:
         Session()
     except NoSamplerError as error:

@@ -1,8 +1,8 @@
-"""Threads whose share of the GIL is known: sleeps with and without it that clock themselves.
+"""Threads that hold the GIL for a known share of time: sleeps that measure their own time.
 
-They are compiled here, without any code of gilfree, and called through ctypes: `PyDLL` keeps the
-GIL, `CDLL` releases it. What ctypes itself does around a sleep, some microseconds with the GIL, is
-then no part of the time that was clocked without it.
+They are compiled here, without code of gilfree, and called through ctypes: `PyDLL` holds the GIL,
+`CDLL` releases it. The sleeps measure their time in C. So the time measured without the GIL does
+not include the microseconds that ctypes needs before and after, with the GIL held.
 """
 
 import ctypes
@@ -40,13 +40,13 @@ static double now(void)
     return time.tv_sec + 1e-9 * time.tv_nsec;
 }
 
-/* These two note when they began, were to end, and ended: what lies between the last two is a wait
-   for a CPU, and called without the GIL, what Python needs from then on until it knows the time
-   itself is a wait for the GIL. */
+/* These two functions note the times of their start, their due end and their end. From the due end
+   to the end, the thread waits for a CPU. If they run without the GIL, the thread waits for the GIL
+   from the end until Python reads the clock. */
 void sleep_noting(double seconds, double times[3])
 {
 #ifdef __linux__
-    prctl(PR_SET_TIMERSLACK, 1UL, 0UL, 0UL, 0UL);  /* or it sleeps for up to 50 us longer */
+    prctl(PR_SET_TIMERSLACK, 1UL, 0UL, 0UL, 0UL);  /* otherwise a sleep may take 50 us longer */
 #endif
     times[0] = now();
     times[1] = times[0] + seconds;
@@ -67,7 +67,7 @@ void spin_noting(double seconds, double times[3])
 
 
 def compiled(source):
-    """Return a library of C, compiled, twice: called with the GIL, called without."""
+    """Return a compiled C library twice: called with the GIL held, and with it released."""
     if shutil.which("cc") is None:
         pytest.skip("there is no C compiler")
     with tempfile.TemporaryDirectory() as folder:
@@ -77,7 +77,7 @@ def compiled(source):
             input=source,
             text=True,
             check=True,
-            # A sanitizer that is preloaded is not for the compiler.
+            # A preloaded sanitizer must not run in the compiler.
             env={name: value for name, value in os.environ.items() if name != "LD_PRELOAD"},
         )
         return ctypes.PyDLL(library), ctypes.CDLL(library)
@@ -85,7 +85,7 @@ def compiled(source):
 
 @functools.cache
 def libraries():
-    """Return the library of sleeps twice: called with the GIL, called without."""
+    """Return the library of sleeps twice: called with the GIL held, and with it released."""
     both = compiled(SOURCE)
     for one in both:
         one.sleep_for.argtypes = [ctypes.c_double]
@@ -97,13 +97,13 @@ def libraries():
 
 
 def sleeps():
-    """Return two functions that sleep and return for how many seconds: with the GIL, without."""
+    """Return two functions that sleep and return the seconds: with the GIL held, and released."""
     held, released = libraries()
     return held.sleep_for, released.sleep_for
 
 
 def pattern(period, share, seconds=0.2, hold=None):
-    """Hold the GIL for about this share of each period; return the true share."""
+    """Hold the GIL for about `share` of each period; return the true share."""
     sleep_held, sleep_released = sleeps()
     hold = hold or sleep_held
     released = 0.0

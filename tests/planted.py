@@ -1,4 +1,4 @@
-"""Programs of several threads of which is known who held the GIL when, and who waited for it."""
+"""Programs of several threads that note when each thread held the GIL and when it waited."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from patterns import libraries
 
 now = time.monotonic
 Times = ctypes.c_double * 3  # when something began, was to end, ended
-# Who was asked for the GIL while C code held it gives way before the next line. That takes longer
-# than bytecode does.
-GAVE_WAY = 100e-6
+# If the GIL is requested while C code holds it, the thread releases it before its next line. Then
+# more than this time passes until that line: bytecode alone takes less.
+RELEASE_SECONDS = 100e-6
 
 
 @dataclasses.dataclass
 class Truth:
-    """What a planted thread knows of its own time."""
+    """What a planted thread notes about its own time."""
 
     begin: float = 0.0
     seconds: float = 0.0
@@ -31,7 +31,7 @@ class Truth:
 
     @property
     def held(self):
-        """All that is left."""
+        """The rest of its lifetime."""
         return self.seconds - self.waiting - self.running - self.blocked
 
     @property
@@ -43,14 +43,14 @@ class Truth:
         self.waits.append((begin, end))
 
     def slept(self, gone, back):
-        """Count a sleep without the GIL that noted its times, and the wait for the GIL after it."""
+        """Count a sleep without the GIL, by its noted times, and the wait for the GIL after it."""
         self.blocked += gone[1] - gone[0]
         self.running += gone[2] - gone[1]
         self.waited(gone[2], back)
 
 
 class Program:
-    """Threads that run until it is over, and the truth about each by its name."""
+    """Threads that run for `seconds`, and the truth about each by its name."""
 
     def __init__(self, seconds):
         self.held, self.released = libraries()
@@ -75,29 +75,29 @@ class Program:
         return self.truth
 
     def hog(self, truth, hold, away):
-        """Hold the GIL in C, then be away."""
+        """Hold the GIL in C, then sleep without it, again and again."""
         held, gone = Times(), Times()
-        back = now()  # since when it has had the GIL
+        back = now()  # when this thread acquired the GIL
         while now() < self.end:
             self.held.sleep_noting(hold, held)  # the hold
             self.released.sleep_noting(away, gone)
-            gave_way = gone[0] - held[2] > GAVE_WAY
-            let_go = held[2] if gave_way else gone[0]
-            truth.longest_hold = max(truth.longest_hold, let_go - back)
+            was_released = gone[0] - held[2] > RELEASE_SECONDS
+            release = held[2] if was_released else gone[0]
+            truth.longest_hold = max(truth.longest_hold, release - back)
             back = now()
-            if gave_way:
+            if was_released:
                 truth.waited(held[2], gone[0])
             truth.slept(gone, back)
 
     def victim(self, truth, away):
-        """Want the GIL again and again."""
+        """Sleep without the GIL and acquire it again, over and over."""
         gone = Times()
         while now() < self.end:
             self.released.sleep_noting(away, gone)
             truth.slept(gone, now())
 
     def cruncher(self, truth, seconds):
-        """Compute without the GIL, and want it in between."""
+        """Compute without the GIL, and acquire it in between."""
         gone = Times()
         while now() < self.end:
             self.released.spin_noting(seconds, gone)
@@ -106,13 +106,13 @@ class Program:
             truth.waited(gone[2], back)
 
     def sleeper(self, truth):
-        """Be asleep in a lock until the end, and want the GIL but once."""
+        """Wait in a lock until the end."""
         begin = now()
         self.lock.acquire(timeout=self.end - begin)
         truth.blocked += now() - begin
 
     def reader(self, truth):
-        """Be in `read` until the end."""
+        """Wait in `read` until the end."""
         begin = now()
         source, sink = os.pipe()
         writer = threading.Timer(self.end - begin, os.write, [sink, b"x"])
@@ -124,7 +124,7 @@ class Program:
         os.close(sink)
 
     def spawner(self, truth, seconds):
-        """Start threads that live for a short while, one after the other."""
+        """Start short-lived threads, one after the other."""
         number = 0
         begin = now()
         while now() < self.end:
@@ -133,7 +133,7 @@ class Program:
             one.start()
             one.join()
             number += 1
-        truth.blocked += now() - begin  # but for what it takes to start a thread
+        truth.blocked += now() - begin  # includes the time to start threads
 
     def short(self, name, seconds):
         truth = self.truth[name] = Truth(begin=now())
@@ -144,7 +144,7 @@ class Program:
 
 
 def hog_victim_cruncher(seconds, hold=8e-3):
-    """One thread holds, one wants, one computes."""
+    """One thread holds the GIL, one wants it, one computes without it."""
     program = Program(seconds)
     program.add("hog", program.hog, hold, 12e-3)
     program.add("victim", program.victim, 1e-3)
@@ -153,7 +153,7 @@ def hog_victim_cruncher(seconds, hold=8e-3):
 
 
 def many_waiters(seconds, hold=20e-3):
-    """One thread holds, six want; one is in a lock, one in `read`."""
+    """One thread holds the GIL, six want it, one is in a lock, one in `read`."""
     program = Program(seconds)
     program.add("hog", program.hog, hold, 10e-3)
     for number in range(6):
@@ -165,7 +165,7 @@ def many_waiters(seconds, hold=20e-3):
 
 
 def short_lives(seconds):
-    """Threads of 5 ms beside one that holds."""
+    """Threads that live for 5 ms, beside one that holds the GIL."""
     program = Program(seconds)
     program.add("hog", program.hog, 3e-3, 4e-3)
     program.add("spawner", program.spawner, 5e-3)
@@ -173,6 +173,6 @@ def short_lives(seconds):
 
 
 def lines_of_holds():
-    """Return the lines of this file at which the GIL is held in C."""
+    """Return the line numbers of this file that hold the GIL in C."""
     with open(__file__, encoding="utf-8") as lines:
         return {number for number, line in enumerate(lines, 1) if line.endswith("# the hold\n")}

@@ -1,4 +1,4 @@
-"""What the kernels' results are compared with: NumPy, or plain Python."""
+"""References for the results of the kernels: NumPy, or plain Python."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from gilfree.kernels.chunks import evenly, task_count
 
 
 def native(x):
-    """Return `x` in the dtype in which its kernel works."""
+    """Return `x` in the dtype that its kernel computes in."""
     return x.astype(np.float32 if x.dtype.type is np.float32 else np.float64)
 
 
@@ -22,7 +22,7 @@ def assert_numpys_histogram(x, *args, like=None, **how):
     try:
         expected = np.histogram(x if like is None else like, *args)
     except ValueError as error:
-        # Which zero is the least is a matter of their order, even in NumPy.
+        # Whether 0.0 or -0.0 is the minimum depends on their order, in NumPy, too.
         words = re.sub(r"(?<![\d.])(\\-)?0\\.0(?!\d)", r"-?0\.0", re.escape(str(error)))
         with pytest.raises(ValueError, match=words):
             gilfree.histogram(x, *args, **how)
@@ -42,20 +42,20 @@ def plain_mandelbrot(shape, extent, max_iterations):
         z = 0j
         while counts[i, j] < max_iterations:
             z = complex(z.real * z.real - z.imag * z.imag + c.real, 2 * z.real * z.imag + c.imag)
-            if not z.real * z.real + z.imag * z.imag <= 4:  # NaN, too, has left
+            if not z.real * z.real + z.imag * z.imag <= 4:  # true for NaN, too
                 break
             counts[i, j] += 1
     return counts
 
 
 def plain_pi(samples, seed, kind=np.random.PCG64):
-    """Make the same estimate with NumPy alone: the very streams, chunks and points."""
+    """Make the same estimate with NumPy, from the same streams, parts and points."""
     root = np.random.SeedSequence(seed).spawn(1)[0]
-    pieces = list(evenly(samples, task_count(samples, NS)))
+    parts = list(evenly(samples, task_count(samples, NS)))
     hits = 0
-    for child, cut in zip(root.spawn(len(pieces)), pieces, strict=True):
+    for child, part in zip(root.spawn(len(parts)), parts, strict=True):
         stream = np.random.Generator(kind(child))
-        bits = stream.integers(0, 2**64 - 1, cut.stop - cut.start, np.uint64, endpoint=True)
+        bits = stream.integers(0, 2**64 - 1, part.stop - part.start, np.uint64, endpoint=True)
         x, y = (bits >> np.uint64(32)) + 0.5, (bits & np.uint64(0xFFFFFFFF)) + 0.5
         hits += np.count_nonzero(x * x + y * y < 2.0**64)
     return 4 * hits / samples

@@ -1,4 +1,4 @@
-"""Rows of the demo's steps, as they come out where all is as one expects, or is not."""
+"""Rows of the demo's steps with figures that tests choose, expected and unexpected ones."""
 
 from __future__ import annotations
 

@@ -1,16 +1,17 @@
-"""Everything at once, for as long as you like: ``python tests/soak.py --seconds 600``.
+"""Run everything concurrently for some time: ``python tests/soak.py --seconds 600``.
 
-Eight threads call random kernels in random ways (on the shared pool, on threads and on processes of
-their own, GIL held and released) and probe such calls, and compare each result with one made
-beforehand. They do so in rounds. After each, when nobody is at work, memory and threads are
-counted: resident memory as the kernel of the system has it, of this process and of the workers,
-once Python has collected its garbage and malloc has given back what it can. (glibc gets one arena
-for all threads here: with one for each, what threads leave behind in them grows by tens of MiB,
-and hides or feigns a leak. A Python without a GIL allocates by other means, and what it keeps goes
-up and down by hundreds of MiB: there memory is shown, and not judged.) The median of the last
-third of the rounds may not be more than 16 MiB above the most of the first third, in which pools
-start and caches fill. Threads must be as many as at first, when all executors are closed, but for
-those of the shared pool, which stay.
+Eight threads call random kernels with random options: on the shared pool, on other threads and on
+processes, with the GIL held and released. They also probe such calls. Each result is compared with
+one computed before. After each round, when no thread works, memory and threads are counted.
+
+Memory is the resident memory of this process and of the worker processes, after a garbage
+collection and malloc_trim. The median of the last third of the rounds must not exceed the maximum
+of the first third, in which pools start and caches fill, by MOST_GROWTH. glibc gets one arena for
+all threads: with an arena for each, their unused memory varies by tens of MiB, which hides leaks.
+In a Python without a GIL, memory varies by hundreds of MiB, so it is shown but not checked.
+
+Once all executors are closed, there must be as many threads as at first, not counting the helpers
+of the shared pool.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ MOST_GROWTH = 16  # MiB
 
 
 def soak_once(rng, executors, deadline):
-    """Call until it is time; return how many calls and probes were made."""
+    """Call until the deadline; return the numbers of calls and probes."""
     calls = probes = 0
     while time.monotonic() < deadline:
         if rng.random() < 0.02:
@@ -58,20 +59,20 @@ def check_probe(rng):
 
 
 def share_one_arena():
-    """Have all threads allocate from one arena, where the C library is glibc."""
+    """Have all threads allocate from one arena, if the C library is glibc."""
     with contextlib.suppress(AttributeError, OSError):
         ctypes.CDLL(None).mallopt(-8, 1)  # M_ARENA_MAX
 
 
 def trim():
-    """Give back all memory that can be."""
+    """Return unused memory to the system."""
     gc.collect()
-    with contextlib.suppress(AttributeError, OSError):  # where the C library is not glibc
+    with contextlib.suppress(AttributeError, OSError):  # if the C library is not glibc
         ctypes.CDLL(None).malloc_trim(0)
 
 
 def resident(processes):
-    """Return the resident memory of this process and of the others, in MiB."""
+    """Return the resident memory of this process and of `processes`, in MiB."""
     sizes = 0
     for process in "self", *processes:
         lines = Path(f"/proc/{process}/status").read_text().splitlines()
@@ -81,13 +82,13 @@ def resident(processes):
 
 
 def threads():
-    """Return the names of the threads at hand, and how many the system knows of."""
+    """Return the names of Python's threads, and the number of all threads of the process."""
     names = [thread.name for thread in threading.enumerate()]
     return names, len(list(Path("/proc/self/task").iterdir()))
 
 
 def settled_threads(others):
-    """Return the threads when those that have ended are gone: joined is not yet out of sight."""
+    """Return `threads()` once the system has removed the threads that have been joined."""
     deadline = time.monotonic() + 20
     while True:
         names, known = threads()
@@ -106,11 +107,11 @@ def run_rounds(seconds, rounds, executors, processes):
     with ThreadPoolExecutor(THREADS, thread_name_prefix="soak") as callers:
         for _ in range(rounds):
             deadline = time.monotonic() + seconds / rounds
-            ways = [
+            futures = [
                 callers.submit(soak_once, random.Random(), executors, deadline)
                 for _ in range(THREADS)
             ]
-            done += [way.result() for way in ways]
+            done += [future.result() for future in futures]
             trim()
             for worker in [processes.submit(trim) for _ in range(8)]:
                 worker.result()
@@ -126,7 +127,7 @@ def main():
     for name in CALLS:
         expected(name)
     names, known = threads()
-    others = known - len(names)  # of libraries, say
+    others = known - len(names)  # threads that Python does not know, such as those of libraries
     context = multiprocessing.get_context("spawn")
     with ThreadPoolExecutor(3) as few, ProcessPoolExecutor(2, context) as processes:
         rounds = max(5, min(int(seconds / 5), 60))
@@ -139,7 +140,7 @@ def main():
     sys.stdout.write(
         f"{calls} calls and {probes} probes in {seconds:.0f} s, all right\n"
         f"resident memory after each round, MiB: {', '.join(f'{size:.0f}' for size in memory)}\n"
-        f"threads: {known} before, {known_after} after, {in_pool(after)} of them of the pool\n"
+        f"threads: {known} before, {known_after} after, {in_pool(after)} of these in the pool\n"
     )
     assert growth < MOST_GROWTH or not gil_enabled(), f"grew by {growth:.1f} MiB"
     assert len(after) - in_pool(after) == len(names) - in_pool(names), after

@@ -1,4 +1,4 @@
-"""The GitHub Action: its steps, run here as a runner would, but for what they install."""
+"""The GitHub Action: its steps, run as a runner would, except that pip installs nothing."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ yaml = pytest.importorskip("yaml")
 pytestmark = [
     needs.posix,
     pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash"),
-    pytest.mark.thread_unsafe(reason="starts processes, which gain nothing from threads"),
+    pytest.mark.thread_unsafe(reason="starts processes"),
 ]
 ACTION = Path(__file__).parent.parent / "action.yml"
-# In place of Python: pip is asked for nothing, and of the plugin a picture is shown.
+# Replaces Python: it prints the arguments of pip, and runs everything else.
 PYTHON = """#!/bin/sh
 if [ "$2" = pip ]; then echo "pip: $*"; else exec {python} "$@"; fi
 """
@@ -35,7 +35,7 @@ def pytest_terminal_summary(terminalreporter):
 
 @pytest.fixture
 def run_action(tmp_path):
-    """Return a function that runs all steps with some inputs: status, output, summary."""
+    """Return a function that runs all steps with given inputs: status, output, summary."""
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin" / "python").write_text(PYTHON.format(python=sys.executable))
     (tmp_path / "bin" / "python").chmod(0o755)
@@ -55,7 +55,7 @@ def run_action(tmp_path):
             script = tmp_path / "step.sh"
             script.write_text(step["run"])
             done = subprocess.run(
-                # As a runner starts it for `shell: bash`.
+                # The command of a runner for `shell: bash`.
                 ["bash", "--noprofile", "--norc", "-eo", "pipefail", script],
                 cwd=tmp_path / "work",
                 env={
@@ -115,7 +115,7 @@ def test_what_a_shell_would_expand_is_taken_as_it_is(run_action):
 
 
 def test_tests_are_run_and_the_report_is_in_the_summary(run_action, monkeypatch):
-    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")  # the real plugin, too
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")  # including the real plugin
     (run_action.folder / "conftest.py").write_text(PLUGIN)
     (run_action.folder / "test_it.py").write_text(
         "def test_a():\n    pass\ndef test_b():\n    assert 0\n"

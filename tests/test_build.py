@@ -1,4 +1,4 @@
-"""The builds of the loops: which are there, which is chosen, and that all give the same bits."""
+"""The builds of the loops: which exist, which is chosen, and that all give the same bits."""
 
 import hashlib
 import json
@@ -14,7 +14,7 @@ import gilfree
 from gilfree import _kernels
 from gilfree._isa import BASELINE, VARIABLE
 
-pytestmark = pytest.mark.thread_unsafe(reason="starts processes, which gain nothing from threads")
+pytestmark = pytest.mark.thread_unsafe(reason="starts processes")
 
 LEVELS = gilfree.build_info()["isa_levels"]
 
@@ -80,12 +80,12 @@ def test_every_level_gives_the_same_bits(level):
 
 
 @pytest.mark.parametrize("level", [None, ""])
-def test_the_best_is_taken_by_default(level):
+def test_the_highest_level_is_used_by_default(level):
     done = run("import gilfree; print(gilfree.build_info()['isa_level'])", level)
     assert done.stdout.strip() == LEVELS[-1], done.stderr
 
 
-def test_a_level_that_is_not_there_is_refused_with_those_that_are():
+def test_an_unknown_level_is_refused_and_the_known_ones_are_named():
     done = run("import gilfree", "x86-64-v99")
     assert done.returncode == 1
     assert f"ImportError: {VARIABLE} must be one of {', '.join(LEVELS)}" in done.stderr

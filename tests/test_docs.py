@@ -1,14 +1,15 @@
-"""Every block of the README and the guide runs, in order, so that none rots.
+"""Every block of the README and the guide runs, in order, so that all stay correct.
 
-A page is followed as a reader would, in a folder of its own. A block is
+The tests follow each page as a reader would, in its own folder. A block is
 
 - saved, if its first line is a comment with a file name: ``# setup.py``, ``/* lines.c */``;
-- run, if it is ``python`` or ``sh``; the README's two commands are left to ``nox -s readme``, what
-  else installs to the sessions that do so, and what only runs an example to ``test_examples.py``;
-- compared with what the block before it printed, if it is ``output``; ``text`` shows a run on some
-  machine, with figures of its own, and ``yaml`` a part of a workflow.
+- run, if it is ``python`` or ``sh``, except for the README's two commands (``nox -s readme``),
+  commands that install something, which other sessions run, and commands that only run an example,
+  which ``test_examples.py`` does;
+- compared with the output of the block before it, if it is ``output``.
 
-Any other block of C or Cython stands word for word in the sources of the package.
+A ``text`` block shows a run on some machine, whose figures differ, and ``yaml`` a part of a
+workflow. Any other block of C or Cython must be in the sources of the package, word for word.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ import pytest
 import gilfree
 from gilfree import kernels
 
-pytestmark = pytest.mark.thread_unsafe(reason="starts processes, which gain nothing from threads")
+pytestmark = pytest.mark.thread_unsafe(reason="starts processes")
 
 ROOT = Path(__file__).parent.parent
 FOLDERS = ROOT / "docs", ROOT / "docs" / "design"  # docs/api is for Sphinx
@@ -40,14 +41,14 @@ ELSEWHERE = re.compile(r"pip install|pytest|^python examples/\w+\.py\n$")
 
 
 def blocks(page):
-    """Return the language, the text and the line of each fenced block."""
+    """Yield the language, the text and the line number of each fenced block."""
     text = page.read_text()
     for match in re.finditer(r"^```(\S*)\n(.*?)^```$", text, re.DOTALL | re.MULTILINE):
         yield match[1], match[2], text[: match.start()].count("\n") + 1
 
 
 def environment(folder):
-    """Return an environment in which `python`, `cc` and the commands of this one are found."""
+    """Return environment variables with which a shell finds this `python`, its scripts and `cc`."""
     scripts = folder / ".venv"
     scripts.mkdir()
     (scripts / "bin").symlink_to(sysconfig.get_path("scripts"))
@@ -103,7 +104,7 @@ def test_a_page_can_be_followed(page, tmp_path):
 
 
 def in_source(text, language):
-    """Tell whether a block stands in the sources, as whole lines."""
+    """Tell whether a block is in the sources, as whole lines."""
     return f"\n{text}" in f"\n{(files('gilfree') / SOURCES[language]).read_text()}"
 
 

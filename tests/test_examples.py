@@ -1,4 +1,4 @@
-"""Each example is short, runs as it is, and prints what it shows."""
+"""Each example is short, runs unchanged, and prints what it should show."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ import pytest
 
 from gilfree._system import gil_enabled
 
-pytestmark = pytest.mark.thread_unsafe(reason="starts processes, which gain nothing from threads")
+pytestmark = pytest.mark.thread_unsafe(reason="starts processes")
 
 EXAMPLES = sorted((Path(__file__).parent.parent / "examples").glob("*.py"))
 
-# What each prints, on any machine: figures are left out.
+# Patterns that the output of each example contains on any machine.
 SHOWN = {
     "01_bytecode_on_threads.py": ["on two threads", "times as fast"],
     "02_waiting_on_threads.py": ["8 requests", "on 8 threads", "times as fast"],
@@ -52,7 +52,7 @@ def test_they_are_numbered_and_all_listed_here():
     assert [example.name for example in EXAMPLES] == list(SHOWN)
 
 
-@needs.posix  # one presses Ctrl-C, one probes
+@needs.posix  # one example sends signals, one probes
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.name)
 @pytest.mark.slow
 def test_it_is_short_and_shows_what_it_says(example, tmp_path):
@@ -73,7 +73,7 @@ def test_it_is_short_and_shows_what_it_says(example, tmp_path):
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    if "dask" not in example.name:  # Dask may log there that it closes connections
+    if "dask" not in example.name:  # Dask may log to stderr that it closes connections
         assert done.stderr == ""
     shown = SHOWN[example.name]
     if example.name == "05_race.py" and gil_enabled():

@@ -1,4 +1,4 @@
-"""What `gilfree explain` shows is what the packaged sources and the installed Cython say."""
+"""`gilfree explain` shows lines of the packaged sources, and the output of the installed Cython."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import pytest
 
 from gilfree import _kernels, _macros, explain
 
-pytestmark = pytest.mark.thread_unsafe(reason="starts processes, which gain nothing from threads")
+pytestmark = pytest.mark.thread_unsafe(reason="starts processes")
 
 
 @pytest.fixture(scope="module")
 def made_by_cython(tmp_path_factory):
-    """Return the C that Cython makes of the kernels, once for all tests."""
+    """Return the C code that Cython generates from the kernels, once for all tests."""
     pytest.importorskip("Cython")
     return explain._translate()
 
@@ -60,9 +60,9 @@ def test_the_lines_are_those_of_the_files_and_the_release_is_marked(name, parts_
     assert "_kernels.pyx" not in "".join(line.text for line in in_c.lines)
 
 
-def test_of_two_versions_the_c_is_that_for_double(parts_of):
+def test_the_c_shown_is_the_version_for_double(parts_of):
     text = " ".join(line.text for line in parts_of("polyval")[1].lines)
-    assert "fuse_1" in text  # real is float in 0 and double in 1
+    assert "fuse_1" in text  # version 0 is for float, version 1 for double
     assert "fuse_0" not in text
 
 
@@ -84,14 +84,14 @@ def test_by_hand_holds_a_call_of_several_lines(parts_of):
     ]
 
 
-def test_by_hand_is_the_compiled_function_where_there_is_one(parts_of):
+def test_by_hand_shows_the_compiled_function_if_there_is_one(parts_of):
     for name in explain.names():
         numbered = all(line.number for line in parts_of(name)[2].lines)
         assert numbered == hasattr(_macros, f"{name}_nogil")
 
 
 @pytest.mark.parametrize("end", [" */", "*/"], ids=["Cython 3.0", "Cython 3.2"])
-def test_a_block_is_cut_out_of_what_any_cython_writes(end):
+def test_a_block_is_found_in_the_c_of_any_version_of_cython(end):
     comment = '/* "gilfree/_kernels.pyx":{}\n * some\n *     with nogil:   # <<<<\n' + f"{end}\n"
     code = (
         f"  {comment.format(7)}  wrong;\n  {comment.format(7)}"

@@ -1,6 +1,6 @@
-"""What goes wrong outside of the kernels: killed workers, Ctrl-C, fork, exit, no memory, no reader.
+"""External failures: killed workers, Ctrl-C, fork, exit, lack of memory, a reader that leaves.
 
-Each in a process of its own, with a timeout.
+Each test runs in its own process, with a timeout.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from gilfree._system import gil_enabled
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.thread_unsafe(reason="runs in a process of its own, and has a deadline"),
+    pytest.mark.thread_unsafe(reason="runs in its own process, with a deadline"),
 ]
 
-# So often does an interpreter exit amid calls; `nox -s faults` asks for more.
+# The number of interpreters that exit during calls; `nox -s faults` sets more.
 EXITS = int(os.environ.get("GILFREE_EXITS", "25"))
 
-SANITIZED = "libasan" in os.environ.get("LD_PRELOAD", "")  # and so several times as slow
+SANITIZED = "libasan" in os.environ.get("LD_PRELOAD", "")  # several times as slow
 
 forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
 linux = pytest.mark.skipif(sys.platform != "linux", reason="as Linux limits and shows memory")
@@ -32,18 +32,18 @@ linux = pytest.mark.skipif(sys.platform != "linux", reason="as Linux limits and 
 # ---------------------------------------------------------------- executors that fail
 
 
-def test_a_worker_process_killed_amid_a_call_is_named(run_script):
+def test_a_worker_process_killed_during_a_call_is_named(run_script):
     run_script(
         """
         import multiprocessing, os, signal, sys, threading, gilfree
         from concurrent.futures import BrokenExecutor, ProcessPoolExecutor
 
-        sys.setswitchinterval(1e-6)  # the executor ends its futures while the call gives up
+        sys.setswitchinterval(1e-6)  # so the executor ends its futures while the call fails
 
         def new():
             return ProcessPoolExecutor(2, multiprocessing.get_context("spawn"))
 
-        def call(executor, most=10_000):  # every point stays, so that it takes very long
+        def call(executor, most=10_000):  # no point leaves, so that it takes very long
             return gilfree.mandelbrot((2000, 2000), (-0.1, 0.1, -0.1, 0.1), most, executor=executor)
 
         if __name__ == "__main__":
@@ -55,7 +55,7 @@ def test_a_worker_process_killed_amid_a_call_is_named(run_script):
                 except BrokenExecutor as error:
                     assert "terminated abruptly" in str(error), error
                 else:
-                    raise SystemExit("nobody noticed")
+                    raise SystemExit("not noticed")
                 try:
                     call(executor, 1)
                 except BrokenExecutor as error:
@@ -71,7 +71,7 @@ def test_a_worker_process_killed_amid_a_call_is_named(run_script):
 
 
 @pytest.mark.parametrize("allowed", [3, 0])
-def test_a_dask_worker_killed_amid_a_call_is_replaced_or_named(run_script, allowed):
+def test_a_dask_worker_killed_during_a_call_is_replaced_or_named(run_script, allowed):
     out = run_script(
         f"""
         import os, pickle, signal, sys, threading, dask, gilfree
@@ -120,7 +120,7 @@ def test_broken_or_blocked_threads_leave_the_work_to_the_caller(run_script):
         expected = {name: pickle.dumps(call(workers=1)) for name, call in CALLS.items()}
         for name, call in CALLS.items():
             with ThreadPoolExecutor(2, initializer=fail) as executor:
-                for _ in range(3):  # the first may find out amid the call, the others before it
+                for _ in range(3):  # the first call may fail midway, the others before they begin
                     try:
                         assert pickle.dumps(call(executor=executor, workers=3)) == expected[name]
                     except BrokenExecutor as error:
@@ -138,7 +138,7 @@ def test_broken_or_blocked_threads_leave_the_work_to_the_caller(run_script):
     )
 
 
-def test_an_executor_shut_down_amid_a_call_says_so_or_the_call_goes_on(run_script):
+def test_an_executor_shut_down_during_a_call_says_so_or_the_call_goes_on(run_script):
     run_script(
         """
         import multiprocessing, pickle, random, threading
@@ -186,7 +186,7 @@ def test_an_executor_shut_down_amid_a_call_says_so_or_the_call_goes_on(run_scrip
 
 
 @forks
-def test_ctrl_c_at_any_moment_comes_back_soon_and_leaves_nobody_at_work(run_script):
+def test_ctrl_c_at_any_moment_returns_soon_and_leaves_no_worker_running(run_script):
     out = run_script(
         """
         import os, random, signal, subprocess, sys, threading, time
@@ -196,7 +196,7 @@ def test_ctrl_c_at_any_moment_comes_back_soon_and_leaves_nobody_at_work(run_scri
         from gilfree.kernels import record
         from mixed import check
 
-        # Another process presses: this one may hold the GIL when it is time to.
+        # Another process sends the signal, since threads of this one may have to wait for the GIL.
         PRESSER = (
             "import os, signal, sys, time\\n"
             "for line in sys.stdin:\\n"
@@ -227,7 +227,7 @@ def test_ctrl_c_at_any_moment_comes_back_soon_and_leaves_nobody_at_work(run_scri
         def many(count):
             return np.broadcast_to(1.5, count)
 
-        LONG = [  # each for seconds
+        LONG = [  # each takes many seconds
             lambda **how: gilfree.sum_of_squares(many(10**11), **how),
             lambda **how: gilfree.polyval(many(10**6), many(10**5), **how),
             lambda **how: gilfree.histogram(many(10**11), **how),
@@ -284,8 +284,8 @@ def test_ctrl_c_at_any_moment_comes_back_soon_and_leaves_nobody_at_work(run_scri
     late = [float(seconds) for seconds in out.split()]
     assert len(late) == 200
     found = f"seconds late: median {late[100]}, then {late[180:]}"
-    sys.stderr.write(found)  # nox -s faults shows it
-    # A busy machine is late now and then. If one kernel in six were deaf, there would be more.
+    sys.stderr.write(found)  # shown by nox -s faults
+    # A busy machine may cause a few delays. A kernel that ignored Ctrl-C would cause more.
     assert late[189] < (2 if SANITIZED else 0.2), found
     assert late[199] < 5, found
 
@@ -294,7 +294,7 @@ def test_ctrl_c_at_any_moment_comes_back_soon_and_leaves_nobody_at_work(run_scri
 
 
 @forks
-def test_a_child_forked_amid_calls_can_call(run_script):
+def test_a_child_forked_during_calls_can_call(run_script):
     run_script(
         """
         import os, random, signal, threading, time, traceback, warnings
@@ -335,7 +335,7 @@ def test_a_child_forked_amid_calls_can_call(run_script):
                 assert os.waitpid(child, 0)[1] == 0
         finally:
             stop.set()
-            for caller in callers:  # at exit, an executor of one's own takes no more work
+            for caller in callers:  # before the exit, when executors take no more work
                 caller.join()
         """,
         timeout=180,
@@ -357,7 +357,7 @@ def probes_forever(rng):
             call = rng.choice(list(CALLS.values()))
             gilfree.probe(call, workers=2, repeat=3)
     except RuntimeError as error:
-        # An exiting Python has no more threads to give, and a probe can't do without.
+        # An exiting Python starts no more threads, and a probe needs them.
         if "shutdown" not in str(error):
             raise
 
@@ -371,9 +371,9 @@ time.sleep(rng.random() * 0.3)
 
 @pytest.mark.skipif(
     not gil_enabled(),
-    reason="without a GIL, CPython itself may wait at exit for a lock that a daemon thread has",
+    reason="without a GIL, CPython itself may wait at exit for a lock of a daemon thread",
 )
-def test_an_exit_amid_calls_and_probes_of_daemon_threads_is_quiet(tmp_path):
+def test_an_exit_during_calls_and_probes_of_daemon_threads_is_quiet(tmp_path):
     script = tmp_path / "exit.py"
     script.write_text(EXIT)
 
@@ -395,11 +395,11 @@ def test_an_exit_amid_calls_and_probes_of_daemon_threads_is_quiet(tmp_path):
     assert not failed, f"{len(failed)} of {EXITS}: {failed[:3]}"
 
 
-# ---------------------------------------------------------------- all at once
+# ---------------------------------------------------------------- everything concurrently
 
 
 @linux
-def test_all_at_once_for_a_while_is_right_and_leaves_nothing_behind():
+def test_everything_concurrently_is_right_and_leaves_nothing_behind():
     script = os.path.join(os.path.dirname(__file__), "soak.py")
     done = subprocess.run(
         [sys.executable, script, "--seconds", "3"],
@@ -416,9 +416,9 @@ def test_all_at_once_for_a_while_is_right_and_leaves_nothing_behind():
 # ---------------------------------------------------------------- memory
 
 
-# What has too little room, and the bytes that are left: not enough for the result, or for the edges
-# but not for the counts of a chunk. The other two kernels need no memory to speak of.
-NO_ROOM = {
+# A call, and the bytes that it may allocate. That is too little for its result; in "counts", enough
+# for the edges but not for the counts. The other two kernels need almost no memory.
+TOO_LITTLE = {
     "polyval": ("gilfree.polyval(many(10**9), [1, 2, 3])", 1e9),
     "histogram": ("gilfree.histogram(many(10**6), 10**9)", 1e9),
     "counts": ("gilfree.histogram(many(10**9), 10**7, (0, 9), workers=2)", 120e6),
@@ -430,15 +430,15 @@ LIMIT = """
 import ctypes, resource, numpy as np, gilfree
 from calls import CALLS
 
-ctypes.CDLL(None).mallopt(-8, 1)  # M_ARENA_MAX: no thread has room in store for others
+ctypes.CDLL(None).mallopt(-8, 1)  # M_ARENA_MAX: no arena of a thread has spare memory
 
 def many(shape):
     return np.broadcast_to(1.5, shape)
 
-def leave(room):
+def leave(memory):
     with open("/proc/self/statm") as file:
         size = int(file.read().split()[0]) * resource.getpagesize()
-    resource.setrlimit(resource.RLIMIT_AS, (size + room, resource.RLIM_INFINITY))
+    resource.setrlimit(resource.RLIMIT_AS, (size + memory, resource.RLIM_INFINITY))
 
 def check_small_calls():
     assert gilfree.sum_of_squares([1, 2, 3]) == 14
@@ -451,19 +451,19 @@ def check_small_calls():
 
 
 @linux
-@pytest.mark.parametrize("name", NO_ROOM)
-def test_no_room_is_a_memory_error_and_the_next_call_is_right(run_script, name):
-    call, room = NO_ROOM[name]
+@pytest.mark.parametrize("name", TOO_LITTLE)
+def test_too_little_memory_is_a_memory_error_and_the_next_call_is_right(run_script, name):
+    call, memory = TOO_LITTLE[name]
     run_script(f"""{LIMIT}
 CALLS["monte_carlo_pi"](workers=2)  # starts the threads
-leave({int(room)})
+leave({int(memory)})
 for _ in range(3):
     try:
         {call}
     except MemoryError:
         check_small_calls()
     else:
-        raise SystemExit("there was room?")
+        raise SystemExit("there was enough memory?")
 leave(10**10)
 gilfree.sum_of_squares(many(10**7)[::-1])
 check_small_calls()
@@ -471,8 +471,8 @@ check_small_calls()
 
 
 @linux
-@pytest.mark.skipif(SANITIZED, reason="AddressSanitizer itself needs the room")
-def test_without_room_for_a_thread_the_caller_works_alone(run_script):
+@pytest.mark.skipif(SANITIZED, reason="AddressSanitizer itself needs the memory")
+def test_without_memory_for_a_thread_the_caller_works_alone(run_script):
     run_script(f"""{LIMIT}
 import threading
 alone = gilfree.monte_carlo_pi(10**7, 1, workers=1), gilfree.mandelbrot((99, 99), workers=1)
@@ -482,7 +482,7 @@ try:
 except RuntimeError:
     pass
 else:
-    raise SystemExit("there was room?")
+    raise SystemExit("there was enough memory?")
 assert gilfree.monte_carlo_pi(10**7, 1, workers=5) == alone[0]
 assert gilfree.sum_of_squares(many(10**8)[::-1], workers=5) == 2.25 * 10**8
 assert (gilfree.mandelbrot((99, 99), workers=5) == alone[1]).all()
@@ -508,7 +508,7 @@ COMMANDS = [
     "--version",
 ]
 
-# A survey of fewer calls than there are.
+# Reduces the survey to one call.
 MAIN = """
 from gilfree import cli, survey
 survey.CALLS = [call for call in survey.CALLS if call.name == "json.loads"]
@@ -536,5 +536,5 @@ def test_a_command_whose_reader_leaves_ends_quietly(command):
             assert process.communicate(timeout=120)[1] == ""
             assert process.returncode in (0, 2)
 
-    with ThreadPoolExecutor(2) as readers:  # one leaves at once, one amid the output
+    with ThreadPoolExecutor(2) as readers:  # one leaves before the output, one within it
         list(readers.map(read, [0, 1]))

@@ -1,4 +1,4 @@
-"""What notebooks show of a probe and of a comparison: all of it, as text, and nothing else."""
+"""The cards of a probe and of a comparison in notebooks: complete, escaped and self-contained."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def changed(**values):
 
 
 def widths(text):
-    """Return the looks of the parts of each bar, with their widths in thousandths; and of lines."""
+    """Return the widths of parts and lines of each bar, in thousandths, by their CSS class."""
     found = []
     for bar in re.findall("<svg.*?</svg>", text):
         looks = dict(re.findall(r'<rect class="(\w+)" .*? width="([\d.]+)"', bar))
@@ -70,16 +70,16 @@ def widths(text):
         compared(gil=False),
     ],
 )
-def test_it_is_whole_touches_nothing_else_and_needs_nothing_from_elsewhere(result):
+def test_a_card_is_well_formed_affects_only_itself_and_loads_nothing(result):
     text = result._repr_html_()
-    text.encode()  # no half of a surrogate pair
+    text.encode()  # raises if there is a lone surrogate
     structure = Structure(text)
     assert {"html", "head", "body", "script", "link", "img"}.isdisjoint(structure.tags)
     names = {name for name, _ in structure.attributes}
     assert names.isdisjoint({"id", "src", "href", "srcset", "style", "onclick"})
     assert not re.search(r"https?:|url\(|@import", text)
     assert foreign_selectors(text) == []
-    Structure(text + compared()._repr_html_())  # as two outputs of one notebook are
+    Structure(text + compared()._repr_html_())  # two outputs of one notebook
 
 
 def test_the_sentence_comes_first_and_then_all_figures_of_the_text():
@@ -107,7 +107,7 @@ def test_what_is_not_known_has_no_bar():
     assert bar == {"gain": 1000, "room": 0, "mark": 286}
 
 
-def test_a_comparison_has_each_way_and_number_of_workers():
+def test_a_comparison_has_each_mode_and_number_of_workers():
     text = compared()._repr_html_()
     assert "4 threads are <b>3.60 times as fast</b> as one, and 3.60 times with it held" in text
     assert text.count("<tr>") == 1 + 3

@@ -1,4 +1,4 @@
-"""Interpreters of other kinds: one without a GIL, and one beside another in the same process."""
+"""Special interpreters: one without a GIL, and a second one in the same process."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from gilfree._system import gil_enabled
 @pytest.mark.skipif(gil_enabled(), reason="this Python has a GIL")
 @pytest.mark.parametrize("level", gilfree.build_info()["isa_levels"])
 def test_importing_everything_leaves_the_gil_off(run_script, level):
-    # A module that does not say that it needs no GIL switches it on, and warns.
+    # Importing a module that does not declare that it needs no GIL enables the GIL, with a warning.
     out = run_script(f"""
         import importlib, os, pkgutil, sys, warnings
         warnings.simplefilter("error")
@@ -23,7 +23,7 @@ def test_importing_everything_leaves_the_gil_off(run_script, level):
         before = sys._is_gil_enabled()
         import gilfree
         for module in pkgutil.walk_packages(gilfree.__path__, "gilfree."):
-            # matplotlib may need it; IPython may not be here
+            # matplotlib may need the GIL; IPython may not be installed
             others = "gilfree.__main__", "gilfree.show.scaling", "gilfree.notebook"
             if module.name not in others:
                 importlib.import_module(module.name)
@@ -41,7 +41,7 @@ def test_importing_everything_leaves_the_gil_off(run_script, level):
     assert {f"gilfree.{name}" for name in wanted} <= set(names.split())
 
 
-# NumPy does not support subinterpreters. What counts is that nobody gets a module by halves.
+# NumPy does not support subinterpreters, so the import must fail completely.
 TRY_TO_IMPORT = """
 try:
     import gilfree

@@ -1,4 +1,4 @@
-"""The extension that is written by hand: the kernel's very bits, a release, Ctrl-C, its errors."""
+"""The extension written by hand: the bits of the kernel, the release, Ctrl-C, and errors."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from gilfree import _kernels, _macros
 from gilfree._chunks import Chunks
 from gilfree.testing import GilWarning, assert_releases_gil
 
-WAYS = [
+VERSIONS = [
     _macros.sum_of_squares_gil,
     _macros.sum_of_squares_nogil,
     _macros.sum_of_squares_interruptible,
@@ -26,7 +26,7 @@ WAYS = [
 
 
 def by_cython(x):
-    """Return the sum as the loop has it that holds the GIL."""
+    """Return the sum by the Cython loop, with the GIL held."""
     sums = np.empty(-(-x.size // _kernels.SUM_BLOCK))
     _kernels.sum_of_squares_gil(x, sums, Chunks(sums.size))
     return _kernels.add_in_order(sums)
@@ -36,39 +36,37 @@ def bits(number):
     return np.float64(number).tobytes()
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("version", VERSIONS)
 @given(hnp.arrays(np.float64, st.integers(0, 200), elements=st.floats(-1e100, 1e100)))
-def test_the_bits_are_those_of_the_cython_kernel(way, x):
-    assert bits(way(x)) == bits(by_cython(x))
+def test_the_bits_are_those_of_the_cython_kernel(version, x):
+    assert bits(version(x)) == bits(by_cython(x))
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("beyond", [-17, -1, 0, 1, 17])
-def test_a_look_at_ctrl_c_leaves_the_bits_alone(way, beyond):
-    x = np.resize(
-        np.random.default_rng(3).normal(size=99_991), 2**24 + beyond
-    )  # a look every 2**24
-    assert bits(way(x)) == bits(by_cython(x))
-    np.testing.assert_allclose(way(x), np.dot(x, x), rtol=1e-12)
+def test_a_check_for_ctrl_c_changes_no_bits(version, beyond):
+    between_checks = 2**24  # BETWEEN_LOOKS
+    x = np.resize(np.random.default_rng(3).normal(size=99_991), between_checks + beyond)
+    assert bits(version(x)) == bits(by_cython(x))
+    np.testing.assert_allclose(version(x), np.dot(x, x), rtol=1e-12)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
-@pytest.mark.parametrize("way", WAYS)
-def test_nan_and_infinity_come_through(way, value):
-    assert bits(way(np.array([1.0, value]))) == bits(value)
+@pytest.mark.parametrize("version", VERSIONS)
+def test_nan_and_infinity_come_through(version, value):
+    assert bits(version(np.array([1.0, value]))) == bits(value)
 
 
-@pytest.mark.parametrize("way", WAYS)
-def test_any_buffer_of_doubles_will_do(way):
-    assert way(array.array("d", [3, 4])) == 25
-    assert way(memoryview(np.array([3.0, 4.0]))) == 25
+@pytest.mark.parametrize("version", VERSIONS)
+def test_any_buffer_of_doubles_is_accepted(version):
+    assert version(array.array("d", [3, 4])) == 25
+    assert version(memoryview(np.array([3.0, 4.0]))) == 25
     frozen = np.array([3.0, 4.0])
     frozen.flags.writeable = False
-    assert way(frozen) == 25
-    assert way(np.empty(0)) == 0
-    assert (
-        way((ctypes.c_double * 2)(3, 4)) == 25
-    )  # its format is '<d', or '>d' where that is native
+    assert version(frozen) == 25
+    assert version(np.empty(0)) == 0
+    # The format is '<d' here, or '>d' on big-endian CPUs.
+    assert version((ctypes.c_double * 2)(3, 4)) == 25
 
 
 @pytest.mark.parametrize(
@@ -89,54 +87,54 @@ def test_any_buffer_of_doubles_will_do(way):
     ],
 )
 @pytest.mark.thread_unsafe(reason="counts references to arguments that threads would share")
-@pytest.mark.parametrize("way", WAYS)
-def test_anything_else_gets_an_error_and_is_let_go_of(way, x, error, words):
+@pytest.mark.parametrize("version", VERSIONS)
+def test_other_arguments_raise_and_are_released(version, x, error, words):
     before = sys.getrefcount(x)
     with pytest.raises(error, match=words):
-        way(x)
+        version(x)
     assert sys.getrefcount(x) == before
 
 
-@pytest.mark.parametrize("way", WAYS)
-def test_the_memory_is_given_back(way):
+@pytest.mark.parametrize("version", VERSIONS)
+def test_the_buffer_is_released(version):
     x = array.array("d", range(100))
-    way(x)
+    version(x)
     x.append(1)  # BufferError if a view of it were left
 
 
-def test_the_held_one_holds_and_the_others_let_go(lets_go):
+def test_one_holds_the_gil_and_the_others_release_it(releases_gil):
     x = np.ones(100_000)
-    held, released, interruptible = WAYS
-    assert not lets_go(lambda: held(x))
-    assert lets_go(lambda: released(x))
-    assert lets_go(lambda: interruptible(x))
-    assert not lets_go(_macros.empty_gil)
-    assert not lets_go(_kernels.empty_gil)
+    held, released, interruptible = VERSIONS
+    assert not releases_gil(lambda: held(x))
+    assert releases_gil(lambda: released(x))
+    assert releases_gil(lambda: interruptible(x))
+    assert not releases_gil(_macros.empty_gil)
+    assert not releases_gil(_kernels.empty_gil)
 
 
 @needs.sampler
 @needs.gil
-def test_the_released_ones_hold_the_gil_for_next_to_none_of_the_call():
+def test_those_that_release_the_gil_hold_it_for_almost_no_time():
     x = np.zeros(60_000_000)
-    for way in WAYS[1:]:
+    for version in VERSIONS[1:]:
         try:
-            assert_releases_gil(way, x)
+            assert_releases_gil(version, x)
         except GilWarning as warning:
             pytest.skip(f"this machine is busy: {warning}")
 
 
-def test_many_threads_at_once():
+def test_many_threads_concurrently():
     x = np.random.default_rng(4).normal(size=1_000_003)
-    for way in WAYS:
+    for version in VERSIONS:
         with ThreadPoolExecutor(8) as pool:
-            assert len(set(pool.map(way, [x] * 40))) == 1
+            assert len(set(pool.map(version, [x] * 40))) == 1
 
 
 @needs.posix
 @pytest.mark.slow
 def test_ctrl_c_ends_an_interruptible_call_within_a_fifth_of_a_second(run_script):
-    # Memory that was never written to is one page of zeros over and over, so four tebibytes of it
-    # take no room; to read them takes any machine more than 30 s.
+    # Memory that was never written to is mapped to one page of zeros, so four tebibytes take almost
+    # no memory. Reading them takes more than 30 s on any machine.
     out = run_script("""
         import mmap, os, signal, threading, time
         from gilfree import _macros
@@ -165,13 +163,13 @@ def test_ctrl_c_ends_an_interruptible_call_within_a_fifth_of_a_second(run_script
 
 
 @pytest.mark.skipif(sys.version_info < (3, 12), reason="one GIL for all interpreters until 3.12")
-def test_a_subinterpreter_with_a_gil_of_its_own_may_have_it(run_script):
+def test_a_subinterpreter_with_its_own_gil_can_import_it(run_script):
     run_script("""
         import textwrap
         import gilfree._macros, interpreters
         code = textwrap.dedent(f'''
             import array, importlib.util
-            # By its path: the package would import NumPy, which refuses subinterpreters.
+            # By its path, since the package imports NumPy, which refuses subinterpreters.
             spec = importlib.util.spec_from_file_location(
                 "gilfree._macros", {gilfree._macros.__file__!r})
             module = importlib.util.module_from_spec(spec)

@@ -1,8 +1,8 @@
-"""Calls over and over, right ones and wrong ones, leave the memory in use where it was.
+"""Repeated calls, valid and invalid ones, do not increase the memory in use.
 
-GILFREE_CALLS sets how many of each; ``nox -s memory`` takes 100,000, which shows a leak of 11 bytes
-a call. `probe` and `compare` take a second a call, so the parts of them that hold memory are here
-instead: the sampler, the waiter and the statements.
+GILFREE_CALLS sets the number of calls. ``nox -s memory`` makes 100,000, which detects a leak of 11
+bytes a call. `probe` and `compare` take a second a call, so their parts that allocate memory are
+tested instead: the sampler, the waiter and the statements.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from gilfree.kernels.pool import Workers
 STATM = "/proc/self/statm"
 pytestmark = [
     pytest.mark.skipif(not os.path.exists(STATM), reason="this system has no /proc"),
-    pytest.mark.thread_unsafe(reason="looks at the memory of the whole process"),
+    pytest.mark.thread_unsafe(reason="measures the memory of the whole process"),
 ]
 
 CALLS = int(os.environ.get("GILFREE_CALLS", "5000"))
@@ -53,10 +53,10 @@ def in_use():
 
 
 def growth(call, calls):
-    """Return by how much memory grows in so many calls, after some to warm up.
+    """Return how many bytes memory grows in `calls` calls, after some calls to warm up.
 
-    The allocators keep what was freed, in pools that fill up bit by bit: so a growth counts only if
-    it is there again, each time.
+    Allocators keep freed memory in pools that fill up slowly, so the least growth of three series
+    counts.
     """
     for _ in range(min(calls, 2000)):
         call()
@@ -72,7 +72,7 @@ def growth(call, calls):
 
 
 def wrong(call, *arguments, error=(TypeError, ValueError), **options):
-    """Return a call that raises."""
+    """Return a callable that makes a call, which must raise, and catches the error."""
 
     def call_and_catch():
         with contextlib.suppress(error):
@@ -87,7 +87,7 @@ def fail(_):
 
 
 def one_chunk():
-    """Return a chunk of one element, anew for each call: it is taken once."""
+    """Return new chunks for each call, since a chunk can only be taken once."""
     return Chunks(1)
 
 
@@ -140,7 +140,7 @@ KERNELS = {
         [9, "no seed"],
     ),
 }
-# The entry points to the loops, with what they refuse, which is found while views are held.
+# Arguments of each entry point, valid and invalid ones. Invalid ones raise while views are held.
 ENTRIES = {
     "sum_of_squares": ((X, np.empty(1), one_chunk), (POINTS, np.empty(1), one_chunk)),
     "polyval": ((X, X[:3], np.empty(50), one_chunk), (X, FLOATS, np.empty(50), one_chunk)),
@@ -164,7 +164,7 @@ ENTRIES = {
 
 
 def cases():
-    """Yield names, and what to call."""
+    """Yield the name of each case, and a callable."""
     for name, (call, *bad) in KERNELS.items():
         yield name, call
         yield f"{name} held", lambda call=call: call(nogil=False)
@@ -184,12 +184,12 @@ def cases():
     yield "_edges", lambda: _kernels.edges(0.0, 1.0, np.empty(9))
     yield "_bin_scale", lambda: _kernels.bin_scale(EDGES)
     yield "_count_private_nogil", lambda: _kernels.count_private_nogil(9)
-    for way in "gil", "nogil", "interruptible":
-        by_hand = getattr(_macros, f"sum_of_squares_{way}")
+    for suffix in "gil", "nogil", "interruptible":
+        by_hand = getattr(_macros, f"sum_of_squares_{suffix}")
         doubles = array.array("d", X)
-        yield f"macros {way}", lambda by_hand=by_hand, doubles=doubles: by_hand(doubles)
+        yield f"macros {suffix}", lambda by_hand=by_hand, doubles=doubles: by_hand(doubles)
         for number, bad in enumerate(([1.0], POINTS, FLOATS, STRIDED, b"bytes")):
-            yield f"macros {way} wrong {number}", wrong(by_hand, bad, error=Exception)
+            yield f"macros {suffix} wrong {number}", wrong(by_hand, bad, error=Exception)
     yield "macros empty", _macros.empty_nogil
     yield "build_info", gilfree.build_info
     yield "usable_cpus", usable_cpus
@@ -213,7 +213,7 @@ def cases_of_the_sampler():
         watch.seen(), watch.forget()
 
     def watch_and_thread():
-        """Leave a Token to a thread that ends, and one to this thread, by a Watch never started."""
+        """Make a token in a thread that ends, and one in this thread, by a Watch never started."""
         other = Watch()
         other.begin()
         thread = threading.Thread(target=other.begin)
@@ -234,17 +234,17 @@ CASES = dict(cases())
 
 @pytest.fixture(autouse=True)
 def few_threads(monkeypatch):
-    """Let the shared pool start four threads: its 256 come bit by bit, and take 10 MB in all."""
+    """Limit the shared pool to four threads: it would slowly start 256, which take 10 MB."""
     monkeypatch.setattr(_pool, "MOST_THREADS", 4)
 
 
 @pytest.mark.parametrize("name", CASES)
 @pytest.mark.slow
-def test_memory_stays_where_it_was(name):
+def test_memory_does_not_grow(name):
     assert growth(CASES[name], CALLS) < MOST
 
 
 def test_a_leak_would_be_seen():
     leaked = []
-    # Large enough to be no piece of memory that an earlier test has freed.
+    # Too large for memory that an earlier test has freed.
     assert growth(lambda: leaked.append(np.ones(5 * 10**6)), 1) > MOST

@@ -1,4 +1,4 @@
-"""What is public: the names, each there when it is first used, and nothing imported before."""
+"""The public names: each is available on first use, and nothing is imported before."""
 
 import subprocess
 import sys
@@ -9,7 +9,7 @@ import gilfree
 from gilfree import kernels
 
 
-def test_all_public_names_are_there_and_no_module_has_the_name_of_one():
+def test_all_public_names_exist_and_none_is_a_module():
     assert set(gilfree.__all__) <= set(dir(gilfree))
     assert set(kernels.__all__) < set(gilfree.__all__)
     namespace = {}
@@ -19,14 +19,14 @@ def test_all_public_names_are_there_and_no_module_has_the_name_of_one():
         assert not isinstance(namespace[name], type(sys)), name
 
 
-def test_a_name_that_is_not_there_is_an_attribute_error():
+def test_an_unknown_name_is_an_attribute_error():
     with pytest.raises(AttributeError, match="module 'gilfree' has no attribute 'histogramm'"):
         _ = gilfree.histogramm
     with pytest.raises(ImportError, match="nothing"):
         from gilfree import nothing  # noqa: F401
 
 
-def test_what_nobody_has_used_is_not_imported():
+def test_what_is_not_used_is_not_imported():
     code = "import sys, gilfree; print(gilfree.__version__, *sys.modules, sep='\\n')"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     imported = done.stdout.split()
@@ -52,7 +52,7 @@ for thread in threads:
 """
 
 
-@pytest.mark.thread_unsafe(reason="runs processes of its own")
+@pytest.mark.thread_unsafe(reason="starts processes")
 def test_threads_may_use_names_for_the_first_time_at_the_same_time():
     for _ in range(5):
         done = subprocess.run([sys.executable, "-c", RACE], capture_output=True, text=True)

@@ -1,6 +1,7 @@
-"""A Python newer than all whose thread states are known: all works but the probe, which says so.
+"""On a Python newer than the known ones, everything works except the probe and recordings.
 
-No such Python exists, so the sampler is compiled once more, told to take this one for unknown.
+No such Python exists, so the sampler and the recorder are compiled again with a macro that makes
+them treat this Python as unknown.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import gilfree
 pytestmark = [
     needs.sampler,
     pytest.mark.slow,
-    pytest.mark.thread_unsafe(reason="compiles, and runs processes of its own"),
+    pytest.mark.thread_unsafe(reason="compiles, and starts processes"),
 ]
 
 BUILD = """
@@ -38,7 +39,7 @@ extensions = [
 setup(name="gilfree", packages=["gilfree", "gilfree.gil"], ext_modules=extensions)
 """
 TESTS = Path(__file__).parent
-# All that import the sampler, and the kernels, which have no use for it.
+# All tests that import the sampler, and those of the kernels, which do not need it.
 MODULES = (
     "kernels/test_kernels",
     "gil/test_sampler",
@@ -52,7 +53,7 @@ MODULES = (
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    """Return a function that runs Python there with the package that knows no Python."""
+    """Return a function that runs Python with a package that treats this Python as unknown."""
     pytest.importorskip("Cython")
     if shutil.which("cc") is None:
         pytest.skip("there is no C compiler")
@@ -108,6 +109,6 @@ def test_what_needs_the_sampler_is_skipped_by_name_and_the_rest_passes(run):
     done = run("-m", "pytest", "-q", "-p", "no:cacheprovider", f"--rootdir={TESTS.parent}", *paths)
     assert done.returncode == 0, done.stdout
     counts = {word: int(n) for n, word in re.findall(r"(\d+) (\w+)", done.stdout.splitlines()[-1])}
-    assert counts.keys() == {"passed", "skipped", "deselected"}  # the last ones are slow
+    assert counts.keys() == {"passed", "skipped", "deselected"}  # the slow ones are deselected
     assert counts["passed"] > 100
     assert "the probe supports CPython" in done.stdout

@@ -1,4 +1,4 @@
-"""The versions of Python: named once, in the classifiers, and the wheels are built for the same."""
+"""Wheels are built for the versions of Python that the classifiers name."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def test_wheels_are_built_for_the_pythons_that_the_classifiers_name():
         for text in pyproject["project"]["classifiers"]
         if text.startswith(name)
     ]
-    # Free-threaded Pythons are supported officially since 3.14.
+    # CPython officially supports free threading since 3.14.
     wanted = {f"cp3{n}-*" for n in minors} | {f"cp3{n}t-*" for n in minors if n >= 14}
     assert set(pyproject["tool"]["cibuildwheel"]["build"]) == wanted
     assert pyproject["project"]["requires-python"] == f">=3.{minors[0]}"

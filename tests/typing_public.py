@@ -1,4 +1,4 @@
-"""What a type checker is to make of the public names: read by mypy and pyright, never run."""
+"""The types of the public names, for mypy and pyright to check. It is never run."""
 
 import sys
 from typing import Any, assert_type

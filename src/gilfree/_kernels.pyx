@@ -150,21 +150,21 @@ cdef int _check_counter(int64_t[::1] counter) except -1:
 
 def count_gil(int64_t[::1] counter, int64_t times):
     # Correct: no other thread runs until the loop ends. The GIL guards
-    # reference counts in the same way. (Wrong in a Python without a GIL.)
+    # reference counts in the same way. (Wrong without a GIL.)
     _check_counter(counter)
     _count(&counter[0], times)
 
 
 def count_nogil(int64_t[::1] counter, int64_t times):
-    # Wrong: threads write to the same address concurrently, and lose updates.
+    # Wrong: concurrent writes to the same address lose updates.
     _check_counter(counter)
     with nogil:
         _count(&counter[0], times)
 
 
 def count_private_nogil(int64_t times):
-    # Correct and fast: each thread has its own count, and the caller adds
-    # up the counts. histogram does the same.
+    # Correct and fast: each thread has its own count, and the caller
+    # adds the counts up. histogram does the same.
     cdef int64_t count = 0
     with nogil:
         _count(&count, times)

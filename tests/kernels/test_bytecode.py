@@ -1,4 +1,4 @@
-"""The loops in pure Python do what the kernels do."""
+"""The loops in pure Python give the results of the kernels."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_pi_is_about_right():
 
 
 @pytest.mark.parametrize("name", kernels.__all__)
-def test_every_workload_has_a_loop_and_it_is_cut_to_size(name):
+def test_every_workload_has_a_loop_of_limited_size(name):
     loop, size = kernel(name).bytecode(*kernel(name).workload())
     assert 1000 < size <= 400_000
     loop(0, 10)

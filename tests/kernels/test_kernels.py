@@ -29,7 +29,7 @@ def rng():
 
 
 def references(dtype):
-    """Return the kernels' arguments, results, and relative tolerance."""
+    """Return the arguments, the expected result and the relative tolerance of each kernel."""
     rng = np.random.default_rng(3)
     x, c = rng.normal(size=SIZE).astype(dtype), rng.normal(size=5).astype(dtype)
     X, Y = rng.normal(size=(301, 19)).astype(dtype), rng.normal(size=(1003, 19)).astype(dtype)
@@ -85,7 +85,7 @@ def test_monte_carlo_pi_comes_close():
 @pytest.mark.parametrize(
     "kind", [np.random.PCG64, np.random.MT19937, np.random.Philox, np.random.SFC64]
 )
-def test_monte_carlo_pi_keeps_the_generator_and_moves_it_on(kind):
+def test_monte_carlo_pi_keeps_the_kind_of_generator_and_advances_it(kind):
     rng = np.random.Generator(kind(1))
     first, second = (gilfree.monte_carlo_pi(100_000, rng) for _ in range(2))
     assert first != second
@@ -105,7 +105,7 @@ def test_same_bits_for_any_number_of_workers(name, workers, nogil):
 
 
 @pytest.mark.parametrize("name", CALLS)
-def test_more_than_one_chunk_is_what_these_tests_run(name, monkeypatch):
+def test_the_calls_of_these_tests_have_several_chunks(name, monkeypatch):
     counts = []
 
     def counting(size, count):
@@ -145,16 +145,16 @@ ENTRIES = {
 
 
 @pytest.mark.parametrize("name", ENTRIES)
-def test_the_released_entry_lets_go_and_the_held_one_does_not(name, lets_go):
+def test_one_entry_point_releases_the_gil_and_the_other_holds_it(name, releases_gil):
     held, released = (getattr(_kernels, f"{name}_{suffix}") for suffix in ("gil", "nogil"))
-    of_held, of_released = ENTRIES[name](), ENTRIES[name]()  # whose chunks are taken once
-    assert not lets_go(lambda: held(*of_held))
-    assert lets_go(lambda: released(*of_released))
+    of_held, of_released = ENTRIES[name](), ENTRIES[name]()  # chunks can only be taken once
+    assert not releases_gil(lambda: held(*of_held))
+    assert releases_gil(lambda: released(*of_released))
 
 
 @pytest.mark.parametrize("nogil", [False, True])
 @pytest.mark.parametrize("name", CALLS)
-def test_nogil_picks_the_entry(name, nogil, monkeypatch):
+def test_nogil_chooses_the_entry_point(name, nogil, monkeypatch):
     picked = set()
 
     class Spy:
@@ -219,7 +219,7 @@ def test_a_sum_has_the_same_bits_in_any_layout(size, rng):
     assert gilfree.sum_of_squares(x[::-1].copy()[::-1], workers=3) == expected
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="the peak is read as Linux has it, in KiB")
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux gives the peak in KiB")
 @pytest.mark.parametrize(
     ("call", "output"),
     [
@@ -238,7 +238,7 @@ def test_no_kernel_needs_more_than_32_mib(run_script, call, output):
         import resource, numpy as np, gilfree
         from gilfree import *
         x = np.arange(2**24, dtype=np.int16)
-        for array in x[:4096], x:  # threads and imports are paid for by the first
+        for array in x[:4096], x:  # the first call starts threads and imports modules
             before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
             result = (lambda x: {call})(array)
         print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
@@ -263,7 +263,7 @@ def test_unaligned_and_read_only_input(rng):
 
 
 class Cluster(Executor):
-    """Hand on each array at an address where no double may lie, as Dask does when it can."""
+    """Passes each array on at an unaligned address, as Dask may do."""
 
     def submit(self, fn, /, *args):
         future = Future()
@@ -282,7 +282,7 @@ class Cluster(Executor):
 
 @pytest.mark.parametrize("name", CALLS)
 @pytest.mark.parametrize("nogil", [True, False])
-def test_a_loop_gets_aligned_arrays_whatever_a_cluster_makes_of_them(name, nogil, monkeypatch):
+def test_a_loop_gets_aligned_arrays_even_on_a_cluster(name, nogil, monkeypatch):
     seen = []
 
     def spy(entry):
@@ -295,11 +295,11 @@ def test_a_loop_gets_aligned_arrays_whatever_a_cluster_makes_of_them(name, nogil
 
     expected = pickle.dumps(CALLS[name](nogil=nogil))
     loops = {entry: getattr(_kernels, entry) for entry in dir(_kernels)}
-    looked_at = {entry: spy(loop) if "gil" in entry else loop for entry, loop in loops.items()}
-    monkeypatch.setattr(record, "_kernels", SimpleNamespace(**looked_at))
+    spied = {entry: spy(loop) if "gil" in entry else loop for entry, loop in loops.items()}
+    monkeypatch.setattr(record, "_kernels", SimpleNamespace(**spied))
     assert pickle.dumps(CALLS[name](nogil=nogil, executor=Cluster())) == expected
     assert all(seen)
-    assert seen or name == "monte_carlo_pi"  # which takes none
+    assert seen or name == "monte_carlo_pi"  # it takes no arrays
 
 
 def test_empty_input_gives_what_numpy_gives():
@@ -334,7 +334,7 @@ def test_nan_and_infinity_do_what_numpy_does():
     assert_numpys_histogram(x, 4, (0, 2))
 
 
-# ---------------------------------------------------------------- histogram, to the last edge
+# ---------------------------------------------------------------- histogram: values at the edges
 
 
 @pytest.mark.parametrize("dtype", FLOATS)
@@ -561,7 +561,7 @@ def test_minmax_sees_extremes_and_nan_at_any_place(rng, dtype):
 
 
 def counted(count, times, threads=2):
-    """Return what a shared counter says after so many threads have counted at once."""
+    """Return the value of a shared counter after `threads` threads have counted concurrently."""
     counter = np.zeros(1, np.int64)
     with ThreadPoolExecutor(threads) as pool:
         list(pool.map(lambda _: count(counter, times), range(threads)))
@@ -573,10 +573,10 @@ def test_the_gil_guards_the_counter():
     assert counted(_kernels.count_gil, 5_000_000) == 10_000_000
 
 
-@pytest.mark.skipif(usable_cpus() < 2, reason="a race takes two CPUs")
+@pytest.mark.skipif(usable_cpus() < 2, reason="a race needs two CPUs")
 def test_a_released_loop_on_a_shared_counter_loses_updates():
     counts = (counted(_kernels.count_nogil, 50_000_000) for _ in range(100))
-    assert any(count < 100_000_000 for count in counts)  # the first one, most of the time
+    assert any(count < 100_000_000 for count in counts)  # usually the first one
 
 
 def test_private_counts_lose_nothing():
@@ -590,8 +590,8 @@ def test_there_must_be_a_counter():
             count(np.zeros(0, np.int64), 1)
 
 
-def test_counting_lets_go_or_does_not(lets_go):
+def test_counting_releases_the_gil_or_holds_it(releases_gil):
     counter = np.zeros(1, np.int64)
-    assert not lets_go(lambda: _kernels.count_gil(counter, 100_000))
-    assert lets_go(lambda: _kernels.count_nogil(counter, 100_000))
-    assert lets_go(lambda: _kernels.count_private_nogil(100_000))
+    assert not releases_gil(lambda: _kernels.count_gil(counter, 100_000))
+    assert releases_gil(lambda: _kernels.count_nogil(counter, 100_000))
+    assert releases_gil(lambda: _kernels.count_private_nogil(100_000))

@@ -27,11 +27,11 @@ from gilfree.kernels.pool import Workers
 
 
 class Boom(Exception):
-    """What a task raises here."""
+    """The exception of a task."""
 
 
 def each(task, count, receive, workers=None, executor=None, work=math.inf):
-    """Call ``receive(task(number))`` for each number, which has a chunk of its own, by workers."""
+    """Have workers call ``receive(number, task(number))`` for each number: one chunk each."""
 
     def take(chunks):
         for chunk in chunks:
@@ -45,7 +45,7 @@ def each(task, count, receive, workers=None, executor=None, work=math.inf):
 
 
 def collect(task, count, *how):
-    """Return the results of `task` for each number, in their order."""
+    """Return the results of `task` for each number, in order."""
     results = {}
     each(task, count, results.__setitem__, *how)
     return [results[number] for number in range(count)]
@@ -78,7 +78,7 @@ def test_no_chunk_is_taken_after_a_stop():
 
 
 @pytest.mark.parametrize("wrong", [(-1, 1), (1, 0), (1, -1)])
-def test_chunks_that_can_not_be_are_refused(wrong):
+def test_invalid_chunks_are_refused(wrong):
     with pytest.raises(ValueError, match="must not be negative and count at least 1"):
         Chunks(*wrong)
 
@@ -108,7 +108,7 @@ def test_each_chunk_is_taken_once_whoever_takes_it(run_script):
 
 @pytest.mark.parametrize("workers", [None, 1, 2, 7, 64])
 @pytest.mark.parametrize("count", [0, 1, 2, 5, 100])
-def test_all_is_done_by_any_number_of_workers(workers, count):
+def test_any_number_of_workers_does_all_work(workers, count):
     def task(number):
         time.sleep(0.0001 * (number % 3))
         return number * number
@@ -116,8 +116,8 @@ def test_all_is_done_by_any_number_of_workers(workers, count):
     assert collect(task, count, workers) == [n * n for n in range(count)]
 
 
-def test_as_many_threads_work_at_once_as_there_are_workers():
-    # Every chunk waits for the others: this ends only if all of them are under way together.
+def test_as_many_threads_work_concurrently_as_there_are_workers():
+    # Every chunk waits for the others, so this ends only if all of them run concurrently.
     barrier = threading.Barrier(5, timeout=30)
     threads = collect(lambda _: (barrier.wait(), threading.get_ident())[1], 5, 5)
     assert len(set(threads)) == 5
@@ -141,7 +141,7 @@ def test_each_helper_enters_once_and_the_caller_works_too():
     assert len(helpers) == len(set(helpers)) == 2
 
 
-def test_the_caller_alone_comes_back_now_and_then_to_look_for_ctrl_c():
+def test_only_the_caller_returns_regularly_to_check_for_ctrl_c():
     entered = []
 
     def work(chunks):
@@ -161,7 +161,7 @@ def test_one_worker_and_one_chunk_stay_in_the_calling_thread():
     assert set(collect(lambda _: threading.get_ident(), 1, 8)) == {here}
 
 
-def test_no_helper_is_waited_for_that_has_not_started():
+def test_the_caller_does_not_wait_for_a_helper_that_has_not_started():
     blocked = threading.Event()
     with ThreadPoolExecutor(1) as executor:
         executor.submit(blocked.wait)
@@ -171,7 +171,7 @@ def test_no_helper_is_waited_for_that_has_not_started():
             blocked.set()
 
 
-def test_the_executor_of_the_caller_helps_and_is_left_open():
+def test_an_executor_helps_and_is_not_shut_down():
     with ThreadPoolExecutor(2, thread_name_prefix="mine") as executor:
         barrier = threading.Barrier(2, timeout=30)
         names = collect(
@@ -189,7 +189,7 @@ def test_an_executor_that_was_shut_down_says_so():
 
 
 class OneByOne(concurrent.futures.Executor):
-    """An executor with nothing but `submit`, which runs what it gets when it gets it."""
+    """An executor that only has `submit`, which runs the task immediately."""
 
     def __init__(self):
         self.most = self.under_way = 0
@@ -212,7 +212,7 @@ class OneByOne(concurrent.futures.Executor):
         return future
 
 
-def test_any_executor_will_do_and_workers_bounds_what_is_under_way():
+def test_any_executor_is_accepted_and_workers_limits_the_submitted_tasks():
     x = np.sin(np.arange(6_000_003.0))
     executor = OneByOne()
     assert gilfree.sum_of_squares(x, executor=executor) == gilfree.sum_of_squares(x)
@@ -247,7 +247,7 @@ def test_the_first_exception_stops_the_rest_and_keeps_its_traceback(workers, exe
     assert collect(abs, 3, workers) == [0, 1, 2]
 
 
-def test_no_task_is_under_way_when_the_exception_arrives():
+def test_no_task_is_running_when_the_exception_arrives():
     running = []
 
     def task(number):
@@ -287,8 +287,8 @@ def test_an_exception_keeps_no_array_once_it_is_handled(kind):
             del argument
         deadline = time.monotonic() + 20
         while any(ref() for ref in gone) and time.monotonic() < deadline:
-            time.sleep(0.001)  # a helper may be on its way out
-            if not gil_enabled():  # what a thread has made dies when that thread next runs Python
+            time.sleep(0.001)  # a helper may not have dropped the call yet
+            if not gil_enabled():  # a thread's objects are freed when the thread next runs Python
                 collect(lambda _: time.sleep(0.001), 8, 4)
         assert [ref() for ref in gone] == [None] * 10
     finally:
@@ -299,7 +299,7 @@ def test_an_exception_keeps_no_array_once_it_is_handled(kind):
 
 
 @needs.posix
-def test_no_task_is_under_way_when_ctrl_c_arrives_however_often(run_script):
+def test_no_task_is_running_when_ctrl_c_arrives_however_often(run_script):
     run_script("""
         import os, signal, threading, time
         from gilfree.kernels.pool import Workers
@@ -316,7 +316,7 @@ def test_no_task_is_under_way_when_ctrl_c_arrives_however_often(run_script):
         def press():
             for _ in range(5):
                 time.sleep(0.011)
-                os.kill(os.getpid(), signal.SIGINT)  # which ends a wait, too
+                os.kill(os.getpid(), signal.SIGINT)  # it interrupts a wait, too
             pressed.append(True)
 
         for _ in range(20):
@@ -327,7 +327,7 @@ def test_no_task_is_under_way_when_ctrl_c_arrives_however_often(run_script):
                     Workers(3).share(task, 1000)
                 finally:
                     late = None
-                    while late is None:  # for the next Ctrl-C may come here
+                    while late is None:  # since the next Ctrl-C may come here
                         try:
                             late = [n for n in at_work if n[1] != threading.get_ident()]
                         except KeyboardInterrupt:
@@ -337,7 +337,7 @@ def test_no_task_is_under_way_when_ctrl_c_arrives_however_often(run_script):
             over = False
             while not over:
                 try:
-                    while not pressed:  # no join: Ctrl-C in it has Python 3.11 take it for dead
+                    while not pressed:  # not join: 3.11 would think the thread ended
                         time.sleep(0.001)
                     over = True
                 except KeyboardInterrupt:
@@ -398,12 +398,12 @@ def test_nested_calls_do_not_deadlock(run_script):
         assert nest(5, None) == 3**5
         with ThreadPoolExecutor(1) as executor:
             assert nest(5, executor) == 3**5
-            # From a worker of the very pool that is asked for help, too.
+            # Also from a worker of the same executor.
             assert executor.submit(nest, 4, executor).result() == 3**4
     """)
 
 
-def test_many_threads_may_call_at_once(run_script):
+def test_many_threads_may_call_concurrently(run_script):
     run_script("""
         import numpy as np, gilfree
         from concurrent.futures import ThreadPoolExecutor
@@ -434,13 +434,13 @@ def test_a_helper_that_is_awake_is_used_again(run_script):
         for _ in range(300):
             Workers(2).share(task, 2)
         print(len(threads) < 20)
-        time.sleep(0.02)  # now it has gone to sleep
+        time.sleep(0.02)  # until the helper sleeps
         Workers(2).share(task, 2)
     """)
     assert out == "True\n"
 
 
-def test_every_call_gets_its_helpers_at_whatever_moment_it_comes(run_script):
+def test_every_call_gets_its_helpers_at_any_moment(run_script):
     out = run_script(
         """
         import random, threading, time
@@ -449,7 +449,7 @@ def test_every_call_gets_its_helpers_at_whatever_moment_it_comes(run_script):
         def calls(seed):
             rng = random.Random(seed)
             for _ in range(400):
-                time.sleep(rng.random() * 400e-6)  # twice what a helper stays awake
+                time.sleep(rng.random() * 400e-6)  # up to twice IDLE_SPIN
                 workers = rng.choice([2, 3, 5])
                 together = threading.Barrier(workers, timeout=20)
                 Workers(workers).share(lambda chunks: [together.wait() for _ in chunks], workers)
@@ -466,7 +466,7 @@ def test_every_call_gets_its_helpers_at_whatever_moment_it_comes(run_script):
     assert out == "all\n"
 
 
-def test_calls_that_end_before_their_helpers_come_start_no_more_of_them(run_script):
+def test_calls_that_end_before_their_helpers_begin_start_no_more_of_them(run_script):
     out = run_script("""
         import sys, threading, time
         from gilfree.kernels.pool import Workers
@@ -474,7 +474,7 @@ def test_calls_that_end_before_their_helpers_come_start_no_more_of_them(run_scri
         def helpers():
             return sum(thread.name.startswith("gilfree") for thread in threading.enumerate())
 
-        sys.setswitchinterval(100)  # so none gets the GIL as long as this thread calls
+        sys.setswitchinterval(100)  # so no helper acquires the GIL while this thread calls
         for _ in range(100):
             Workers(5).share(list, 9)
         sys.setswitchinterval(0.005)
@@ -487,7 +487,7 @@ def test_calls_that_end_before_their_helpers_come_start_no_more_of_them(run_scri
     assert int(out) == 4 or (not gil_enabled() and 0 < int(out) <= 4)
 
 
-def test_a_brief_call_wakes_nobody_unless_it_follows_another(run_script):
+def test_a_brief_call_wakes_no_helper_unless_it_follows_another(run_script):
     out = run_script("""
         import threading, time
         from gilfree.kernels.pool import MIN_WAKE_NS, MIN_SHARED_NS, Workers
@@ -511,8 +511,8 @@ def test_a_brief_call_wakes_nobody_unless_it_follows_another(run_script):
     assert out == "0\nin a row\n"
 
 
-@pytest.mark.thread_unsafe(reason="other tests would have the helpers")
-def test_a_helper_that_is_awake_keeps_nothing_of_the_call():
+@pytest.mark.thread_unsafe(reason="other tests would use the helpers")
+def test_a_helper_that_is_awake_keeps_no_object_of_the_call():
     class Result:
         pass
 
@@ -525,14 +525,14 @@ def test_a_helper_that_is_awake_keeps_nothing_of_the_call():
 
     assert len(collect(task, 8, 4)) == 8
     deadline = time.monotonic() + 30
-    # Without a GIL, what a thread has made dies when that thread next runs Python.
+    # Without a GIL, a thread's objects are freed when the thread next runs Python.
     while not gil_enabled() and any(ref() for ref in seen) and time.monotonic() < deadline:
-        collect(lambda _: time.sleep(0.001), 128, 64)  # by all helpers that there are
+        collect(lambda _: time.sleep(0.001), 128, 64)  # on all helpers
     assert [ref() for ref in seen] == [None] * 8
 
 
 @needs.fork
-def test_the_child_of_a_fork_gets_helpers_of_its_own(run_script):
+def test_a_forked_child_gets_its_own_helpers(run_script):
     out = run_script("""
         import os, threading, warnings
         from gilfree.kernels.pool import Workers
@@ -547,7 +547,7 @@ def test_the_child_of_a_fork_gets_helpers_of_its_own(run_script):
             assert call(abs) == list(range(9))
             child = os.fork()
             if not child:
-                together = threading.Barrier(3, timeout=20)  # helpers must come
+                together = threading.Barrier(3, timeout=20)  # helpers must take part
                 os._exit(0 if call(lambda n: together.wait() * 0 + n) == list(range(9)) else 1)
             assert os.waitpid(child, 0)[1] == 0
         print("done")
@@ -573,7 +573,7 @@ def test_a_forked_child_can_call(run_script):
 
 @needs.fork
 @pytest.mark.parametrize("helps", ["call", "executor"])
-def test_a_child_forked_amid_a_call_that_goes_on_says_that_its_helpers_are_lost(run_script, helps):
+def test_a_child_forked_during_a_call_says_that_its_helpers_are_lost(run_script, helps):
     out = run_script(f"""
         import os, signal, threading, warnings
         from concurrent.futures import ThreadPoolExecutor
@@ -589,7 +589,7 @@ def test_a_child_forked_amid_a_call_that_goes_on_says_that_its_helpers_are_lost(
             child = os.fork()
             forked.set()
             if not child:
-                signal.alarm(20)  # rather than wait for ever
+                signal.alarm(20)  # so that the child can't hang
 
         def task(chunks):
             for _ in chunks:
@@ -631,7 +631,7 @@ def test_a_call_while_the_interpreter_exits(run_script):
     assert "after the main thread" in out
 
 
-def test_daemon_threads_may_be_cut_off_in_a_call(run_script):
+def test_daemon_threads_may_end_during_a_call(run_script):
     run_script("""
         import threading, time, gilfree
         def forever():
@@ -645,7 +645,7 @@ def test_daemon_threads_may_be_cut_off_in_a_call(run_script):
 
 @needs.posix
 @pytest.mark.parametrize("nogil", [True, False])
-def test_ctrl_c_in_a_long_call_comes_back_soon(run_script, nogil):
+def test_ctrl_c_ends_a_long_call_soon(run_script, nogil):
     out = run_script(f"""
         import os, signal, threading, time, gilfree
 
@@ -667,7 +667,7 @@ def test_ctrl_c_in_a_long_call_comes_back_soon(run_script, nogil):
         print(min(seconds_late() for _ in range(3)))
         assert gilfree.mandelbrot((1, 1), (-1, 1, -1, 1)) == 200
     """)
-    assert float(out) < 0.2  # the call would go on for many seconds
+    assert float(out) < 0.2  # the whole call takes many seconds
 
 
 @pytest.mark.slow
@@ -686,7 +686,7 @@ def test_stdlib_processes_give_the_same_bits(run_script):
                         for workers in None, 1, 2, 3, 7, 64:
                             ours = call(executor=executor, workers=workers, nogil=nogil)
                             assert pickle.dumps(ours) == expected
-                # An exception comes back, and the executor goes on.
+                # An exception is raised here, and the executor still works.
                 try:
                     gilfree.histogram(np.full(1_000_003, np.nan), executor=executor)
                 except ValueError:
@@ -714,8 +714,8 @@ def test_a_worker_process_that_dies_is_named(run_script):
             except BrokenExecutor:
                 assert gilfree.sum_of_squares(np.ones(1_000_003)) == 1_000_003
             else:
-                raise SystemExit("nobody noticed")
-            executor.shutdown()  # or 3.11 may complain of the pipe that broke, when it exits
+                raise SystemExit("not noticed")
+            executor.shutdown()  # otherwise 3.11 may print an error about the broken pipe at exit
     """)
 
 
@@ -740,7 +740,7 @@ def test_a_dask_cluster_gives_the_same_bits(run_script):
                             assert pickle.dumps(ours) == expected
         """,
         timeout=180,
-        quiet=False,  # Dask may log while it shuts down
+        quiet=False,  # Dask may log during its shutdown
     )
 
 
@@ -757,7 +757,7 @@ def test_usable_cpus_follows_the_affinity(run_script):
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system has no affinity")
-def test_a_helper_stays_where_the_user_has_put_it_while_it_slept(run_script):
+def test_a_helper_keeps_the_affinity_that_the_user_set_while_it_slept(run_script):
     out = run_script("""
         import os, threading, time
         from gilfree.kernels.pool import Workers
@@ -776,7 +776,7 @@ def test_a_helper_stays_where_the_user_has_put_it_while_it_slept(run_script):
 
         thread, usual = helper()
         for cpus in {min(usual)}, {max(usual)}, usual:
-            time.sleep(0.02)  # it has gone to sleep
+            time.sleep(0.02)  # until the helper sleeps
             os.sched_setaffinity(thread, cpus)
             assert helper() == (thread, cpus)
         print("there")

@@ -1,7 +1,7 @@
-"""Each kernel against NumPy, SciPy or plain Python, on whatever arrays and workers one can have.
+"""Each kernel against NumPy, SciPy or plain Python, on drawn arrays, workers and executors.
 
 Chunks are made small here, so that small arrays have several. ``--hypothesis-profile=thorough``
-tries far more examples.
+tries a hundred times as many examples.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ pytestmark = pytest.mark.thread_unsafe(reason="makes chunks small for all thread
 
 
 class Pickling(Executor):
-    """Runs what it gets at once and in this thread, but on copies, as another process would."""
+    """Runs tasks in this thread, but on pickled copies, as another process would."""
 
     def submit(self, fn, /, *args):
         future = Future()
@@ -48,7 +48,7 @@ EXECUTORS = {"none": None, "threads": ThreadPoolExecutor(2), "copies": Pickling(
 
 @contextlib.contextmanager
 def small_chunks(shortest, awake=False):
-    """Have chunks cost so many nanoseconds, and every call worth sharing."""
+    """Make chunks cost about `shortest` nanoseconds, and share the work of every call."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(chunks, "MIN_CHUNK_NS", shortest)
         patch.setattr(chunks, "MIN_TASK_NS", shortest)
@@ -64,7 +64,7 @@ def small_chunks(shortest, awake=False):
 
 @st.composite
 def hows(draw, **fixed):
-    """Return a way to run a call: its keywords, and the size of chunks under ``shortest``."""
+    """Draw how to run a call: keywords for `small_chunks` and for the kernel."""
     return {
         "shortest": draw(st.sampled_from([10, 300])),
         "awake": draw(st.booleans()),
@@ -75,13 +75,13 @@ def hows(draw, **fixed):
 
 
 def keywords(how):
-    """Return what a kernel is called with to run as `how` says."""
+    """Return the keywords of the kernel in `how`."""
     executor = EXECUTORS[how["executor"]]
     return {"workers": how["workers"], "nogil": how["nogil"], "executor": executor}
 
 
 def run(function, *args, how, **further):
-    """Call as `how` says, and on one worker; return the result if both are the same bits."""
+    """Call a kernel as `how` says and on one worker; check that the bits are equal."""
     with small_chunks(how["shortest"], how["awake"]):
         alone = function(*args, workers=1)
         result = function(*args, **further, **keywords(how))
@@ -93,7 +93,7 @@ def run(function, *args, how, **further):
 
 
 def sizes(how, cost, shortest=1):
-    """Return sizes from none to three chunks and one more, most of them next to a whole number."""
+    """Draw a size of up to three chunks and one element, often close to whole chunks."""
     chunk = max(int(how["shortest"] / cost), shortest, 1)
     edges = st.builds(lambda count, more: max(count * chunk + more, 0), *_COUNT_AND_MORE)
     return edges | st.integers(0, 3 * chunk + 1)
@@ -104,7 +104,7 @@ _COUNT_AND_MORE = st.integers(0, 3), st.integers(-1, 1)
 
 @st.composite
 def shapes(draw, size):
-    """Return a shape of up to three dimensions of about so many elements."""
+    """Draw a shape of up to three dimensions, with about `size` elements."""
     columns, depth = draw(st.integers(1, 9)), draw(st.integers(1, 3))
     return draw(
         st.sampled_from([(size,), (size // columns, columns), (depth, size // depth)])
@@ -120,7 +120,7 @@ def dtypes(draw):
 
 @st.composite
 def arrays(draw, shape, dtype=None, finite=None):
-    """Return an array of any values and memory layout."""
+    """Draw an array of any values and memory layout."""
     dtype = draw(dtypes()) if dtype is None else dtype
     finite = draw(st.booleans()) if finite is None else finite
     return draw(laid_out(draw(values(shape, dtype, finite))))
@@ -145,19 +145,19 @@ def values(draw, shape, dtype, finite):
         x = np.ldexp(rng.uniform(-8, 8, shape), rng.integers(-most, most, shape, endpoint=True))
     x = np.asarray(x).astype(dtype)
     if dtype.char == "g":
-        x = x * (1 + rng.integers(0, 9, shape) * info.eps)  # with bits that float64 has not
+        x = x * (1 + rng.integers(0, 9, shape) * info.eps)  # with bits that float64 lacks
     x = np.asarray(x, dtype)
     if not finite:
         special = [np.nan, -np.nan, np.inf, -np.inf, 0.0, -0.0, float(np.finfo("f4").max)]
         for _ in range(draw(st.integers(0, 3)) if x.size else 0):
-            with np.errstate(over="ignore"):  # float16 has no such number
+            with np.errstate(over="ignore"):  # the float32 maximum overflows float16
                 x.flat[rng.integers(x.size)] = draw(st.sampled_from(special))
     return x
 
 
 @st.composite
 def laid_out(draw, x):
-    """Return the same values in memory of another layout; or the first row of them, repeated."""
+    """Draw a memory layout for the values of `x`, or for its first row, repeated."""
     layout = draw(st.sampled_from(["plain", "steps", "packed", "turned", "repeated"]))
     if layout == "steps":
         step = draw(st.sampled_from([1, 2, 3]))
@@ -180,7 +180,7 @@ def laid_out(draw, x):
 
 
 def same_bits(ours, theirs):
-    """Tell whether two arrays are the same to the last bit, whatever the bits of a NaN."""
+    """Tell whether two arrays have the same bits, ignoring the bits of a NaN."""
     nan = np.isnan(theirs)
     return (
         ours.dtype == theirs.dtype
@@ -196,7 +196,7 @@ def same_bits(ours, theirs):
 @given(st.data(), hows())
 def test_sum_of_squares_is_the_exact_sum_but_for_rounding(data, how):
     x = data.draw(arrays((data.draw(sizes(how, 0.15)),)))
-    with np.errstate(over="ignore"):  # a float32 that is infinite, as NumPy's would be
+    with np.errstate(over="ignore"):  # a float32 may become infinite
         result = run(gilfree.sum_of_squares, x, how=how)
     like = native(x)
     assert type(result) is like.dtype.type
@@ -205,8 +205,8 @@ def test_sum_of_squares_is_the_exact_sum_but_for_rounding(data, how):
         assert not np.isfinite(result)
         return
     exact = sum((Fraction(value) ** 2 for value in like.tolist()), Fraction(0))
-    # Each square, and each addition of numbers that are never negative, rounds once, in float64;
-    # so does the result, in its own dtype. What underflows is off by less than a subnormal.
+    # Each square and each addition rounds once, in float64. The result rounds once, in its own
+    # dtype. An underflow is off by less than a subnormal.
     double, own = np.finfo(np.float64), np.finfo(like.dtype)
     off = exact * Fraction((len(like) + 1) * float(double.eps) + float(own.eps))
     off += Fraction(len(like) * float(double.smallest_subnormal) + float(own.smallest_subnormal))
@@ -235,22 +235,22 @@ def test_histogram_has_numpys_counts_and_edges(data, how, bins):
     span = data.draw(st.none() | ranges(x))
     with np.errstate(all="ignore"):
         with contextlib.suppress(ValueError):
-            # Where the edges overflow, NumPy warns, and its counts make no sense.
+            # If the edges overflow, NumPy warns, and its counts are meaningless.
             assume(np.isfinite(np.histogram_bin_edges(native(x), bins, span)).all())
         with small_chunks(how["shortest"], how["awake"]):
             assert_numpys_histogram(x, bins, span, like=native(x), **keywords(how))
-        with contextlib.suppress(ValueError):  # as NumPy's; that has been compared
+        with contextlib.suppress(ValueError):  # compared with NumPy's error above
             run(gilfree.histogram, x, bins, span, how=how)
 
 
 @st.composite
 def ranges(draw, x):
-    """Return a range, often one that ends at values of `x`, now and then one that is refused."""
+    """Draw a range, often between values of `x`, sometimes an invalid one."""
     finite = [0.0, 1.0, *(value for value in map(float, x.flat[:5]) if math.isfinite(value))]
     number = st.sampled_from(finite) | st.floats(-1e300, 1e300) | st.integers(-9, 9)
     if draw(st.booleans()):
-        # Both, or neither: of a float32 and a float, NumPy rounds the last edge to float32, and yet
-        # counts what lies between that and the float.
+        # Both ends or none: with a float32 and a float, NumPy rounds the last edge to float32, but
+        # counts values up to the float.
         number = st.floats(-1e9, 1e9, width=32).map(np.float32)
     pair = [draw(number), draw(number)]
     return tuple(sorted(pair, key=float) if draw(st.integers(0, 9)) else pair)
@@ -270,7 +270,8 @@ def test_sqeuclidean_is_the_exact_distance_but_for_rounding(data, how, columns):
     with np.errstate(all="ignore"):
         exact = ((like_X[:, None] - like_Y[None]) ** 2).sum(axis=-1)
         assert (np.isnan(exact) == np.isnan(result)).all()
-        # A difference rounds once and counts twice; its square and each addition round once more.
+        # The difference rounds once, which counts twice in its square. The square and each addition
+        # round once more.
         info = np.finfo(dtype)
         off = exact * (columns + 2) * info.eps + columns * info.smallest_subnormal
         close = (np.abs(result - exact) <= off) | (result == exact) | np.isnan(exact)
@@ -305,7 +306,7 @@ def test_monte_carlo_pi_is_that_of_numpys_streams(data, how, seed, kind):
         assert kind is not np.random.PCG64 or result == gilfree.monte_carlo_pi(samples, seed)
 
 
-# ---------------------------------------------------------------- what all of them promise
+# ---------------------------------------------------------------- all kernels
 
 
 @given(st.data(), hows())
@@ -330,7 +331,7 @@ def test_an_out_that_overlaps_an_input_is_refused_or_filled_as_any_other(data, h
             except ValueError:
                 assert np.shares_memory(x, out)
                 np.testing.assert_array_equal(numbers, before)
-            else:  # coefficients may have been copied before
+            else:  # coefficients may have been copied, so that they share no memory
                 np.testing.assert_array_equal(target, expected)
                 numbers[:] = before
 
@@ -338,7 +339,7 @@ def test_an_out_that_overlaps_an_input_is_refused_or_filled_as_any_other(data, h
 @pytest.mark.parametrize(
     "call",
     [
-        # Not sum_of_squares: its blocks are as long as ever, and test_kernels.py has some of them.
+        # Not sum_of_squares: SUM_BLOCK is compiled in, and test_kernels.py has several blocks.
         lambda: gilfree.polyval(np.ones((20, 10)), [1.0, 2.0], workers=3),
         lambda: gilfree.histogram(np.ones(200), 3, workers=3),
         lambda: gilfree.sqeuclidean(np.ones((20, 2)), np.ones((30, 2)), workers=3),

@@ -1,4 +1,4 @@
-"""compare: its rows, its arithmetic, and the processes that measure the machine's limit."""
+"""compare: its rows, its arithmetic, and the processes that measure the limit."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from gilfree.measure import compare as compare_module
 from gilfree.measure.clocking import worker_counts
 from gilfree.measure.compare import Comparison, _row
 
-pytestmark = pytest.mark.thread_unsafe(reason="measures, and so must have the CPUs for itself")
+pytestmark = pytest.mark.thread_unsafe(reason="measures, and so needs the CPUs alone")
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +40,7 @@ def test_every_mode_has_a_row_for_every_number_of_workers(comparison):
     assert comparison.row("held", 2) is comparison.rows[4]
 
 
-def test_the_result_goes_to_json_and_reads_well(comparison):
+def test_the_result_can_be_written_as_json_and_text(comparison):
     again = json.loads(json.dumps(comparison.to_dict()))
     assert again["kernel"] == "mandelbrot"
     assert again["rows"][0]["mode"] == "bytecode"
@@ -69,7 +69,7 @@ def test_an_executor_is_compared_with_one_thread_here():
             gilfree.histogram, np.ones(1000), workers=2, repeat=3, executor=threads
         )
     assert comparison.modes == ("bytecode", "held", "released", "executor", "limit")
-    assert comparison.row("executor", 1).speedup != 1  # not over itself
+    assert comparison.row("executor", 1).speedup != 1  # relative to "released", not to itself
     assert max(map(len, str(comparison).splitlines())) <= 82
 
 
@@ -113,17 +113,17 @@ def test_threads_are_awake_before_they_are_clocked(threads, monkeypatch):
     assert len(set(waits)) == 3
 
 
-def test_threads_that_never_come_are_not_waited_for_long():
+def test_wake_does_not_wait_long_for_threads_that_never_come():
     with ThreadPoolExecutor(1) as executor:
         clocking.wake(2, executor)  # returns, a second later
 
 
-def test_each_way_on_several_threads_is_woken_first(monkeypatch):
+def test_threads_of_each_mode_are_woken_first(monkeypatch):
     woken = []
     monkeypatch.setattr(compare_module, "wake", lambda n, threads: woken.append((n, bool(threads))))
     gilfree.compare(gilfree.mandelbrot, (6, 8), workers=2, repeat=1)
-    ways = [(n, threads) for n in (1, 2) for threads in (True, False, False)]
-    assert woken == 2 * ways
+    modes = [(n, threads) for n in (1, 2) for threads in (True, False, False)]
+    assert woken == 2 * modes
 
 
 def test_processes_that_show_the_limit_start_at_the_same_moment(run_script):

@@ -1,7 +1,7 @@
-"""What the sanitizers must report, or they would not report anything else either.
+"""Mistakes that the sanitizers must report, as a check that they report any.
 
 ``python on_purpose.py race`` is for ThreadSanitizer, ``overflow`` for AddressSanitizer and
-``misaligned`` for UndefinedBehaviorSanitizer: each of them tells the line of _kernels.pyx.
+``misaligned`` for UndefinedBehaviorSanitizer. Each reports the line of _kernels.pyx.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from gilfree._chunks import Chunks
 
 
 def race() -> None:
-    """Add to one counter from two threads, neither of which has the GIL.
+    """Add to one counter from two threads that have both released the GIL.
 
-    The calls have to overlap: if one got the GIL only after the other had returned, it came later,
-    and that is in order.
+    The calls must overlap. If one thread acquired the GIL after the other's call, that would order
+    the accesses, and there would be no race.
     """
     counter = np.zeros(1, np.int64)
     together = Barrier(2, timeout=60)
@@ -34,12 +34,12 @@ def race() -> None:
 
 
 def overflow() -> None:
-    """Pass arrays that do not fit each other to a loop that believes they do."""
+    """Pass arrays of different lengths to a loop that does not check them."""
     _kernels.polyval_nogil(np.ones(1000), np.ones(2), np.empty(500), Chunks(1000))
 
 
 def misaligned() -> None:
-    """Pass doubles that do not begin at a multiple of eight."""
+    """Pass doubles whose address is not a multiple of eight."""
     doubles = np.zeros(81, np.uint8)[1:].view(np.float64)
     _kernels.sum_of_squares_nogil(doubles, np.empty(1), Chunks(1))
 

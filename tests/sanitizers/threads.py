@@ -1,8 +1,8 @@
-"""All that gilfree's compiled code does from several threads at once. No sanitizer may report any.
+"""What gilfree's compiled code does on several threads concurrently. No sanitizer may report it.
 
 ``nox -s tsan`` runs this against a build with ThreadSanitizer, once for each build of the loops.
-Two accesses are reported if no lock puts them in order. The GIL is such a lock: of two calls that
-do not overlap, one gets it after the other. So threads begin together, and each calls many times.
+ThreadSanitizer reports two accesses if no lock orders them. The GIL orders calls that do not
+overlap. So the threads begin together, and each calls many times.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ from gilfree.kernels.pool import MIN_WAKE_NS, Workers
 HANG = 120  # seconds for one part; the slowest took 20 on a busy machine
 
 
-def at_once(*calls: Callable[[], Any]) -> list[Any]:
-    """Have each call made by a thread of its own, after all are there; return their results."""
+def together(*calls: Callable[[], Any]) -> list[Any]:
+    """Make each call in its own thread, all starting together; return their results."""
     barrier = threading.Barrier(len(calls), timeout=HANG)
 
     def call_with_others(call: Callable[[], Any]) -> Any:
@@ -49,7 +49,7 @@ def at_once(*calls: Callable[[], Any]) -> list[Any]:
 
 
 def same(ours: Any, theirs: Any) -> bool:
-    """Compare results, of which some are tuples of arrays."""
+    """Compare results, which may be tuples of arrays."""
     if isinstance(ours, tuple):
         return all(map(np.array_equal, ours, theirs))
     return np.array_equal(ours, theirs)
@@ -65,21 +65,21 @@ def kernels_on_shared_threads() -> None:
             assert same(call(workers=3, nogil=nogil), expected)
 
 
-def kernels_called_at_once() -> None:
+def kernels_called_together() -> None:
     for call in CALLS.values():
-        first, *rest = at_once(*[functools.partial(call, workers=2)] * 3)
+        first, *rest = together(*[functools.partial(call, workers=2)] * 3)
         assert all(same(first, other) for other in rest)
 
 
 def sum_of_squares(x: np.ndarray[Any, Any]) -> float:
-    """Return the sum of one block, added up without the GIL."""
+    """Return the sum of squares of one block, computed without the GIL."""
     sums = np.empty(1)
     _kernels.sum_of_squares_nogil(x, sums, Chunks(1))
     return float(sums[0])
 
 
 def calls_of_each_loop(dtype: type, suffix: str) -> list[Callable[[], Any]]:
-    """Return a call of each entry point that ends so; each writes to an array of its own."""
+    """Return a call of each entry point with this suffix; each call writes to its own array."""
     x = np.sin(np.arange(30_000)).astype(dtype)
     matrix, edges = x.reshape(-1, 5), np.linspace(-0.5, 0.5, 11)
     picture = -2.0, 1.0, 0.03, 0.03, 99
@@ -110,41 +110,41 @@ def calls_of_each_loop(dtype: type, suffix: str) -> list[Callable[[], Any]]:
     return [functools.partial(call, name) for name in arguments]
 
 
-def every_release_at_once() -> None:
-    """Call each loop from two threads that have let go of the GIL, and from one that has it."""
+def held_and_released_together() -> None:
+    """Call each loop on two threads that release the GIL, and on one that holds it."""
     for dtype in np.float32, np.float64:
         released, held = (calls_of_each_loop(dtype, suffix) for suffix in ("nogil", "gil"))
         for one, other in zip(released, held, strict=True):
-            at_once(one, one, other)
+            together(one, one, other)
 
 
 def counts_that_are_right() -> None:
-    """Count as on_purpose.py does, but right: under the GIL, and each thread for itself."""
+    """Count as on_purpose.py does, but correctly: with the GIL held, or with private counts."""
     counter = np.zeros(1, np.int64)
-    at_once(*[lambda: _kernels.count_gil(counter, 10_000)] * 3)
+    together(*[lambda: _kernels.count_gil(counter, 10_000)] * 3)
     assert counter[0] == 30_000
-    assert at_once(*[lambda: _kernels.count_private_nogil(10_000)] * 3) == [10_000] * 3
+    assert together(*[lambda: _kernels.count_private_nogil(10_000)] * 3) == [10_000] * 3
 
 
-def macros_at_once() -> None:
+def macros_together() -> None:
     x = array.array("d", np.sin(np.arange(100_000.0)))
-    ways = (
+    versions = (
         _macros.sum_of_squares_gil,
         _macros.sum_of_squares_nogil,
         _macros.sum_of_squares_interruptible,
     )
-    calls = [functools.partial(way, x) for way in ways * 2]
+    calls = [functools.partial(version, x) for version in versions * 2]
     for _ in range(30):
-        assert len(set(at_once(*calls))) == 1
+        assert len(set(together(*calls))) == 1
     for _ in range(30):
-        at_once(_macros.empty_nogil, _macros.empty_gil, _macros.empty_nogil)
+        together(_macros.empty_nogil, _macros.empty_gil, _macros.empty_nogil)
 
 
 # ---------------------------------------------------------------- the pool
 
 
 def fill(out: np.ndarray[Any, Any], chunks: Iterable[slice]) -> None:
-    """Write to pieces of an array that the caller reads when all is done."""
+    """Write to parts of an array that the caller reads after the call."""
     for chunk in chunks:
         for number in range(chunk.start, chunk.stop):
             x = np.full(out.shape[1], float(number))
@@ -188,11 +188,11 @@ def nested_calls() -> None:
         Workers(3).share(lambda chunks: results.extend(nest(depth - 1) for _ in chunks), 3)
         return sum(results)
 
-    assert at_once(*[lambda: nest(4)] * 2) == [81_000.0] * 2
+    assert together(*[lambda: nest(4)] * 2) == [81_000.0] * 2
 
 
 class Boom(Exception):
-    """What a chunk raises here."""
+    """The exception of a chunk."""
 
 
 def fill_or_fail(bad: int, out: np.ndarray[Any, Any], chunks: Iterable[slice]) -> None:
@@ -203,7 +203,7 @@ def fill_or_fail(bad: int, out: np.ndarray[Any, Any], chunks: Iterable[slice]) -
 
 
 def exceptions_in_chunks() -> None:
-    """When the exception arrives, no thread may be writing to the array any more."""
+    """When the caller gets the exception, no thread may write to the array."""
     for bad in [0, 1, 7, 39] * 20:
         out = np.zeros((40, 500))
         try:
@@ -215,7 +215,7 @@ def exceptions_in_chunks() -> None:
 
 
 def late_helpers() -> None:
-    """Keep the executor busy, so that no helper starts before the caller has done all."""
+    """Keep the executor busy, so that helpers start only after the caller has done all work."""
     blocked = threading.Event()
     with ThreadPoolExecutor(1) as executor:
         executor.submit(blocked.wait, 60)
@@ -225,16 +225,16 @@ def late_helpers() -> None:
         pool_of_threads(executor, 4)
 
 
-def executor_of_the_caller() -> None:
+def executor_of_the_user() -> None:
     with ThreadPoolExecutor(2) as executor:
-        at_once(*[lambda: pool_of_threads(executor, 3)] * 3)
+        together(*[lambda: pool_of_threads(executor, 3)] * 3)
 
 
-def chunks_taken_at_once() -> None:
-    """Each chunk is taken by one thread alone, in Python and in the loops."""
+def chunks_taken_together() -> None:
+    """Each chunk is taken by one thread only, in Python and in the loops."""
     for _ in range(50):
         chunks, x, out = Chunks(3000, 300), np.ones(3000), np.zeros(3000)
-        in_python, _, _ = at_once(
+        in_python, _, _ = together(
             lambda chunks=chunks: list(chunks),
             *[functools.partial(_kernels.polyval_nogil, x, np.ones(2), out, chunks)] * 2,
         )
@@ -242,7 +242,7 @@ def chunks_taken_at_once() -> None:
 
 
 def start_lines() -> None:
-    """Write before a start; the others read after it."""
+    """One thread writes before the start; the others read after it."""
     for _ in range(100):
         line, data = StartLine(3), np.zeros(100)
 
@@ -256,14 +256,14 @@ def start_lines() -> None:
             assert sum_of_squares(data) == 100
             line.wait()
 
-        at_once(write, read, read)
+        together(write, read, read)
 
 
 # ---------------------------------------------------------------- the sampler
 
 
 def watched_threads() -> None:
-    """Threads open and close windows, and others ask what was seen, while the sampler looks."""
+    """Threads begin and end windows, and read the results, while the sampler runs."""
     with Watch(interval=2e-6) as watch:
 
         def be_watched() -> None:
@@ -271,7 +271,7 @@ def watched_threads() -> None:
                 watch.begin()
                 _kernels.count_private_nogil(2000)
                 watch.end()
-            watch.begin()  # it ends while it is watched
+            watch.begin()  # the thread ends within the window
 
         def ask() -> None:
             for _ in range(300):
@@ -285,14 +285,14 @@ def watched_threads() -> None:
                 watch.end()
 
         for _ in range(3):
-            at_once(be_watched, be_watched, begin_again, ask)
+            together(be_watched, be_watched, begin_again, ask)
         seen = watch.seen()
     assert len(seen) == 9
     assert sum(each.samples for each in seen) > 1000
 
 
 def samplers_that_come_and_go() -> None:
-    """Stop a Watch, start it again, and free it while its tokens still lie in a thread."""
+    """Stop a Watch, start it again, and free it while threads still have its tokens."""
 
     def stopped_and_started() -> None:
         watch = Watch(interval=1e-5)
@@ -311,7 +311,7 @@ def samplers_that_come_and_go() -> None:
                 thread.join()
 
     for _ in range(5):
-        at_once(stopped_and_started, stopped_and_started, left_to_others)
+        together(stopped_and_started, stopped_and_started, left_to_others)
 
 
 def waiter() -> None:
@@ -329,12 +329,12 @@ def waiter() -> None:
         finally:
             waiter.stop()
 
-    at_once(waiter.wait, work)
+    together(waiter.wait, work)
     assert waiter.longest_wait > 0
 
 
 def probe() -> None:
-    """All of the above as the probe uses it."""
+    """Use the sampler and the waiter as the probe does."""
     report = gilfree.probe(_kernels.count_private_nogil, 300_000, workers=2)
     assert report.samples > 0
     assert report.held is not None
@@ -344,7 +344,7 @@ def probe() -> None:
 
 
 def recordings() -> None:
-    """Start and stop, while threads come and go, and one is refused a recording of its own."""
+    """Start and stop recordings while threads start and end, and another recording is refused."""
     enough = threading.Event()
 
     def record() -> None:
@@ -373,24 +373,24 @@ def recordings() -> None:
                 pass
             time.sleep(0.001)
 
-    at_once(record, come_and_go, come_and_go, come_and_go)
+    together(record, come_and_go, come_and_go, come_and_go)
     enough.clear()
-    at_once(be_refused, be_refused, come_and_go, lambda: (time.sleep(0.5), enough.set()))
+    together(be_refused, be_refused, come_and_go, lambda: (time.sleep(0.5), enough.set()))
 
 
 PARTS = (
     kernels_on_shared_threads,
-    kernels_called_at_once,
-    every_release_at_once,
+    kernels_called_together,
+    held_and_released_together,
     counts_that_are_right,
-    macros_at_once,
+    macros_together,
     calls_in_a_row,
     brief_calls_in_a_row,
     nested_calls,
     exceptions_in_chunks,
     late_helpers,
-    executor_of_the_caller,
-    chunks_taken_at_once,
+    executor_of_the_user,
+    chunks_taken_together,
     start_lines,
     watched_threads,
     samplers_that_come_and_go,

@@ -1,4 +1,4 @@
-"""The start line: threads leave it together, awake, and nobody waits for ever."""
+"""The start line: threads leave it together and awake, and none waits for ever."""
 
 from __future__ import annotations
 
@@ -17,32 +17,32 @@ PRELUDE = """
 """
 
 
-def test_nobody_leaves_before_the_last_has_come(run_script):
+def test_no_thread_leaves_before_the_last_has_come(run_script):
     out = run_script(f"""{PRELUDE}
     line, order = StartLine(3), []
 
-    def run(number):
-        for turn in range(20):
-            time.sleep(0.001 * number)
-            order.append(("came", turn))
+    def run(thread):
+        for number in range(20):
+            time.sleep(0.001 * thread)
+            order.append(("came", number))
             line.wait()
-            order.append(("left", turn))
+            order.append(("left", number))
 
     with ThreadPoolExecutor(3) as threads:
         list(threads.map(run, range(3)))
-    for turn in range(20):
-        last_came = max(n for n, what in enumerate(order) if what == ("came", turn))
-        first_left = min(n for n, what in enumerate(order) if what == ("left", turn))
+    for number in range(20):
+        last_came = max(n for n, what in enumerate(order) if what == ("came", number))
+        first_left = min(n for n, what in enumerate(order) if what == ("left", number))
         assert last_came < first_left
     print(len(order))
     """)
     assert out == "120\n"
 
 
-def test_who_waits_does_not_hold_the_gil(run_script):
+def test_a_waiting_thread_does_not_hold_the_gil(run_script):
     out = run_script(f"""{PRELUDE}
     import sys
-    sys.setswitchinterval(1000)  # so nobody gives the GIL away unless by choice
+    sys.setswitchinterval(1000)  # so a thread releases the GIL only by itself
     line = StartLine(2)
     other = threading.Thread(target=line.wait)
     other.start()
@@ -84,13 +84,13 @@ def test_one_that_never_comes_breaks_the_line_for_all(run_script):
 
     with ThreadPoolExecutor(2) as threads:
         print(*threads.map(run, range(2)))
-    print(run(2))  # too late, and it is told so at once
+    print(run(2))  # too late: raises immediately
     """)
     assert out == "broken broken\nbroken\n"
 
 
 def test_either_all_start_or_none(run_script):
-    # The last comes at the very moment when the first gives up.
+    # The last thread arrives at the moment when the first times out.
     out = run_script(f"""{PRELUDE}
     def run(line, delay, timeout):
         time.sleep(delay)
@@ -101,12 +101,12 @@ def test_either_all_start_or_none(run_script):
         return "started"
 
     with ThreadPoolExecutor(2) as threads:
-        for turn in range(200):
+        for number in range(200):
             line = StartLine(2)
-            moment = 0.0001 * (turn % 20)
+            moment = 0.0001 * (number % 20)
             first = threads.submit(run, line, 0.0, moment)
             second = threads.submit(run, line, moment, 1.0)
-            assert first.result() == second.result(), turn
+            assert first.result() == second.result(), number
     print("agreed")
     """)
     assert out == "agreed\n"
@@ -115,10 +115,10 @@ def test_either_all_start_or_none(run_script):
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="threads stay where they are")
 @pytest.mark.skipif(usable_cpus() < 2, reason="needs two CPUs")
 def test_each_keeps_to_a_cpu_of_its_own_until_the_start(run_script):
-    # Not where they run afterwards: for its next line of Python, each has to wait for the GIL.
+    # Checked while they wait, since afterwards each has to wait for the GIL.
     out = run_script(f"""{PRELUDE}
     line, usual = StartLine(2), os.sched_getaffinity(0)
-    for turn in range(3):
+    for number in range(3):
         threads = [threading.Thread(target=line.wait, args=[0.5]) for _ in range(2)]
         for thread in threads:
             thread.start()
@@ -140,7 +140,7 @@ def test_each_keeps_to_a_cpu_of_its_own_until_the_start(run_script):
 
 
 @pytest.mark.parametrize("parties", [1, 8])
-def test_on_one_cpu_the_threads_give_way_to_each_other(run_script, parties):
+def test_on_one_cpu_the_threads_yield_to_each_other(run_script, parties):
     out = run_script(f"""{PRELUDE}
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, list(os.sched_getaffinity(0))[:1])
@@ -154,6 +154,6 @@ def test_on_one_cpu_the_threads_give_way_to_each_other(run_script, parties):
 
 
 @pytest.mark.parametrize("parties", [0, -1])
-def test_a_line_for_nobody_is_refused(parties):
+def test_a_line_without_parties_is_refused(parties):
     with pytest.raises(ValueError, match=f"parties must be at least 1, not {parties}"):
         StartLine(parties)

@@ -1,6 +1,6 @@
-"""The house: imports run one way, from the command line down to the facts of the system.
+"""Imports run one way, from the command line down to the compiled modules.
 
-python tests/test_floors.py        # prints the floors, with what each imports
+python tests/test_layers.py        # prints the layers, with what each module or folder imports
 """
 
 import ast
@@ -10,8 +10,9 @@ from pathlib import Path
 import gilfree
 
 PACKAGE = Path(gilfree.__file__).parent
-# From the top to the bottom. A room is a folder or a module; it imports from lower floors alone.
-FLOORS = (
+# From top to bottom. A unit, which is a module or a folder of the package, imports only from units
+# of lower layers.
+LAYERS = (
     ("__main__",),
     ("cli", "notebook", "pytest_plugin"),
     ("show", "suite"),
@@ -23,20 +24,20 @@ FLOORS = (
     ("_system", "explain"),
     ("_arguments", "_files", "_html", "_isa", "_lazy", "_words"),
     ("_cpu", "_kernels", "_macros", "_start_line"),  # compiled
-    ("_chunks",),  # which _kernels takes
+    ("_chunks",),  # compiled, and used by _kernels
 )
-FLOOR_OF = {room: number for number, floor in enumerate(FLOORS) for room in floor}
+LAYER_OF = {unit: number for number, layer in enumerate(LAYERS) for unit in layer}
 
 
 def modules():
-    """Return the path of each module in Python, by its name below the package."""
+    """Return the path of each Python module, by its name below the package."""
     paths = {path.relative_to(PACKAGE): path for path in PACKAGE.rglob("*.py")}
     names = {".".join(short.with_suffix("").parts): path for short, path in paths.items()}
     return {name.removesuffix(".__init__"): path for name, path in names.items()}
 
 
 def imports_of(path):
-    """Return what a module imports of the package, anywhere but for the type checker alone."""
+    """Return what a module imports from the package anywhere, except under TYPE_CHECKING."""
     found, nodes = set(), [ast.parse(path.read_text(encoding="utf-8"))]
     while nodes:
         node = nodes.pop()
@@ -51,18 +52,18 @@ def imports_of(path):
                 )
                 found.add(inner if is_module else home)
         nodes += ast.iter_child_nodes(node)
-    return found - {""}  # the package itself has names alone
+    return found - {""}  # the package itself only has names
 
 
 GRAPH = {name: imports_of(path) for name, path in modules().items() if name != "__init__"}
 
 
-def room(module):
+def unit(module):
     return module.split(".")[0]
 
 
-def test_every_room_has_a_floor():
-    assert {room(module) for module in GRAPH} <= FLOOR_OF.keys()
+def test_every_module_and_folder_has_a_layer():
+    assert {unit(module) for module in GRAPH} <= LAYER_OF.keys()
 
 
 def test_no_import_runs_up():
@@ -70,7 +71,7 @@ def test_no_import_runs_up():
         f"{module} imports {other}"
         for module, others in GRAPH.items()
         for other in others
-        if room(module) != room(other) and FLOOR_OF[room(module)] >= FLOOR_OF[room(other)]
+        if unit(module) != unit(other) and LAYER_OF[unit(module)] >= LAYER_OF[unit(other)]
     ]
     assert up == []
 
@@ -80,9 +81,9 @@ def test_no_import_runs_in_a_circle():
 
 
 if __name__ == "__main__":
-    for floor in FLOORS:
-        for name in floor:
-            others = {room(o) for m in GRAPH if room(m) == name for o in GRAPH[m]} - {name}
-            below = sorted(others, key=lambda other: (FLOOR_OF[other], other))
+    for layer in LAYERS:
+        for name in layer:
+            others = {unit(o) for m in GRAPH if unit(m) == name for o in GRAPH[m]} - {name}
+            below = sorted(others, key=lambda other: (LAYER_OF[other], other))
             print(f"{name:12} {', '.join(below)}".rstrip())  # noqa: T201
         print()  # noqa: T201
