@@ -67,10 +67,10 @@ def processes(*works):
 
 
 def kernel(held, released, limit, workers=2, seconds=0.1, held_share=1.0, recorded=""):
-    ways = {"bytecode": 1.0, "held": held, "released": released, "executor": 0.1, "limit": limit}
+    modes = {"bytecode": 1.0, "held": held, "released": released, "executor": 0.1, "limit": limit}
     timings = [
         Timing(mode=mode, workers=n, **figures(seconds, speedup if n > 1 else 1.0))
-        for mode, speedup in ways.items()
+        for mode, speedup in modes.items()
         for n in range(1, workers + 1)
     ]
     comparison = Comparison("mandelbrot", 3, {"cpus": 2}, tuple(timings))
@@ -79,7 +79,7 @@ def kernel(held, released, limit, workers=2, seconds=0.1, held_share=1.0, record
 
 
 def recording_of(threads):
-    """Make a recording of threads by name, each with its states and for how many seconds each."""
+    """Make a recording from (name, slices) of each thread, where a slice is (state, seconds)."""
     found, times = [], []
     for number, (name, slices) in enumerate(threads):
         sums, start = dict.fromkeys(STATES, 0.0), 0.0
@@ -97,7 +97,7 @@ def recording_of(threads):
 
 
 def recording_of_a_kernel():
-    """Return one whose threads take turns with the GIL, and run at once without it."""
+    """Return the recordings of a kernel: with the GIL held in alternation, and with it released."""
     turns = [("held", 0.3), ("waiting", 0.3)]
     held = recording_of(list(zip(NAMES, (turns, turns[::-1]), strict=True)))
     released = recording_of([(name, [("running", 0.3)]) for name in NAMES])

@@ -83,7 +83,7 @@ def test_invalid_chunks_are_refused(wrong):
         Chunks(*wrong)
 
 
-def test_each_chunk_is_taken_once_whoever_takes_it(run_script):
+def test_each_chunk_is_taken_once_by_any_thread(run_script):
     out = run_script("""
         from concurrent.futures import ThreadPoolExecutor
         import numpy as np

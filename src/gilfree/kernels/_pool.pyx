@@ -61,7 +61,7 @@ cdef int64_t JOIN_INTERVAL = 50_000
 # How long a helper spins after its work. Waking a sleeping thread takes 35 us, and sometimes
 # milliseconds; a spinning helper joins the next call without that delay.
 cdef int64_t IDLE_SPIN = 200_000
-# The longest time that a caller needs between notifying a helper and releasing the GIL.
+# How long a notified helper waits at most for the caller to release the GIL.
 cdef int64_t RELEASE_DELAY = 10_000
 
 
