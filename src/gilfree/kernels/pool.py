@@ -16,7 +16,7 @@ from gilfree._arguments import whole_number
 from gilfree._chunks import Chunks
 from gilfree._system import usable_cpus
 from gilfree.kernels._pool import Call, in_a_row
-from gilfree.kernels.chunks import chunk_count
+from gilfree.kernels.chunks import MAX_CHUNK_NS, chunk_count
 from gilfree.kernels.executors import run_on
 
 Result = TypeVar("Result")
@@ -92,6 +92,9 @@ class Workers:
         ``KeyboardInterrupt``. A task may return while chunks are left. Then the caller checks for
         Ctrl-C and calls the task again.
         """
+        if self._threads == 1 and self._work <= MAX_CHUNK_NS:  # one chunk, and no time for Ctrl-C
+            task(Chunks(size))
+            return
         count = chunk_count(self._work, self._threads) if self._work < math.inf else size
         chunks = Chunks(size, max(min(count, size // least), 1))
         submit = None if self._executor is None else self._executor.submit
