@@ -45,6 +45,12 @@ TOUCHES_CPYTHON = [
         "test_pytest_plugin",
     )
 ]
+# What those tests import, with the bounds of [test]: all of [test] takes a minute to install.
+IMPORTED = [
+    requirement
+    for requirement in PROJECT["project"]["optional-dependencies"]["test"]
+    if requirement.startswith(("hypothesis", "pytest", "scipy", "setuptools"))
+]
 # The slow tests in these files compare what is read from CPython's internals with the truth.
 COMPARES = ["tests/gil/test_sampler.py", "tests/gil/test_recorder.py"]
 SLOW = ["-m", "slow"]
@@ -135,12 +141,11 @@ def readme(session):
 @nox.session(python=PYTHONS, tags=["python"])
 def tests(session):
     """Run the tests: all on the newest Python, TOUCHES_CPYTHON on the others."""
-    install(session, "[test]")
-    if session.posargs:
-        run_tests(session, *session.posargs)
-    elif session.python == NEWEST:
-        run_tests(session, *SLOW_TOO)
+    if session.posargs or session.python == NEWEST:
+        install(session, "[test]")
+        run_tests(session, *(session.posargs or SLOW_TOO))
     else:
+        session.install(str(wheel(session)), *IMPORTED)
         run_tests(session, *TOUCHES_CPYTHON)
         run_tests(session, *SLOW, *COMPARES)
 
