@@ -15,25 +15,25 @@ def work(nogil):
         gilfree.mandelbrot((400, 600), workers=1, nogil=nogil)
 
 
-def recorded(how, nogil):
+def recorded(nogil):
     threads = [threading.Thread(target=work, args=[nogil], name=name) for name in NAMES]
     with gilfree.record() as recording:
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-    waited = recording.threads[0].stalled or 0  # of the thread that waited longest
-    print(f"{how}: {recording.seconds * 1e3:.0f} ms; a thread waits for {waited * 1e3:.0f} ms")
-    return how, recording, NAMES
+        for step in threading.Thread.start, threading.Thread.join:
+            for thread in threads:
+                step(thread)
+    return recording
 
 
-gilfree.mandelbrot((1, 1))  # imports NumPy before the recording
+row = gilfree.compare(gilfree.mandelbrot, (400, 600), workers=2).row
+held, released, limit = (row(mode, 2).speedup for mode in ("held", "released", "limit"))
+print(one := f"GIL held: two threads are {held:.2f} times as fast as one")
+print(two := f"GIL released: {released:.2f} times as fast; two processes could give {limit:.2f}")
 try:
-    both = [recorded("GIL held", False), recorded("GIL released", True)]
+    both = (one, recorded(nogil=False)), (two, recorded(nogil=True))
 except RuntimeError as error:
-    sys.exit(print("nothing to see:", error))
+    sys.exit(print("no picture:", error))
 if len(sys.argv) > 1:
     from gilfree.recording import lanes  # private: the public save() draws one recording
 
-    shown = [lanes.Shown(*each) for each in both]
+    shown = [lanes.Shown(*each, NAMES) for each in both]
     Path(sys.argv[1]).write_bytes(lanes.beside(shown, form=sys.argv[1][-3:]))
