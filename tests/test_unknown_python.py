@@ -93,14 +93,14 @@ def test_the_kernels_run_and_the_probe_says_in_one_line_what_it_knows(run):
         assert (done.returncode, done.stdout) == (3, "")
         assert done.stderr == (
             "gilfree: recording supports CPython 3.11 to 3.15, and this is "
-            f"{sys.version.split()[0]}: what reads no thread states works here\n"
+            f"{sys.version.split()[0]}: the kernels work here\n"
         )
     for command in ["probe", "pass"], ["survey", "stdlib"]:
         done = run("-m", "gilfree", *command)
         assert (done.returncode, done.stdout) == (3, "")
         assert done.stderr == (
             "gilfree: the probe supports CPython 3.11 to 3.15, and this is "
-            f"{sys.version.split()[0]}: what reads no thread states works here\n"
+            f"{sys.version.split()[0]}: the kernels work here\n"
         )
 
 

@@ -44,7 +44,7 @@ def recorder() -> Any:
         return module
     msg = (
         f"recording supports CPython {module.KNOWN_PYTHONS}, and this is "
-        f"{platform.python_version()}: what reads no thread states works here"
+        f"{platform.python_version()}: the kernels work here"
     )
     raise NoSamplerError(msg)
 

@@ -27,7 +27,7 @@ def sampler() -> Any:
     if not module.KNOWS_PYTHON:
         msg = (
             f"the probe supports CPython {module.KNOWN_PYTHONS}, and this is "
-            f"{platform.python_version()}: what reads no thread states works here"
+            f"{platform.python_version()}: the kernels work here"
         )
         raise NoSamplerError(msg)
     return module
