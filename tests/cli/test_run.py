@@ -42,6 +42,8 @@ def test_a_script_its_arguments_and_its_neighbours(tmp_path):
     assert done.stdout == "__main__ near ['-o', '--help'] True\nlate\n"
     assert done.returncode == 7
     assert "MainThread" in done.stderr
+    done = run("--", tmp_path / "script.py", "--")
+    assert (done.stdout, done.returncode) == ("__main__ near ['--'] True\nlate\n", 7)
 
 
 def test_a_module_and_code(tmp_path):

@@ -113,6 +113,8 @@ def stall(text: str) -> float:
 
 def run(options: argparse.Namespace) -> int:
     """Run the command."""
+    if options.script[:1] == ["--"]:  # as `python -- script.py`
+        del options.script[0]
     program = options.module or options.code or options.script
     if not program:
         msg = "the program is missing: a script, -m MODULE or -c CODE"
