@@ -481,7 +481,7 @@ assert late.seconds > 0.08, late
 assert late.running is None and late.blocked is None, late
 line = next(line for line in str(recording).splitlines() if line.startswith("late"))
 assert "?" in line, line
-assert "which is marked with ?" in str(recording)
+assert "marked with ?" in str(recording)
 """
     )
 
