@@ -1,8 +1,8 @@
-"""Texts that are made while the site is built, so that they are those of the version it describes.
+"""Directives for texts that are generated while the site is built, from the version it describes.
 
-``printed`` shows what a command prints; with ``:part:``, only the lines from the one that begins so
-to the next empty one. ``docstring`` shows a docstring alone: nobody calls a magic or a fixture by
-the signature that autodoc would put above it.
+``printed`` shows what a command prints; with ``:part:``, only the lines from the first that begins
+with these words to the next empty one. ``docstring`` shows a docstring without a signature, for
+magics and fixtures.
 """
 
 import inspect
@@ -47,7 +47,11 @@ class Printed(SphinxDirective):
 def part_of(text: str, start: str) -> str:
     """Return the lines from the one that begins with `start` to the next empty one, wrapped."""
     lines = iter(text.splitlines())
-    found = [next(line for line in lines if line.lstrip().startswith(start))]
+    first = next((line for line in lines if line.lstrip().startswith(start)), None)
+    if first is None:
+        msg = f"no line of the output begins with {start!r}"
+        raise ValueError(msg)
+    found = [first]
     for line in lines:
         if not line.strip():
             break
