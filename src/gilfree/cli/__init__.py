@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import io
 import os
 import sys
@@ -10,10 +11,11 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 import gilfree
-from gilfree.cli import demo, explain, probe, run, survey
 from gilfree.cli.arguments import Parser, UsageError, examples
 from gilfree.cli.status import Status
 from gilfree.gil.sampler import NoSamplerError
+
+COMMANDS = "demo", "probe", "run", "survey", "explain"  # a module of this package each
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
@@ -52,14 +54,17 @@ def _make_streams_writable() -> None:
 
 def _run(arguments: list[str]) -> int:
     try:
-        options = parser().parse_args(arguments)
+        options = parser(arguments).parse_args(arguments)
     except SystemExit as end:  # from --help and --version: `main` still has to flush their text
         return int(end.code or 0)
     return int(options.run(options) or 0)
 
 
-def parser() -> Parser:
-    """Return the parser of all commands."""
+def parser(arguments: Sequence[str]) -> Parser:
+    """Return the parser of the command that `arguments` name, or else of all commands.
+
+    So `gilfree run` imports no NumPy, whose threads would appear in the recording.
+    """
     whole = Parser(
         prog="gilfree",
         description=(gilfree.__doc__ or "").split("\n")[0],
@@ -70,6 +75,6 @@ def parser() -> Parser:
     )
     whole.add_argument("--version", action="version", version=f"gilfree {gilfree.__version__}")
     commands = whole.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for command in demo, probe, run, survey, explain:
-        command.add_to(commands)
+    for name in [name for name in COMMANDS if name in arguments[:1]] or COMMANDS:
+        importlib.import_module(f"gilfree.cli.{name}").add_to(commands)
     return whole

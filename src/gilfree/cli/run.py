@@ -6,10 +6,11 @@ import argparse
 import contextlib
 import os
 import runpy
+import signal
 import sys
 import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType, TracebackType
 from typing import Any
@@ -25,6 +26,8 @@ from gilfree.recording.formats import FORMATS, PICTURES, format_of
 from gilfree.recording.github import commands
 from gilfree.recording.markdown import page, plain
 from gilfree.recording.recording import Recording, record
+
+TERMINATED = -int(signal.SIGTERM)  # as `subprocess` says it
 
 PROGRAM_FIRST = "\nIf the program's exit status is not 0, it is that of the command, too. Else:\n"
 
@@ -121,7 +124,7 @@ def run(options: argparse.Namespace) -> int:
         raise UsageError(msg)
     outputs = checked_outputs(options.outputs)
     process, github = os.getpid(), GitHub() if options.format == "github" else None
-    with record(callers=options.callers) as recording:
+    with record(callers=options.callers) as recording, terminated_by_exception():
         if options.stall is not None:
             report_stalls(options.stall)
         status = status_of(options, program)
@@ -138,6 +141,9 @@ def run(options: argparse.Namespace) -> int:
         print(f"gilfree: {why}", file=sys.stderr)
     if github is not None:
         github.tell(recording, reasons, options.max_stall or 0.0)
+    if status == TERMINATED:
+        sys.stdout.flush()
+        os.kill(os.getpid(), signal.SIGTERM)  # which waits for no thread, as without gilfree
     return status or limits
 
 
@@ -176,6 +182,33 @@ class GitHub:
                 file.write(f"### gilfree run\n\n{said}\n{page(recording)}\n")
 
 
+class Terminated(SystemExit):
+    """SIGTERM ended the program."""
+
+
+@contextlib.contextmanager
+def terminated_by_exception() -> Iterator[None]:
+    """Have SIGTERM raise Terminated, unless the program handles it: the report is still to come.
+
+    A second SIGTERM kills this process, and the first one a child that it forked, as without this.
+    """
+    process = os.getpid()
+
+    def terminate(number: int, frame: object) -> None:
+        signal.signal(number, signal.SIG_DFL)
+        if os.getpid() != process:
+            os.kill(os.getpid(), number)
+        raise Terminated
+
+    if signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, terminate)
+    try:
+        yield
+    finally:
+        if signal.getsignal(signal.SIGTERM) is terminate:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
 def status_of(options: argparse.Namespace, program: list[str]) -> int:
     """Run the program until it and its threads have ended; return its exit status."""
     before = sys.argv, sys.path[0], sys.modules["__main__"]
@@ -190,6 +223,8 @@ def status_of(options: argparse.Namespace, program: list[str]) -> int:
             sys.argv, sys.path[0] = program, os.path.dirname(os.path.abspath(program[0]))
             runpy.run_path(program[0], run_name="__main__")
         wait_for_threads()
+    except Terminated:
+        return TERMINATED
     except SystemExit as error:
         return status_of_exit(error)
     except KeyboardInterrupt:
