@@ -71,7 +71,7 @@ def test_failures_and_missing_libraries_are_named(monkeypatch):
         console.print(view.table(result))
     assert "could not be run: ZeroDivisionError" in " ".join(text.get().split())
     page = view.markdown(result)
-    assert "| sleep | `time.sleep(0.005)` |" in page
+    assert "| sleep | `import time` | `time.sleep(0.005)` |" in page
     assert page.startswith("# Who releases the GIL?")
 
 
@@ -80,4 +80,4 @@ def test_an_odd_count_of_bars_does_not_break_the_markdown(monkeypatch):
     rows = [
         line for line in view.markdown(survey.survey(["stdlib"])).splitlines() if "| or" in line
     ]
-    assert rows[0].replace("\\|", "").count("|") == 7
+    assert rows[0].replace("\\|", "").count("|") == 8

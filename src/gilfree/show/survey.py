@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import textwrap
 from collections import Counter
 
 from rich.box import SIMPLE_HEAD
@@ -11,6 +12,9 @@ from rich.table import Table
 from gilfree._words import environment_line, readable_time
 from gilfree.gil.verdict import Kind
 from gilfree.survey import Entry, Survey
+from gilfree.survey.calls import GROUPS
+
+MOST_CODE = 90  # characters in a cell of the page
 
 KINDS = {
     Kind.RELEASED: "release the GIL",
@@ -71,17 +75,28 @@ def markdown(survey: Survey) -> str:
         "",
         "Made by `gilfree survey --markdown`. *Held* is the share of the call in which the calling",
         "thread held the GIL, *longest hold* its longest hold, and *speedup* the speedup of all",
-        "CPUs over one. If a call is in a loop, the loop counts, too.",
+        "CPUs over one, of what the machine could give. If a call is in a loop, the loop counts,",
+        "too. For other calls, and other data: `gilfree probe -s SETUP STATEMENT`.",
     ]
     by_library = sorted(
         survey.entries, key=lambda entry: list(survey.versions).index(entry.call.library)
     )
     for library, entries in itertools.groupby(by_library, key=lambda entry: entry.call.library):
         lines += ["", f"## {library} {survey.versions[library]}", ""]
-        lines += ["| call | statement | held | longest hold | speedup | verdict |"]
-        lines += ["|---|---|---:|---:|---:|---|"]
+        lines += ["| call | setup | statement | held | longest hold | speedup | verdict |"]
+        lines += ["|---|---|---|---:|---:|---:|---|"]
         for entry in entries:
-            statement = " ".join(entry.call.statement.split()).replace("|", "\\|")
-            cells = [entry.call.name, f"`{statement}`", *_cells(entry)]
-            lines.append(f"| {' | '.join(cells)} |")
+            setup = entry.call.setup.removeprefix(GROUPS[library].setup)
+            held, longest, speedup, verdict = _cells(entry)
+            if speedup and entry.report and entry.report.limit is not None:
+                speedup += f" of {entry.report.limit:.2f}×"
+            cells = [entry.call.name, _code(setup), _code(entry.call.statement)]
+            lines.append(f"| {' | '.join([*cells, held, longest, speedup, verdict])} |")
     return "\n".join(lines)
+
+
+def _code(source: str) -> str:
+    """Return Python source as code in a cell of a Markdown table."""
+    lines = "; ".join(line.strip() for line in source.splitlines())
+    text = textwrap.shorten(lines, MOST_CODE, placeholder=" …").replace("|", "\\|")
+    return f"`{text}`" if text else ""

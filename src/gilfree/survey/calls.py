@@ -289,8 +289,9 @@ def records(n):
     ("ctypes.PyDLL, usleep", "import ctypes; c = ctypes.PyDLL(None)", "c.usleep(30_000)"),
 ))
 
+GROUPS = {group.library: group for group in (NUMPY, SCIPY, PANDAS, NUMBA, STDLIB)}
 CALLS: tuple[Call, ...] = tuple(
     Call(group.library, name, group.setup + setup, statement)
-    for group in (NUMPY, SCIPY, PANDAS, NUMBA, STDLIB)
+    for group in GROUPS.values()
     for name, setup, statement in group.rows
 )
