@@ -53,6 +53,18 @@ IMPORTED = [
 ]
 # The slow tests in these files compare what is read from CPython's internals with the truth.
 COMPARES = ["tests/gil/test_sampler.py", "tests/gil/test_recorder.py"]
+# These run commands, pages and builds, and assert no times: two of them at a time end sooner.
+COMMANDS = [
+    f"tests/{name}"
+    for name in (
+        "cli",
+        "test_docs.py",
+        "test_examples.py",
+        "test_explain.py",
+        "test_notebook.py",
+        "test_unknown_python.py",
+    )
+]
 SLOW = ["-m", "slow"]
 SLOW_TOO = ["-m", ""]  # pyproject.toml excludes slow tests by default
 
@@ -141,13 +153,17 @@ def readme(session):
 @nox.session(python=PYTHONS, tags=["python"])
 def tests(session):
     """Run the tests: all on the newest Python, TOUCHES_CPYTHON on the others."""
-    everything = session.posargs or session.python == NEWEST
-    if everything or session.python in FREE_THREADED:  # for which setup.py has bounds of its own
+    # Without a GIL, setup.py has bounds of its own for what [test] names.
+    if session.posargs or session.python in (NEWEST, *FREE_THREADED):
         install(session, "[test]")
     else:
         session.install(str(wheel(session)), *IMPORTED)
-    if everything:
-        run_tests(session, *(session.posargs or SLOW_TOO))
+    if session.posargs:
+        run_tests(session, *session.posargs)
+    elif session.python == NEWEST:
+        session.install("pytest-xdist")
+        run_tests(session, *SLOW_TOO, *(f"--ignore={path}" for path in COMMANDS))
+        run_tests(session, *SLOW_TOO, "-n2", "--dist=loadfile", *COMMANDS)
     else:
         run_tests(session, *TOUCHES_CPYTHON)
         run_tests(session, *SLOW, *COMPARES)
