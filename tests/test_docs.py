@@ -8,8 +8,9 @@ The tests follow each page as a reader would, in its own folder. A block is
   which ``test_examples.py`` does;
 - compared with the output of the block before it, if it is ``output``.
 
-A ``text`` block shows a run on some machine, whose figures differ, and ``yaml`` a part of a
-workflow. Any other block of C or Cython must be in the sources of the package, word for word.
+A ``text`` block shows a run on some machine, whose figures differ, ``yaml`` a part of a workflow,
+and ``toml`` a part of the settings, which must be TOML. Any other block of C or Cython must be in
+the sources of the package, word for word.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+import tomllib
 from importlib.resources import files
 from pathlib import Path
 
@@ -99,6 +101,8 @@ def test_a_page_can_be_followed(page, tmp_path):
         elif language == "sh" and not ELSEWHERE.search(text):
             status, printed = run(["bash", "-euo", "pipefail", "-c", text], tmp_path, environ)
             assert status == 0, f"{where}\n{printed}"
+        elif language == "toml":
+            tomllib.loads(text)
         else:
             assert language in ("sh", "text", "yaml"), f"{where}: a block of what?"
 
