@@ -17,6 +17,7 @@ import gilfree
 from gilfree import testing
 from gilfree._system import gil_enabled
 from gilfree.gil.lazy import LazyCallError
+from gilfree.gil.sampler import NoSamplerError
 from gilfree.testing import GilWarning, assert_releases_gil, releases_gil
 
 pytestmark = [
@@ -180,6 +181,20 @@ def test_threads_that_were_waiting_before_do_not_change_the_answer(monkeypatch):
         stop.set()
         for other in others:
             other.join()
+
+
+@needs.gil
+def test_without_a_sampler_it_tells_whether_a_call_releases_at_all(monkeypatch):
+    def no_sampler(*args, **kwargs):
+        raise NoSamplerError("no sampler here")
+
+    monkeypatch.setattr(testing, "TRY_SECONDS", 0.3)
+    monkeypatch.setattr(testing, "sample_calls", no_sampler)
+    assert assert_releases_gil(lambda: release(10_000), max_held=None) is None
+    with pytest.raises(AssertionError, match=r"never releases the GIL\nWhat to do: "):
+        assert_releases_gil(lambda: hold(1000), max_held=None)
+    with pytest.raises(NoSamplerError):
+        assert_releases_gil(lambda: release(10_000))
 
 
 @needs.gil

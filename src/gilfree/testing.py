@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import threading
 import time
@@ -14,6 +15,7 @@ from gilfree.gil.active import Costs, longest_stall
 from gilfree.gil.lazy import name_of, refuse_lazy, refuse_lazy_result
 from gilfree.gil.passive import sample_calls
 from gilfree.gil.report import GilReport
+from gilfree.gil.sampler import NoSamplerError
 from gilfree.gil.verdict import CONCLUSIVE
 
 # A call that releases the GIL only briefly may acquire it again before the other thread wakes up.
@@ -70,6 +72,9 @@ def assert_releases_gil(
     ------
     AssertionError
         If the call never releases the GIL, or exceeds a bound.
+    NoSamplerError
+        If `max_held` or `max_stall` is given, on a system or a Python without a sampler. It is a
+        RuntimeError.
     LazyCallError
         If the call returns a generator or a coroutine, which has run no code yet. It is a
         TypeError.
@@ -107,8 +112,10 @@ def assert_releases_gil(
         return None
     refuse_lazy_result(call(), name)
     if not releases_gil(call):
-        report = _report(name, call)
-        msg = f"{name} never releases the GIL\n{report}\n{ADVICE}"
+        msg = f"{name} never releases the GIL"
+        with contextlib.suppress(NoSamplerError):
+            msg += f"\n{_report(name, call)}"
+        msg += f"\n{ADVICE}"
         raise AssertionError(msg)
     if max_held is None and max_stall is None:
         return None
