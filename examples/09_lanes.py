@@ -24,7 +24,7 @@ def recorded(nogil):
     return recording
 
 
-row = gilfree.compare(gilfree.mandelbrot, (400, 600), workers=2).row
+row = gilfree.compare(gilfree.mandelbrot, (400, 600), workers=2, repeat=25).row
 held, released, limit = (row(mode, 2).speedup for mode in ("held", "released", "limit"))
 print(one := f"GIL held: two threads are {held:.2f} times as fast as one")
 print(two := f"GIL released: {released:.2f} times as fast; two processes could give {limit:.2f}")
