@@ -190,6 +190,13 @@ class GilReport:
         return lost
 
     @property
+    def disturbed(self) -> bool:
+        """Whether `speedup` is more than the machine can give: other work disturbed it."""
+        if self.speedup is None or self.limit is None:
+            return False
+        return self.speedup > DOUBTFUL * self.limit and (self.cpu or 0) > 1 / 2
+
+    @property
     def sentence(self) -> str:
         """The verdict in words, with its figures: one plain sentence."""
         verdict = self.verdict
@@ -230,7 +237,7 @@ class GilReport:
         if self.speedup is not None and verdict.kind is not Kind.HELD:
             gain = f"{self.workers} threads gain {self.speedup:.2f}×"
             yield f"{gain}, the machine could give {self.limit:.2f}×"
-            if self.speedup > DOUBTFUL * (self.limit or 0) and (self.cpu or 0) > 1 / 2:
+            if self.disturbed:
                 yield "other work on this machine disturbed the measurement"
 
     def _evidence(self, verdict: Verdict) -> Iterator[str]:

@@ -75,8 +75,9 @@ def markdown(survey: Survey) -> str:
         "",
         "Made by `gilfree survey --markdown`. *Held* is the share of the call in which the calling",
         "thread held the GIL, *longest hold* its longest hold, and *speedup* the speedup of all",
-        "CPUs over one, of what the machine could give. If a call is in a loop, the loop counts,",
-        "too. For other calls, and other data: `gilfree probe -s SETUP STATEMENT`.",
+        "CPUs over one, of what the machine could give; a ? marks one that it can't give: other",
+        "work disturbed the measurement. If a call is in a loop, the loop counts, too. For other",
+        "calls, and other data: `gilfree probe -s SETUP STATEMENT`.",
     ]
     by_library = sorted(
         survey.entries, key=lambda entry: list(survey.versions).index(entry.call.library)
@@ -90,6 +91,7 @@ def markdown(survey: Survey) -> str:
             held, longest, speedup, verdict = _cells(entry)
             if speedup and entry.report and entry.report.limit is not None:
                 speedup += f" of {entry.report.limit:.2f}×"
+                speedup += " ?" if entry.report.disturbed else ""
             cells = [entry.call.name, _code(setup), _code(entry.call.statement)]
             lines.append(f"| {' | '.join([*cells, held, longest, speedup, verdict])} |")
     return "\n".join(lines)
