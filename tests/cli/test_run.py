@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import signal
 import subprocess
 import sys
 
@@ -47,36 +46,6 @@ def test_a_script_its_arguments_and_its_neighbours(tmp_path):
     assert (done.stdout, done.returncode) == ("__main__ near ['--'] True\nlate\n", 7)
 
 
-SERVER = """
-import os, signal, subprocess, sys, threading, time
-threading.Thread(target=time.sleep, args=[60], name="worker").start()
-reads, writes = os.pipe()
-child = os.fork()
-if child:
-    os.read(reads, 1)
-    os.kill(child, signal.SIGTERM)
-    assert os.waitpid(child, 0)[1] == signal.SIGTERM
-    subprocess.Popen(["sh", "-c", f"sleep 0.2; kill {os.getpid()}"])
-else:
-    os.write(writes, b".")
-time.sleep(60)
-"""
-
-
-@needs.posix
-def test_sigterm_ends_the_program_and_its_recording_is_reported(tmp_path):
-    done = run("-o", tmp_path / "found.json", "-c", SERVER)
-    assert done.returncode == -signal.SIGTERM
-    assert "worker" in done.stderr
-    assert json.loads((tmp_path / "found.json").read_text())["seconds"] < 30
-
-
-def test_a_program_may_handle_sigterm_itself():
-    code = "import signal; signal.signal(signal.SIGTERM, lambda *_: print('mine')); "
-    done = run("-c", code + "signal.raise_signal(signal.SIGTERM)")
-    assert (done.stdout, done.returncode) == ("mine\n", 0)
-
-
 def test_numpy_and_its_threads_are_not_in_a_recording_of_a_program_without_it():
     done = run("-c", "import sys; print('numpy' in sys.modules)")
     assert done.stdout == "False\n"
@@ -85,6 +54,7 @@ def test_numpy_and_its_threads_are_not_in_a_recording_of_a_program_without_it():
 def test_a_module_and_code(tmp_path):
     (tmp_path / "mod.py").write_text("import sys; print(__name__, sys.argv[1:])\n")
     assert run("-m", "mod", "-c", "x", cwd=tmp_path).stdout == "__main__ ['-c', 'x']\n"
+    assert run("-m", "mod", "--", "x", cwd=tmp_path).stdout == "__main__ ['--', 'x']\n"
     done = run("-c", "import sys; print(sys.argv); class_ = 1", "-m")
     assert (done.stdout, done.returncode) == ("['-c', '-m']\n", 0)
 

@@ -6,11 +6,10 @@ import argparse
 import contextlib
 import os
 import runpy
-import signal
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType, TracebackType
 from typing import Any
@@ -26,8 +25,6 @@ from gilfree.recording.formats import FORMATS, PICTURES, format_of
 from gilfree.recording.github import commands
 from gilfree.recording.markdown import page, plain
 from gilfree.recording.recording import Recording, record
-
-TERMINATED = -int(signal.SIGTERM)  # as `subprocess` says it
 
 PROGRAM_FIRST = "\nIf the program's exit status is not 0, it is that of the command, too. Else:\n"
 
@@ -116,15 +113,16 @@ def stall(text: str) -> float:
 
 def run(options: argparse.Namespace) -> int:
     """Run the command."""
-    if options.script[:1] == ["--"]:  # as `python -- script.py`
-        del options.script[0]
-    program = options.module or options.code or options.script
+    # argparse gives the script what follows --, also after -m and -c.
+    program = [*(options.module or options.code or ()), *options.script]
+    if options.script and program[0] == "--":  # as `python -- script.py`
+        del program[0]
     if not program:
         msg = "the program is missing: a script, -m MODULE or -c CODE"
         raise UsageError(msg)
     outputs = checked_outputs(options.outputs)
     process, github = os.getpid(), GitHub() if options.format == "github" else None
-    with record(callers=options.callers) as recording, terminated_by_exception():
+    with record(callers=options.callers) as recording:
         if options.stall is not None:
             report_stalls(options.stall)
         status = status_of(options, program)
@@ -141,9 +139,6 @@ def run(options: argparse.Namespace) -> int:
         print(f"gilfree: {why}", file=sys.stderr)
     if github is not None:
         github.tell(recording, reasons, options.max_stall or 0.0)
-    if status == TERMINATED:
-        sys.stdout.flush()
-        os.kill(os.getpid(), signal.SIGTERM)  # which waits for no thread, as without gilfree
     return status or limits
 
 
@@ -182,33 +177,6 @@ class GitHub:
                 file.write(f"### gilfree run\n\n{said}\n{page(recording)}\n")
 
 
-class Terminated(SystemExit):
-    """SIGTERM ended the program."""
-
-
-@contextlib.contextmanager
-def terminated_by_exception() -> Iterator[None]:
-    """Have SIGTERM raise Terminated, unless the program handles it: the report is still to come.
-
-    A second SIGTERM kills this process, and the first one a child that it forked, as without this.
-    """
-    process = os.getpid()
-
-    def terminate(number: int, frame: object) -> None:
-        signal.signal(number, signal.SIG_DFL)
-        if os.getpid() != process:
-            os.kill(os.getpid(), number)
-        raise Terminated
-
-    if signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
-        signal.signal(signal.SIGTERM, terminate)
-    try:
-        yield
-    finally:
-        if signal.getsignal(signal.SIGTERM) is terminate:
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)
-
-
 def status_of(options: argparse.Namespace, program: list[str]) -> int:
     """Run the program until it and its threads have ended; return its exit status."""
     before = sys.argv, sys.path[0], sys.modules["__main__"]
@@ -223,8 +191,6 @@ def status_of(options: argparse.Namespace, program: list[str]) -> int:
             sys.argv, sys.path[0] = program, os.path.dirname(os.path.abspath(program[0]))
             runpy.run_path(program[0], run_name="__main__")
         wait_for_threads()
-    except Terminated:
-        return TERMINATED
     except SystemExit as error:
         return status_of_exit(error)
     except KeyboardInterrupt:
