@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import textwrap
 from collections import Counter
 
 from rich.box import SIMPLE_HEAD
@@ -13,8 +12,6 @@ from gilfree._words import environment_line, readable_time
 from gilfree.gil.verdict import Kind
 from gilfree.survey import Entry, Survey
 from gilfree.survey.calls import GROUPS
-
-MOST_CODE = 90  # characters in a cell of the page
 
 KINDS = {
     Kind.RELEASED: "release the GIL",
@@ -84,6 +81,8 @@ def markdown(survey: Survey) -> str:
     )
     for library, entries in itertools.groupby(by_library, key=lambda entry: entry.call.library):
         lines += ["", f"## {library} {survey.versions[library]}", ""]
+        if shared := GROUPS[library].setup:
+            lines += ["Before the setup of each call:", "", "```text", shared.rstrip(), "```", ""]
         lines += ["| call | setup | statement | held | longest hold | speedup | verdict |"]
         lines += ["|---|---|---|---:|---:|---:|---|"]
         for entry in entries:
@@ -98,7 +97,7 @@ def markdown(survey: Survey) -> str:
 
 
 def _code(source: str) -> str:
-    """Return Python source as code in a cell of a Markdown table."""
-    lines = "; ".join(line.strip() for line in source.splitlines())
-    text = textwrap.shorten(lines, MOST_CODE, placeholder=" …").replace("|", "\\|")
-    return f"`{text}`" if text else ""
+    """Return Python source as code in a cell of a Markdown table, line by line."""
+    fence = "`` {} ``" if "`" in source else "`{}`"
+    lines = source.replace("|", "\\|").splitlines()
+    return "<br>".join(fence.format(line) for line in lines if line.strip())
