@@ -21,7 +21,6 @@ from gilfree.gil.facts import Facts
 from gilfree.gil.sampler import NoSamplerError
 from gilfree.recording.recording import Recording
 
-COMMANDS = ["demo", "probe", "run", "survey", "explain"]
 ARGUMENTS = {"probe": ["pass"], "run": ["-c", "pass"]}
 WAITED = made_up.recording(("main", 0, [(0.06, "held"), (0.04, "waiting")]))
 
@@ -84,13 +83,13 @@ def test_a_stall_is_within_its_limit_beyond_it_or_possibly_not_seen(
     assert bool(reasons) == bool(words)
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", cli.COMMANDS)
 def test_without_a_sampler_every_command_exits_with_3(command, monkeypatch, capsys):
     def refuse(_):
         msg = "not here"
         raise NoSamplerError(msg)
 
-    monkeypatch.setattr(getattr(cli, command), "run", refuse)
+    monkeypatch.setattr(f"gilfree.cli.{command}.run", refuse)
     with pytest.raises(SystemExit) as ended:
         cli.main([command, *ARGUMENTS.get(command, [])])
     assert (ended.value.code, capsys.readouterr().err) == (3, "gilfree: not here\n")
@@ -101,7 +100,7 @@ def test_a_bug_in_gilfree_is_not_an_exceeded_limit(error, monkeypatch, capsys):
     def fail(_):
         raise error
 
-    monkeypatch.setattr(cli.explain, "run", fail)
+    monkeypatch.setattr("gilfree.cli.explain.run", fail)
     monkeypatch.setattr(os, "dup2", lambda *_: None)  # it would redirect the output of the tests
     with pytest.raises(SystemExit) as ended:
         cli.main(["explain"])
