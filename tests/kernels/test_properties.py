@@ -80,12 +80,23 @@ def keywords(how):
     return {"workers": how["workers"], "nogil": how["nogil"], "executor": executor}
 
 
+def bits(result):
+    """Return a result with one kind of NaN: the bits of a NaN are not promised."""
+    if isinstance(result, tuple):
+        return tuple(map(bits, result))
+    array = np.array(result)
+    if array.dtype.kind == "f":
+        array[np.isnan(array)] = np.nan
+    return array
+
+
 def run(function, *args, how, **further):
     """Call a kernel as `how` says and on one worker; check that the bits are equal."""
     with small_chunks(how["shortest"], how["awake"]):
         alone = function(*args, workers=1)
         result = function(*args, **further, **keywords(how))
-    assert pickle.dumps(result) == pickle.dumps(alone)
+    assert type(result) is type(alone)
+    assert pickle.dumps(bits(result)) == pickle.dumps(bits(alone))
     return result
 
 
