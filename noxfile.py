@@ -302,17 +302,13 @@ def memory(session):
 
 LOOPS = Path("src/gilfree/_kernels.pyx").resolve()
 COMPILED = [
-    *SLOW_TOO,
+    *("-m", "not unsanitized"),  # and so the slow tests, too
     "tests/test_build.py",
     "tests/test_macros.py",
     "tests/kernels/test_kernels.py",
     "tests/gil/test_sampler.py",
     "tests/gil/test_recorder.py",
     "tests/gil/test_recorder_safety.py",
-    "-k",
-    "not hundredth and not longest_hold and not fifth_of_a_second"  # these measure times
-    " and not near_the_truth and not every_stall and not 5_ms"
-    " and not so_many_threads and not forty_threads and not exit_amid",  # these take long
 ]
 
 

@@ -501,6 +501,7 @@ COMMANDS = [
     "probe pass --workers 1",
     "probe pass --workers 1 --json",
     "survey stdlib",
+    "survey stdlib --json",
     "survey stdlib --markdown",
     "explain polyval",
     "--help",

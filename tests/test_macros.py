@@ -132,6 +132,7 @@ def test_many_threads_concurrently():
 
 @needs.posix
 @pytest.mark.slow
+@pytest.mark.unsanitized(reason="measures times")
 def test_ctrl_c_ends_an_interruptible_call_within_a_fifth_of_a_second(run_script):
     # Memory that was never written to is mapped to one page of zeros, so four tebibytes take almost
     # no memory. Reading them takes more than 30 s on any machine.

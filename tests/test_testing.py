@@ -219,7 +219,7 @@ def test_no_false_verdict_while_all_cpus_are_busy(run_script):
             burners = [context.Process(target=burn, daemon=True) for _ in range(os.cpu_count())]
             for burner in burners:
                 burner.start()
-            for _ in range(10):
+            for _ in range(20):
                 assert_releases_gil(release, 3000)
                 try:
                     assert_releases_gil(hold, 3000)

@@ -65,6 +65,7 @@ def errors_of(recording, truth):
     ],
 )
 @pytest.mark.slow
+@pytest.mark.unsanitized(reason="measures times")
 def test_the_four_shares_are_near_the_truth(make, hold):
     runs = [
         errors_of(recording, truth)
@@ -75,6 +76,7 @@ def test_the_four_shares_are_near_the_truth(make, hold):
 
 
 @needs.gil
+@pytest.mark.unsanitized(reason="measures times")
 def test_every_stall_is_found_with_its_holder_and_line():
     recording, truth, begin = undisturbed(planted.hog_victim_cruncher, count=1)[0]
     lines = planted.lines_of_holds()
@@ -101,6 +103,7 @@ def test_every_stall_is_found_with_its_holder_and_line():
     assert missing == []
 
 
+@pytest.mark.unsanitized(reason="measures times")
 def test_threads_of_5_ms_are_found_by_name():
     recording, truth, _ = recorded(planted.short_lives)
     found = {thread.name for thread in recording.threads}

@@ -74,6 +74,7 @@ def run(*arguments, **how):
         (17_000, 500, 0.03),  # more than a recording lists
     ],
 )
+@pytest.mark.unsanitized(reason="takes long")
 def test_each_of_many_threads_is_listed_or_counted(run_script, count, together, seconds):
     run_script(
         f"""
@@ -127,6 +128,7 @@ def test_the_rules_by_which_the_recorder_interprets_samples(tmp_path):
 
 @pytest.mark.slow
 @needs_compiler
+@pytest.mark.unsanitized(reason="takes long")
 def test_an_hour_of_forty_threads_is_kept_in_little_memory(tmp_path):
     samples, changes, slices, error, missing, stalls, kept, dropped, slowest, grain, most = map(
         float, output_of("long_recording", tmp_path).split()
@@ -193,6 +195,7 @@ ENDINGS = {  # with the exit status of each
 
 
 @pytest.mark.slow
+@pytest.mark.unsanitized(reason="takes long")
 def test_an_exit_during_a_recording_is_the_same_as_without(tmp_path):
     script = tmp_path / "exit.py"
     script.write_text(EXIT)

@@ -8,13 +8,15 @@ from collections import Counter
 
 import needs
 import pytest
+from rows import library
 
 from gilfree import survey
+from gilfree._system import environment
 from gilfree.gil.statement import statement
 from gilfree.show import survey as view
 from gilfree.show.terminal import console as make_console
-from gilfree.survey import LIBRARIES, calls_of
-from gilfree.survey.calls import CALLS, Call
+from gilfree.survey import LIBRARIES, Entry, Survey, calls_of
+from gilfree.survey.calls import CALLS, GROUPS, Call
 
 pytestmark = needs.sampler
 
@@ -73,6 +75,31 @@ def test_failures_and_missing_libraries_are_named(monkeypatch):
     page = view.markdown(result)
     assert "| sleep | `import time` | `time.sleep(0.005)` |" in page
     assert page.startswith("# Who releases the GIL?")
+
+
+def rows_of(setup, statement, **figures):
+    """Return the rows of the page for one call of NumPy with this report."""
+    call = Call("numpy", "f", GROUPS["numpy"].setup + setup, statement)
+    entry = Entry(call, library("numpy", 0.0, **figures).report)
+    page = view.markdown(Survey(environment(), {"numpy": "2"}, (), (entry,)))
+    assert f"```text\n{GROUPS['numpy'].setup}```\n" in page
+    return [line for line in page.splitlines() if line.startswith("| f |")]
+
+
+def test_the_page_shows_code_line_by_line_and_its_own_setup_alone():
+    assert rows_of("if x:\n    y = a | b", "f(y)") == [
+        "| f | `if x:`<br>`    y = a \\| b` | `f(y)` | 0% | 1 ms | 1.90× of 1.95× |"
+        " released; threads help |"
+    ]
+    (row,) = rows_of("", "f('`')")
+    assert row.startswith("| f |  | `` f('`') `` |")
+
+
+def test_a_speedup_that_the_machine_cannot_give_is_doubted():
+    (row,) = rows_of("", "f()", speedup=2.1)
+    assert "| 2.10× of 1.95× |" in row
+    (row,) = rows_of("", "f()", speedup=2.2)
+    assert "| 2.20× of 1.95× ? |" in row
 
 
 def test_an_odd_count_of_bars_does_not_break_the_markdown(monkeypatch):
