@@ -644,8 +644,9 @@ def test_daemon_threads_may_end_during_a_call(run_script):
 
 
 @needs.posix
+@pytest.mark.parametrize("workers", [1, 2])
 @pytest.mark.parametrize("nogil", [True, False])
-def test_ctrl_c_ends_a_long_call_soon(run_script, nogil):
+def test_ctrl_c_ends_a_long_call_soon(run_script, nogil, workers):
     out = run_script(f"""
         import os, signal, threading, time, gilfree
 
@@ -658,7 +659,7 @@ def test_ctrl_c_ends_a_long_call_soon(run_script, nogil):
             pressed = []
             threading.Thread(target=press, args=[pressed]).start()
             try:
-                gilfree.mandelbrot((20_000, 20_000), workers=2, nogil={nogil})
+                gilfree.mandelbrot((20_000, 20_000), workers={workers}, nogil={nogil})
             except KeyboardInterrupt:
                 return time.perf_counter() - pressed[0]
             raise SystemExit("not interrupted")
