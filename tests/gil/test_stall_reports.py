@@ -141,6 +141,35 @@ def test_many_that_wait_are_in_one_report(run_program):
         assert f"  waiting  waiter {number} (" in shown
 
 
+def test_each_long_hold_within_one_wait_is_reported(run_program):
+    shown = run_program("""
+        calls, _ = patterns.compiled('''
+            #include <unistd.h>
+            void *PyEval_SaveThread(void);
+            void PyEval_RestoreThread(void *);
+            static void release_for(int seconds)
+            {
+                void *state = PyEval_SaveThread();
+                sleep(seconds);
+                PyEval_RestoreThread(state);
+            }
+            void hold_between(void)
+            {
+                release_for(1);
+                usleep(300000);
+                release_for(2);
+            }
+        ''')
+        gilfree.report_stalls(0.1, reports)
+        for number in range(3):
+            start(f"holder {number}", calls.hold_between)
+        released(2.1)
+        print(text())
+    """)
+    holders = re.findall(r"^  held     (holder \d)", shown, re.MULTILINE)
+    assert len(holders) == len(set(holders)) == 2, shown  # nobody waits for the third one
+
+
 def test_each_stall_is_reported_once_and_no_other_wait(run_program):
     shown = run_program("""
         gilfree.report_stalls(0.3, reports)

@@ -101,6 +101,12 @@ static void gilfree_put_stack(
         gilfree_put(text, "    ...\n");
 }
 
+/* Return for how long the holder has held the GIL. */
+static int64_t gilfree_held_for(const struct gilfree_gil *gil, int64_t time)
+{
+    return time - (gil->now.since > gil->switched ? gil->now.since : gil->switched);
+}
+
 /* Append the holder of the GIL, for how long it has held it, and where it is. */
 static void gilfree_put_holder(
     struct gilfree_text *text, struct gilfree_recorder *r, const struct gilfree_gil *gil,
@@ -117,7 +123,7 @@ static void gilfree_put_holder(
     gilfree_put(text, waiter->gil_enabled ? "  held     " : "  attached ");
     gilfree_put_thread(text, r, now->thread);
     gilfree_put(text, " for ");
-    gilfree_put_time(text, time - (now->since > gil->switched ? now->since : gil->switched));
+    gilfree_put_time(text, gilfree_held_for(gil, time));
     for (i = 0; i < waiter->stall.holders; i++) {
         const struct gilfree_holder *entry = &waiter->stall.holder[i];
         int in_c = gilfree_in_c(&r->all, entry);
@@ -229,7 +235,19 @@ static void gilfree_report_end(struct gilfree_recorder *r, const struct gilfree_
     gilfree_write_report(r, &text);
 }
 
-/* Report stalls longer than the limit: each once, and all that wait for one hold in one report. */
+/* Return whether a wait longer than the limit needs a report. All that wait for one hold share one.
+   Within a wait that was reported, each later hold that is itself longer than the limit needs one. */
+static int gilfree_is_news(
+    const struct gilfree_recorder *r, const struct gilfree_gil *gil,
+    const struct gilfree_thread *waiter, int64_t time)
+{
+    if (gil->now.thread == NULL)
+        return !waiter->reported;
+    return gil->reported != gil->switched
+           && (!waiter->reported || gilfree_held_for(gil, time) >= r->limit);
+}
+
+/* Report stalls longer than the limit, and when they are over. */
 static void gilfree_report_stalls(struct gilfree_recorder *r, int64_t time)
 {
     int i, j;
@@ -242,12 +260,13 @@ static void gilfree_report_stalls(struct gilfree_recorder *r, int64_t time)
                 gilfree_report_end(r, thread);
             thread->reported = thread->reported_first = 0;
         }
-        if (thread->state != GILFREE_WAITING || thread->doubtful || thread->reported || gil == NULL
+        if (thread->state != GILFREE_WAITING || thread->doubtful || gil == NULL
             || time - thread->since < r->limit)
             continue;
-        thread->reported = thread->since;
-        if (gil->now.thread != NULL && gil->reported == gil->switched)
+        if (!gilfree_is_news(r, gil, thread, time)) {
+            thread->reported = thread->since;
             continue;
+        }
         thread->reported_first = 1;
         gil->reported = gil->now.thread == NULL ? 0 : gil->switched;
         gilfree_report_one(r, gil, thread, time);

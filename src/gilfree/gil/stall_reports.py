@@ -28,7 +28,9 @@ def report_stalls(seconds: float | None, file: FileDescriptorLike | None = None)
     A report names the waiting thread, the thread that holds the GIL with its line of Python and its
     callers, and the states of all other threads. A thread in C writes it immediately, in one call
     and without the GIL, so it survives if the process hangs or is killed. Threads that wait for the
-    same hold are in one report. When the wait is over, a line says how long it took.
+    same hold are in one report. If the GIL goes to another thread during the wait, and that one
+    holds it longer than the limit, there is a report of it, too. When the wait is over, a line says
+    how long it took.
 
     Reports may stay on for months: a C thread samples the threads at most 100 times a second, more
     often only for a limit below 0.2 seconds, and keeps nothing of ended threads. A recording may be
