@@ -53,14 +53,17 @@ IMPORTED = [
 ]
 # The slow tests in these files compare what is read from CPython's internals with the truth.
 COMPARES = ["tests/gil/test_sampler.py", "tests/gil/test_recorder.py"]
-# These run commands, pages and builds, and assert no times: two of them at a time end sooner.
+# These run commands, pages and builds, and compare no times: two of them at a time end sooner.
 COMMANDS = [
     f"tests/{name}"
     for name in (
         "cli",
+        "recording",
+        "show",
         "test_docs.py",
         "test_examples.py",
         "test_explain.py",
+        "test_memory.py",
         "test_notebook.py",
         "test_unknown_python.py",
     )
@@ -68,26 +71,26 @@ COMMANDS = [
 SLOW = ["-m", "slow"]
 SLOW_TOO = ["-m", ""]  # pyproject.toml excludes slow tests by default
 
-nox.options.sessions = [
+FIRST = ["lint", "package"]  # package builds what the others install
+# No result of these depends on how long something takes, so .ci/run runs both lists concurrently.
+SANITIZERS = ["tsan", "asan"]
+UNTIMED = ["types", "docs", "benchmarks", "levels"]
+# The tests in these compare times, so they have the CPUs to themselves.
+TIMED = [
     "readme",  # runs the tests on the oldest Python
-    "lint",
-    "types",
-    "package",
-    "docs",
-    "benchmarks",
-    "levels",
     *(f"tests-{python}" for python in PYTHONS if python != OLDEST),
     "parallel",
     "plugins",
-    "tsan",
-    "asan",
 ]
+nox.options.sessions = [*FIRST, *SANITIZERS, *UNTIMED, *TIMED]
 
 
 # ---------------------------------------------------------------- the package, built once a run
 
-DIST = Path(tempfile.mkdtemp(prefix="gilfree-dist-"))
-atexit.register(shutil.rmtree, DIST)
+SCRATCH = Path(tempfile.mkdtemp(prefix="gilfree-nox-"))
+atexit.register(shutil.rmtree, SCRATCH)
+# .ci/run calls nox several times, and names a folder for what they all install.
+DIST = Path(os.environ.get("GILFREE_DIST") or SCRATCH / "dist")
 
 
 def sdist(session):
@@ -120,13 +123,13 @@ def install(session, extra="", flags=""):
 
 def unpack(session, folder):
     """Unpack the sdist into a temporary folder, and return the path of its contents."""
-    shutil.unpack_archive(sdist(session), DIST / folder, filter="data")
-    return next((DIST / folder).iterdir())
+    shutil.unpack_archive(sdist(session), SCRATCH / folder, filter="data")
+    return next((SCRATCH / folder).iterdir())
 
 
 def run_tests(session, *arguments, python=("python",), **kwargs):
     """Run pytest in the unpacked sdist without src/, so that the installed package is tested."""
-    away = DIST / "away"
+    away = SCRATCH / "away"
     if not away.exists():
         unpack(session, "unpacked").rename(away)
         shutil.rmtree(away / "src")
