@@ -174,7 +174,6 @@ TWO, ONE, FREE = Machine(2, gil=True), Machine(1, gil=True), Machine(2, gil=Fals
         ),
         (libraries, [rows.library("pandas", None)], TWO, "could not be probed"),
         (libraries, [rows.broken_library("x", "ImportError: x")], TWO, "could not be probed"),
-        (libraries, [], TWO, "Neither NumPy, pandas nor numba"),
         (without_gil, [], TWO, "This Python has a GIL. Run the demo with python3.14t"),
         (
             without_gil,

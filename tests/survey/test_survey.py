@@ -77,6 +77,22 @@ def test_failures_and_missing_libraries_are_named(monkeypatch):
     assert page.startswith("# Who releases the GIL?")
 
 
+def test_ctrl_c_keeps_what_was_found(monkeypatch):
+    def interrupt(name):
+        if name == interrupted_by:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(survey, "CALLS", QUICK)
+    interrupted_by = "sum"
+    result = survey.survey(["stdlib"], on_call=interrupt)
+    assert [entry.call.name for entry in result.entries] == ["sleep"]
+    assert result.complete is result.to_dict()["complete"] is False
+    assert view.sentence(result).startswith("Of 1 call")
+    interrupted_by = "sleep"
+    with pytest.raises(KeyboardInterrupt):
+        survey.survey(["stdlib"], on_call=interrupt)
+
+
 def rows_of(setup, statement, **figures):
     """Return the rows of the page for one call of NumPy with this report."""
     call = Call("numpy", "f", GROUPS["numpy"].setup + setup, statement)

@@ -20,7 +20,7 @@ from gilfree._words import environment_line
 from gilfree.cli import array
 from gilfree.cli.arguments import UsageError, examples, few_workers
 from gilfree.cli.extras import progress, scaling, terminal
-from gilfree.cli.status import Status, statuses
+from gilfree.cli.status import Status, interrupted, statuses
 from gilfree.demo import STEPS, waiting
 from gilfree.demo.kernels import STEP as KERNELS
 from gilfree.demo.kernels import Recorded, recorded_of
@@ -106,7 +106,7 @@ def run(options: argparse.Namespace) -> int:
         about = {"environment": environment(), "quick": quick, "complete": complete}
         print(json.dumps({**about, "steps": [each.to_dict() for each in results]}, indent=2))
     if not complete:
-        return _interrupted(options)
+        return interrupted(" and ".join(filter(None, [options.plot, options.html])))
     _write_files(options, results, quick)
     return Status.DONE
 
@@ -130,15 +130,6 @@ def _results(steps: Sequence[Step[Any]], setup: Setup) -> Iterator[Result[Any]]:
         yield result
         if not result.complete:
             return
-
-
-def _interrupted(options: argparse.Namespace) -> int:
-    """Say which files were not written, and return the exit status."""
-    sys.stdout.flush()
-    unwritten = " and ".join(filter(None, [options.plot, options.html]))
-    unwritten = unwritten and f"; {unwritten} not written"
-    print(f"gilfree: interrupted; results so far are above{unwritten}", file=sys.stderr)
-    return Status.INTERRUPTED
 
 
 def _check_files(options: argparse.Namespace, with_kernels: bool) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from gilfree.cli.arguments import UsageError, examples, share, workers
 from gilfree.cli.limits import of_held
-from gilfree.cli.status import Status, statuses
+from gilfree.cli.status import Status, interrupted, statuses
 from gilfree.gil.lazy import LazyCallError
 from gilfree.gil.probe import Probing
 from gilfree.gil.report import GilReport
@@ -63,9 +63,7 @@ def run(options: argparse.Namespace) -> int:
     else:
         print(report)
     if not complete:
-        sys.stdout.flush()
-        print("gilfree: interrupted; results so far are above", file=sys.stderr)
-        return Status.INTERRUPTED
+        return interrupted()
     if options.max_held is None:
         return Status.DONE
     status, why = of_held(report, options.max_held)

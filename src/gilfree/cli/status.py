@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import sys
 import textwrap
 from typing import Self
 
@@ -38,6 +39,14 @@ class Status(enum.IntEnum):
         "this system or Python does not show which thread holds it",
     )
     INTERRUPTED = 130, "interrupted by Ctrl-C"
+
+
+def interrupted(unwritten: str = "") -> Status:
+    """Say on stderr that results are incomplete, and which files were not written."""
+    sys.stdout.flush()
+    not_written = unwritten and f"; {unwritten} not written"
+    print(f"gilfree: interrupted; results so far are above{not_written}", file=sys.stderr)
+    return Status.INTERRUPTED
 
 
 def statuses() -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
+from types import ModuleType
 from typing import Any
 
 import gilfree
@@ -12,8 +13,8 @@ from gilfree._system import environment
 from gilfree._words import environment_line
 from gilfree.cli.arguments import UsageError, examples
 from gilfree.cli.extras import progress, terminal
-from gilfree.cli.status import statuses
-from gilfree.survey import LIBRARIES, calls_of, survey
+from gilfree.cli.status import Status, interrupted, statuses
+from gilfree.survey import LIBRARIES, Survey, calls_of, survey
 
 
 def add_to(commands: Any) -> None:
@@ -36,7 +37,7 @@ def add_to(commands: Any) -> None:
     parser.set_defaults(run=run)
 
 
-def run(options: argparse.Namespace) -> None:
+def run(options: argparse.Namespace) -> int:
     """Run the command."""
     report = None if options.json else terminal()
     unknown = [name for name in options.library if name not in LIBRARIES]
@@ -50,13 +51,18 @@ def run(options: argparse.Namespace) -> None:
         result = survey(libraries, on_call=lambda name: show(name, next(number) / calls))
     if report is None:
         print(json.dumps(result.to_dict(), indent=2))
-        return
-    from gilfree.show import survey as view
-
-    if options.markdown:
-        print(view.markdown(result))
     else:
-        console = report.console()
-        console.print(f"gilfree {gilfree.__version__}, {environment_line(environment())}")
-        console.print(view.table(result))
-        console.print(view.sentence(result))
+        _show(result, report, markdown=options.markdown)
+    return Status.DONE if result.complete else interrupted()
+
+
+def _show(result: Survey, report: ModuleType, *, markdown: bool) -> None:
+    from gilfree.show import survey as view  # needs rich, which JSON does not
+
+    if markdown:
+        print(view.markdown(result))
+        return
+    console = report.console()
+    console.print(f"gilfree {gilfree.__version__}, {environment_line(environment())}")
+    console.print(view.table(result))
+    console.print(view.sentence(result))

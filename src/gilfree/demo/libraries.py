@@ -84,8 +84,6 @@ def _verdict(row: Probed) -> str:
 
 def sentence(rows: Sequence[Probed], machine: Machine) -> str:
     """Say which libraries hold the GIL, and for which share of the call."""
-    if not rows:
-        return "Neither NumPy, pandas nor numba is installed, so no call could be probed."
     held = {
         row.library: row.report.held for row in rows if row.report and row.report.held is not None
     }
@@ -118,5 +116,4 @@ STEP = Step(
     measure=measure,
     columns=columns,
     sentence=sentence,
-    may_be_empty=True,
 )

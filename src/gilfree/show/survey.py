@@ -8,7 +8,7 @@ from collections import Counter
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from gilfree._words import environment_line, readable_time
+from gilfree._words import counted, environment_line, readable_time
 from gilfree.gil.verdict import Kind
 from gilfree.survey import Entry, Survey
 from gilfree.survey.calls import GROUPS
@@ -54,7 +54,7 @@ def sentence(survey: Survey) -> str:
     failed = len(survey.entries) - kinds.total()
     if failed:
         parts.append(f"{failed} could not be run")
-    said = f"Of {len(survey.entries)} calls, {', '.join(parts)}."
+    said = f"Of {counted(len(survey.entries), 'call')}, {', '.join(parts)}."
     if survey.skipped:
         said += f" Not installed, so skipped: {', '.join(survey.skipped)}."
     return said

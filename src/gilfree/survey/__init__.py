@@ -41,12 +41,15 @@ class Survey:
         Libraries that are not installed.
     entries : tuple of Entry
         The calls; those that hold the GIL for the largest share of their time come first.
+    complete : bool
+        False if Ctrl-C ended the survey before the last call.
     """
 
     environment: dict[str, Any]
     versions: dict[str, str]
     skipped: tuple[str, ...]
     entries: tuple[Entry, ...]
+    complete: bool = True
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain dicts, lists, strings and numbers, for JSON."""
@@ -60,6 +63,7 @@ class Survey:
         ]
         return {
             "environment": self.environment,
+            "complete": self.complete,
             "versions": self.versions,
             "skipped": list(self.skipped),
             "entries": entries,
@@ -101,19 +105,27 @@ def survey(
     ------
     NoSamplerError
         On a system or a Python whose thread states gilfree can't read.
+    KeyboardInterrupt
+        If Ctrl-C comes before the first call is probed; later, the calls so far are returned.
     """
     sampler()  # raises before the first call
-    entries = []
-    for call in calls_of(libraries):
-        if on_call is not None:
-            on_call(call.name)
-        entries.append(probe_call(call))
+    calls = calls_of(libraries)
+    entries: list[Entry] = []
+    try:
+        for call in calls:
+            if on_call is not None:
+                on_call(call.name)
+            entries.append(probe_call(call))
+    except KeyboardInterrupt:
+        if not entries:
+            raise
     installed = [library for library in libraries if _installed(library)]
     return Survey(
         environment=environment(),
         versions={library: _version(library) for library in installed},
         skipped=tuple(library for library in libraries if library not in installed),
         entries=tuple(sorted(entries, key=_held, reverse=True)),
+        complete=len(entries) == len(calls),
     )
 
 
