@@ -42,7 +42,6 @@ TOUCHES_CPYTHON = [
         "kernels/test_pool",
         "test_interpreters",
         "test_macros",
-        "test_pytest_plugin",
     )
 ]
 # What those tests import, with the bounds of [test]: all of [test] takes a minute to install.
@@ -89,7 +88,7 @@ nox.options.sessions = [*FIRST, *SANITIZERS, *UNTIMED, *TIMED]
 
 SCRATCH = Path(tempfile.mkdtemp(prefix="gilfree-nox-"))
 atexit.register(shutil.rmtree, SCRATCH)
-# .ci/run calls nox several times, and names a folder for what they all install.
+# .ci/run calls nox several times, and names a folder for the packages that all of them install.
 DIST = Path(os.environ.get("GILFREE_DIST") or SCRATCH / "dist")
 
 
@@ -97,22 +96,20 @@ def sdist(session):
     """Return the path of the sdist, and build it in the first session that needs it."""
     if not list(DIST.glob("*.tar.gz")):
         session.install("build")
-        session.run("python", "-m", "build", "-q", "--sdist", "--outdir", str(DIST))
+        session.run_install("python", "-m", "build", "-q", "--sdist", "--outdir", str(DIST))
     return next(DIST.glob("*.tar.gz"))
 
 
 def wheel(session, flags=""):
     """Return the path of the wheel for this Python and these compiler flags, built once a run."""
     source = sdist(session)
-    ask = "import sys, sysconfig; print(sys.version, sysconfig.get_config_var('Py_GIL_DISABLED'))"
-    key = "".join(filter(str.isalnum, session.run("python", "-c", ask, silent=True) + flags))
-    folder = DIST / key
+    folder = DIST / "".join(filter(str.isalnum, f"{session.python or 'default'}{flags}"))
     if not folder.exists():
         # The flags of setup.py come later, so the loops are compiled as in a release: -O3, all
         # levels.
         env = {"CFLAGS": f"-g {flags}", "LDFLAGS": flags} if flags else {}
         command = ["pip", "wheel", "-q", "--no-deps", "--no-cache-dir", "-w", str(folder)]
-        session.run("python", "-m", *command, str(source), env=env)
+        session.run_install("python", "-m", *command, str(source), env=env)
     return next(folder.glob("*.whl"))
 
 

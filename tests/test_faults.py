@@ -1,4 +1,4 @@
-"""External failures: killed workers, Ctrl-C, fork, exit, lack of memory, a reader that leaves.
+"""External failures: killed workers, Ctrl-C, fork, exit, lack of memory.
 
 Each test runs in its own process, with a timeout.
 """
@@ -490,52 +490,3 @@ assert (gilfree.mandelbrot((99, 99), workers=5) == alone[1]).all()
 check_small_calls()
 assert threading.active_count() == 1
 """)
-
-
-# ---------------------------------------------------------------- a reader that leaves
-
-
-COMMANDS = [
-    "demo --quick --only 1 --workers 1",
-    "demo --quick --only 1 --workers 1 --json",
-    "probe pass --workers 1",
-    "probe pass --workers 1 --json",
-    "survey stdlib",
-    "survey stdlib --json",
-    "survey stdlib --markdown",
-    "explain polyval",
-    "--help",
-    "demo --help",
-    "--version",
-]
-
-# Reduces the survey to one call.
-MAIN = """
-from gilfree import cli, survey
-survey.CALLS = [call for call in survey.CALLS if call.name == "json.loads"]
-cli.main()
-"""
-
-
-@pytest.mark.parametrize("command", COMMANDS)
-def test_a_command_whose_reader_leaves_ends_quietly(command):
-    def read(lines):
-        ours, theirs = os.pipe()
-        with (
-            open(ours) as output,
-            subprocess.Popen(
-                [sys.executable, "-c", MAIN, *command.split()],
-                stdout=theirs,
-                stderr=subprocess.PIPE,
-                text=True,
-            ) as process,
-        ):
-            os.close(theirs)
-            for _ in range(lines):
-                assert output.readline()
-            output.close()
-            assert process.communicate(timeout=120)[1] == ""
-            assert process.returncode in (0, 2)
-
-    with ThreadPoolExecutor(2) as readers:  # one leaves before the output, one within it
-        list(readers.map(read, [0, 1]))

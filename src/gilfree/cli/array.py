@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,7 +18,8 @@ def load(path: str | None) -> NDArray[Any] | None:
     if path is None:
         return None
     try:
-        data = np.load(Path(path), allow_pickle=False)
+        with open(path, "rb") as file:
+            data = np.load(file, allow_pickle=False)
     except OSError as error:
         msg = f"--input {path} can't be read: {error.strerror or error}"
         raise UsageError(msg) from error
