@@ -24,7 +24,9 @@ def clock(what, work):
 
 if __name__ == "__main__":  # a new process imports this file
     with (
-        LocalCluster(2, threads_per_worker=1, dashboard_address=":0", silence_logs="CRITICAL") as c,
+        LocalCluster(
+            n_workers=2, threads_per_worker=1, dashboard_address=":0", silence_logs="CRITICAL"
+        ) as c,
         Client(c) as client,
     ):
         executor = client.get_executor(pure=False)  # otherwise Dask runs equal calls once

@@ -24,7 +24,9 @@ def match(text):
 if __name__ == "__main__":  # a new process imports this file
     with (
         tempfile.TemporaryDirectory() as folder,
-        LocalCluster(1, threads_per_worker=2, dashboard_address=":0", silence_logs="CRITICAL") as c,
+        LocalCluster(
+            n_workers=1, threads_per_worker=2, dashboard_address=":0", silence_logs="CRITICAL"
+        ) as c,
         Client(c) as client,
     ):
         path = Path(folder, "stalls.txt")
