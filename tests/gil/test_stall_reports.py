@@ -387,7 +387,7 @@ def test_the_command_reports_stalls_and_records(tmp_path):
     done = run("--stall", "100ms", "-o", tmp_path / "found.json")
     assert done.returncode == 0, done.stderr
     assert done.stderr.count("  held     deep (") == 1
-    assert done.stderr.count("in deep\n") == 16
+    assert done.stderr.count("line 5 in deep\n") == 16
     assert "    ...\n" in done.stderr
     assert "the longest of " in done.stderr
     found = json.loads((tmp_path / "found.json").read_text())
