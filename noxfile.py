@@ -42,6 +42,7 @@ TOUCHES_CPYTHON = [
         "kernels/test_pool",
         "test_interpreters",
         "test_macros",
+        "test_pytest_plugin",
     )
 ]
 # What those tests import, with the bounds of [test]: all of [test] takes a minute to install.
