@@ -72,7 +72,8 @@ SLOW = ["-m", "slow"]
 SLOW_TOO = ["-m", ""]  # pyproject.toml excludes slow tests by default
 
 FIRST = ["lint", "package"]  # package builds what the others install
-# No result of these depends on how long something takes, so .ci/run runs both lists concurrently.
+# .ci/run runs these two lists concurrently: none of them needs a quiet machine. Tests of compiled
+# code that do are marked `unsanitized`.
 SANITIZERS = ["tsan", "asan"]
 UNTIMED = ["types", "docs", "benchmarks", "levels"]
 # The tests in these compare times, so they have the CPUs to themselves.

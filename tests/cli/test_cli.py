@@ -15,7 +15,7 @@ import needs
 import numpy as np
 import pytest
 
-from gilfree import build_info, cli
+from gilfree import build_info, cli, survey
 from gilfree._system import cpu_model
 
 pytestmark = pytest.mark.thread_unsafe(reason="starts processes, which gain nothing from threads")
@@ -440,6 +440,23 @@ def test_a_lazy_call_gets_one_line():
         assert (done.returncode, done.stdout) == (2, "")
         assert done.stderr.startswith(f"gilfree: {statement} {words}{statement}) instead")
         assert len(done.stderr.splitlines()) == 1
+
+
+@needs.sampler
+@pytest.mark.parametrize("options", [[], ["--json"], ["--markdown"]])
+def test_ctrl_c_in_a_survey_shows_what_was_found(options, run_here, monkeypatch):
+    first, second = survey.calls_of(["stdlib"])[:2]
+
+    def probe(call):
+        if call == second:
+            raise KeyboardInterrupt
+        return survey.Entry(call, None, "ValueError: of the test")
+
+    monkeypatch.setattr(survey, "probe_call", probe)
+    status, out, err = run_here("survey", "stdlib", *options)
+    assert (status, err) == (130, "gilfree: interrupted; results so far are above\n")
+    assert first.name in out
+    assert second.name not in out
 
 
 @needs.sampler

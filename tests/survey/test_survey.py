@@ -77,6 +77,11 @@ def test_failures_and_missing_libraries_are_named(monkeypatch):
     assert page.startswith("# Who releases the GIL?")
 
 
+def test_a_survey_of_libraries_that_are_not_installed_says_so():
+    nothing = Survey(environment(), {}, ("scipy",), ())
+    assert view.sentence(nothing) == "No call was probed. Not installed, so skipped: scipy."
+
+
 def test_ctrl_c_keeps_what_was_found(monkeypatch):
     def interrupt(name):
         if name == interrupted_by:

@@ -54,7 +54,8 @@ def sentence(survey: Survey) -> str:
     failed = len(survey.entries) - kinds.total()
     if failed:
         parts.append(f"{failed} could not be run")
-    said = f"Of {counted(len(survey.entries), 'call')}, {', '.join(parts)}."
+    of_all = f"Of {counted(len(survey.entries), 'call')}, {', '.join(parts)}."
+    said = of_all if parts else "No call was probed."
     if survey.skipped:
         said += f" Not installed, so skipped: {', '.join(survey.skipped)}."
     return said
