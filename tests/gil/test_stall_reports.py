@@ -141,33 +141,53 @@ def test_many_that_wait_are_in_one_report(run_program):
         assert f"  waiting  waiter {number} (" in shown
 
 
-def test_each_long_hold_within_one_wait_is_reported(run_program):
-    shown = run_program("""
+# A call that releases the GIL, holds it and releases it again, with no bytecode in between.
+HOLD_BETWEEN = """
         calls, _ = patterns.compiled('''
             #include <unistd.h>
             void *PyEval_SaveThread(void);
             void PyEval_RestoreThread(void *);
-            static void release_for(int seconds)
+            static void release_for(int milliseconds)
             {
                 void *state = PyEval_SaveThread();
-                sleep(seconds);
+                usleep(1000 * milliseconds);
                 PyEval_RestoreThread(state);
             }
-            void hold_between(void)
+            void hold_between(int released, int held)
             {
-                release_for(1);
-                usleep(300000);
-                release_for(2);
+                release_for(released);
+                usleep(1000 * held);
+                release_for(2000);
             }
         ''')
         gilfree.report_stalls(0.1, reports)
+"""
+
+
+def reported_holders(report):
+    return re.findall(r"^  held     (\w+)", report, re.MULTILINE)
+
+
+def test_each_long_hold_within_one_wait_is_reported(run_program):
+    shown = run_program(f"""{HOLD_BETWEEN}
         for number in range(3):
-            start(f"holder {number}", calls.hold_between)
+            start(f"holder_{{number}}", calls.hold_between, 1000, 300)
         released(2.1)
         print(text())
     """)
-    holders = re.findall(r"^  held     (holder \d)", shown, re.MULTILINE)
+    holders = reported_holders(shown)
     assert len(holders) == len(set(holders)) == 2, shown  # nobody waits for the third one
+
+
+def test_short_holds_within_a_reported_wait_are_not_reported(run_program):
+    shown = run_program(f"""{HOLD_BETWEEN}
+        start("long", calls.hold_between, 1000, 300)
+        for number in range(3):
+            start(f"short_{{number}}", calls.hold_between, 1050, 20)
+        released(2.1)
+        print(text())
+    """)
+    assert reported_holders(shown) == ["long"], shown
 
 
 def test_each_stall_is_reported_once_and_no_other_wait(run_program):
