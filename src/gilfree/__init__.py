@@ -9,8 +9,8 @@ The kernels run on every core::
 whether a callable of your own releases it. ``gilfree.record`` records a whole program: which thread
 waits for the GIL, and which thread holds it meanwhile.
 
-The public interface consists of the names in ``gilfree.__all__``, of ``gilfree.testing``, the
-command line, and what the pytest plugin adds to pytest. Everything else, including all folders, is
+Public are the names in ``gilfree.__all__``, ``gilfree.testing``, the command line, the magics of
+``%load_ext gilfree``, the inputs of the GitHub action, and what the pytest plugin adds to pytest. Everything else, including all folders, is
 private and may change in any release. Of the private modules, ``gilfree._kernels`` and
 ``gilfree._macros`` are meant to be read and run, as the guide does.
 

@@ -240,8 +240,8 @@ def _figures(one: Stall | Holder) -> dict[str, Any]:
 def record(*, callers: bool = False) -> Iterator[Recording]:
     """Record all threads of this process while the ``with`` block runs.
 
-    The recorder, a thread in C, samples all threads several thousand times a second. It never
-    acquires the GIL, so it delays no other thread and none delays it. Times are those of system
+    The recorder, a thread in C, samples all threads up to 5,000 times a second. It never
+    acquires the GIL, so no thread waits for it and it waits for none. Times are those of system
     threads: the greenlets of gevent count for the thread that runs them. A forked child is not
     recorded, and may record itself.
 
