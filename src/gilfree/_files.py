@@ -49,14 +49,14 @@ def _target(path: str) -> Path:
 
 def _replace(target: Path, content: bytes) -> None:
     with tempfile.NamedTemporaryFile(dir=target.parent, delete=False) as file:
-        try:
-            file.write(content)
-            file.flush()
-            os.chmod(file.name, target.stat().st_mode if target.exists() else _mode_of_new_files())
-            os.replace(file.name, target)
-        except BaseException:
-            os.unlink(file.name)
-            raise
+        name = file.name
+    try:
+        Path(name).write_bytes(content)
+        os.chmod(name, target.stat().st_mode if target.exists() else _mode_of_new_files())
+        os.replace(name, target)  # Windows does not replace, nor with, an open file
+    except BaseException:
+        os.unlink(name)
+        raise
 
 
 def _mode_of_new_files() -> int:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
+import time
 
 import needs
 import pytest
@@ -96,6 +98,61 @@ def test_a_program_that_fails_shows_its_own_traceback():
     assert "ZeroDivisionError: division by zero" in lines
     done = run("-c", "raise SystemExit('no luck')")
     assert (done.returncode, done.stderr.splitlines()[0]) == (1, "no luck")
+
+
+def test_threads_run_on_after_an_exception_and_are_recorded():
+    thread = "threading.Thread(target=lambda: (time.sleep(0.2), print('late', file=sys.stderr)))"
+    done = run("-c", f"import sys, threading, time; {thread}.start(); 1 / 0")
+    assert done.returncode == 1
+    order = [done.stderr.index(text) for text in ("ZeroDivisionError", "late", "MainThread ")]
+    assert order == sorted(order)
+
+
+def test_ctrl_c_while_threads_run_on_after_exit_keeps_the_recording(tmp_path):
+    path = tmp_path / "found.json"
+    code = "import threading, time; threading.Thread(target=time.sleep, args=[60]).start()\n"
+    code += "import sys; print('exits', flush=True); sys.exit(7)"
+    arguments = [sys.executable, "-m", "gilfree", "run", "-o", str(path), "-c", code]
+    with subprocess.Popen(arguments, stdout=-1, stderr=-1, text=True) as program:
+        program.stdout.readline()
+        time.sleep(0.2)
+        program.send_signal(signal.SIGINT)
+        while not path.exists():
+            assert program.poll() is None
+            time.sleep(0.01)
+        program.kill()  # at exit, Python waits for the thread again
+    assert json.loads(path.read_text())["threads"]
+
+
+@pytest.mark.parametrize(
+    "code", ["sys.stdout.close()", "sys.stdout = None", "sys.stderr.close()", "sys.stderr = None"]
+)
+def test_a_program_may_close_its_streams(tmp_path, code):
+    path = tmp_path / "found.json"
+    done = run("-o", path, "-c", f"import sys; {code}")
+    assert done.returncode == 0
+    assert "Traceback" not in done.stderr
+    assert json.loads(path.read_text())["threads"]
+
+
+def test_a_program_writes_the_bytes_that_it_writes_under_python():
+    code = "import sys; print('a\\udcff'); print('\\udcff', file=sys.stderr)"
+    environ = {**os.environ, "LC_ALL": "C.UTF-8", "PYTHONUTF8": "1"}
+    command = [sys.executable, "-c", code]
+    alone = subprocess.run(command, capture_output=True, check=True, env=environ)
+    command[1:1] = ["-m", "gilfree", "run"]
+    done = subprocess.run(command, capture_output=True, check=True, env=environ)
+    assert done.stdout == alone.stdout == b"a\xff\n"
+    assert done.stderr.startswith(alone.stderr)
+
+
+def test_with_safe_path_nothing_is_removed_from_the_path(tmp_path):
+    (tmp_path / "lib").mkdir()
+    (tmp_path / "lib" / "near.py").write_text("WORD = 'near'\n")
+    folders = [str(tmp_path / "lib"), os.environ.get("PYTHONPATH", "")]
+    environ = {**os.environ, "PYTHONSAFEPATH": "1", "PYTHONPATH": os.pathsep.join(folders)}
+    done = run("-c", "import near; print(near.WORD)", env=environ)
+    assert (done.returncode, done.stdout) == (0, "near\n")
 
 
 @needs.gil

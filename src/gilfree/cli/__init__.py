@@ -13,6 +13,7 @@ from typing import NoReturn
 import gilfree
 from gilfree.cli.arguments import Parser, UsageError, examples
 from gilfree.cli.status import Status
+from gilfree.cli.streams import replace_closed
 from gilfree.gil.sampler import NoSamplerError
 
 COMMANDS = "demo", "probe", "run", "survey", "explain"  # a module of this package each
@@ -21,7 +22,10 @@ COMMANDS = "demo", "probe", "run", "survey", "explain"  # a module of this packa
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command that `arguments` name, and exit; by default, `sys.argv` names it."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
-    _make_streams_writable()
+    replace_closed()
+    # Some terminals can't show × or ±. The output of a program stays as the program writes it.
+    if isinstance(sys.stdout, io.TextIOWrapper) and arguments[:1] != ["run"]:
+        sys.stdout.reconfigure(errors="replace")
     try:
         status = _run(arguments or ["--help"])
         sys.stdout.flush()
@@ -40,16 +44,6 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         traceback.print_exc()
         status = Status.FAILED
     sys.exit(status)
-
-
-def _make_streams_writable() -> None:
-    """Replace closed streams, and let the others replace characters that they can't encode."""
-    for name in "stdout", "stderr":
-        if getattr(sys, name) is None:
-            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115  stays open until exit
-        stream = getattr(sys, name)
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # some terminals can't show × or ±
 
 
 def _run(arguments: list[str]) -> int:

@@ -20,6 +20,7 @@ from gilfree.cli.arguments import UsageError, duration, examples, share
 from gilfree.cli.extras import need_matplotlib
 from gilfree.cli.limits import of_recording
 from gilfree.cli.status import statuses
+from gilfree.cli.streams import replace_closed
 from gilfree.gil.stall_reports import SHORTEST, report_stalls
 from gilfree.recording.formats import FORMATS, PICTURES, format_of
 from gilfree.recording.github import commands
@@ -126,6 +127,7 @@ def run(options: argparse.Namespace) -> int:
         if options.stall is not None:
             report_stalls(options.stall)
         status = status_of(options, program)
+    replace_closed()
     if os.getpid() != process:  # a child that the program forked: its parent reports
         return status
     if options.stall is not None:
@@ -179,38 +181,44 @@ class GitHub:
 
 def status_of(options: argparse.Namespace, program: list[str]) -> int:
     """Run the program until it and its threads have ended; return its exit status."""
-    before = sys.argv, sys.path[0], sys.modules["__main__"]
+    before = sys.argv, sys.path[:], sys.modules["__main__"]
     try:
-        if options.module:
-            sys.argv, sys.path[0] = program, os.getcwd()
-            runpy.run_module(program[0], run_name="__main__", alter_sys=True)
-        elif options.code:
-            sys.argv, sys.path[0] = ["-c", *program[1:]], ""
-            run_code(program[0])
-        else:
-            sys.argv, sys.path[0] = program, os.path.dirname(os.path.abspath(program[0]))
-            runpy.run_path(program[0], run_name="__main__")
+        try:
+            run_program(options, program)
+            status = 0
+        except SystemExit as error:
+            status = status_of_exit(error)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
+            status = status_of_error(error, program[0])
         wait_for_threads()
-    except SystemExit as error:
-        return status_of_exit(error)
     except KeyboardInterrupt:
         return 130
-    except BaseException as error:
-        frames = frames_of_program(error)
-        if frames is None and isinstance(error, (ImportError, OSError)):
-            msg = f"can't run {program[0]}: {getattr(error, 'strerror', None) or error}"
-            raise UsageError(msg) from error
-        traceback.print_exception(type(error), error, frames, file=sys.stderr)
-        return 1
     finally:
-        sys.argv, sys.path[0], sys.modules["__main__"] = before
-    return 0
+        sys.argv, sys.path[:], sys.modules["__main__"] = before
+    return status
 
 
-def run_code(code: str) -> None:
-    """Run code as python -c does."""
-    module = sys.modules["__main__"] = ModuleType("__main__")
-    exec(compile(code, "<string>", "exec"), module.__dict__)  # noqa: S102
+def run_program(options: argparse.Namespace, program: list[str]) -> None:
+    """Run a module, code or a script as python does."""
+    if options.module:
+        use_arguments(program, os.getcwd())
+        runpy.run_module(program[0], run_name="__main__", alter_sys=True)
+    elif options.code:
+        use_arguments(["-c", *program[1:]], "")
+        module = sys.modules["__main__"] = ModuleType("__main__")
+        exec(compile(program[0], "<string>", "exec"), module.__dict__)  # noqa: S102
+    else:
+        use_arguments(program, os.path.dirname(os.path.abspath(program[0])))
+        runpy.run_path(program[0], run_name="__main__")
+
+
+def use_arguments(arguments: list[str], folder: str) -> None:
+    """Set `sys.argv`, and the folder from which the program imports first, unless -P forbids it."""
+    sys.argv = arguments
+    if not sys.flags.safe_path:
+        sys.path[0] = folder
 
 
 def wait_for_threads() -> None:
@@ -228,10 +236,19 @@ def wait_for_threads() -> None:
 
 def status_of_exit(error: SystemExit) -> int:
     """Return the exit status that the interpreter gives to a SystemExit, and print its message."""
-    wait_for_threads()
     if error.code is None or isinstance(error.code, int):
         return error.code or 0
     print(error.code, file=sys.stderr)
+    return 1
+
+
+def status_of_error(error: BaseException, program: str) -> int:
+    """Print an exception of the program; raise a UsageError if the program could not be run."""
+    frames = frames_of_program(error)
+    if frames is None and isinstance(error, (ImportError, OSError)):
+        msg = f"can't run {program}: {getattr(error, 'strerror', None) or error}"
+        raise UsageError(msg) from error
+    traceback.print_exception(type(error), error, frames, file=sys.stderr)
     return 1
 
 
