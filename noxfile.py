@@ -185,7 +185,8 @@ def plugins(session):
     """Run the tests of `pytest --gil` together with other plugins that change how tests run."""
     install(session, "[test]")
     session.install(
-        "anyio", "pytest-asyncio", "pytest-cov", "pytest-run-parallel>=0.10", "pytest-xdist"
+        *("anyio", "pytest-asyncio", "pytest-cov", "pytest-rerunfailures"),
+        *("pytest-run-parallel>=0.10", "pytest-xdist"),
     )
     # Without this key, pytest-asyncio warns, and warnings are errors here.
     key = "asyncio_default_fixture_loop_scope=function"

@@ -376,6 +376,38 @@ class TestMeasured:
         assert result.parseoutcomes()["passed"] == 1
         result.stdout.re_match_lines([r"0\.\d{3} s call     test_it.py::test_it  test_it .*"])
 
+    def test_subtests_do_not_end_the_recording_of_their_test(self, suite):
+        source = """
+            import unittest
+
+            class TestCase(unittest.TestCase):
+                @pytest.mark.gil(max_hold="50ms")
+                def test_it(self):
+                    time.sleep(1.1)  # longer than a recording of several tests
+                    with self.subTest("first"):
+                        hold(400_000)
+                    with self.subTest("second"):
+                        pass
+        """
+        result = suite(source.replace("\n            ", "\n"), "--gil", "-rA")
+        result.stdout.fnmatch_lines(["0.* s call * test_it.py::TestCase::test_it *"])
+        result.stdout.fnmatch_lines(["GIL *::test_it - *held the GIL for *"])
+
+    def test_a_rerun_does_not_count_as_failed(self, suite):
+        pytest.importorskip("pytest_rerunfailures")
+        source = """
+            runs = []
+
+            @pytest.mark.gil(max_hold="50ms")
+            def test_it():
+                runs.append(1)
+                hold(400_000 if len(runs) == 1 else 0)
+        """
+        source = source.replace("\n            ", "\n")
+        result = suite(source, "-p", "pytest_rerunfailures", "--reruns=1")
+        result.assert_outcomes(passed=1)
+        assert result.parseoutcomes()["rerun"] == 1
+
     def test_the_rows_of_xdist_workers_are_shown(self, suite):
         pytest.importorskip("xdist")
         result = suite(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bisect
 import dataclasses
+import operator
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
 from typing import NamedTuple
@@ -91,7 +92,7 @@ def _longest_hold(stalls: list[Stall], own: list[Stall], strange: Collection[int
         and stall.start < other.start + other.seconds
         and any(each.index == holder.index for each in other.holders)
     )
-    waiter = max(waiters, key=_seconds, default=None)
+    waiter = max(waiters, key=operator.attrgetter("seconds"), default=None)
     who = WOULD if waiter is None else _waited(waiter)
     return Figure(seconds, f"{_where(holder)}; {who}", in_bytecode=holder.in_c is False)
 
@@ -115,10 +116,6 @@ def _longest_wait(own: list[Stall], strange: Collection[int]) -> Figure:
         if seconds > longest.seconds:
             longest = Figure(seconds, f"{_where(holders[0])}; {_waited(stall)}")
     return longest
-
-
-def _seconds(stall: Stall) -> float:
-    return stall.seconds
 
 
 def _where(holder: Holder) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import threading
 import warnings
 from collections.abc import Generator, Iterable
@@ -57,6 +58,7 @@ class Measuring:
         keys = (f"gil_{name}" for name in Limits._fields)
         self._limits = Limits(*(_limit(config.getini(key) or None, key) for key in keys))
         self._batch: Batch | None = None
+        self._within = False  # a phase that is measured
         self._impossible = ""  # why nothing can be recorded
         self._exceeded = False  # a limit, in the test that is reported next
         self._pending: list[Row] = []  # rows that the next report takes along
@@ -130,9 +132,11 @@ class Measuring:
             self._end_batch(older_than=0 if item.get_closest_marker("gil") else FRESH)
         batch = self._running_batch()
         begin = now()
+        self._within = True
         try:
             result = yield
         finally:
+            self._within = False
             phase = Phase(item.nodeid, name, begin, now())
             if batch is not None:
                 batch.phases.append(phase)
@@ -180,9 +184,10 @@ class Measuring:
         """Add to a report whether a limit was exceeded, and the rows found so far."""
         report = yield
         if self._exceeded:
-            vars(report)["gil_exceeded"] = report.failed  # False for an expected failure
+            vars(report)["gil_exceeded"] = True
             self._exceeded = False
-        self._end_batch(older_than=LONGEST_BATCH)
+        if not self._within:  # pytest also makes a report of each subtest
+            self._end_batch(older_than=LONGEST_BATCH)
         if self._pending:
             vars(report)["gil_rows"] = [list(row) for row in self._pending]
             self._pending.clear()
@@ -219,7 +224,8 @@ class Measuring:
         self, report: pytest.TestReport
     ) -> tuple[str, str, tuple[str, dict[str, bool]]] | None:
         """Give a test that has exceeded a limit its own letter and word."""
-        if getattr(report, "gil_exceeded", False):
+        # An expected failure is skipped, and pytest-rerunfailures runs a failed test again.
+        if report.outcome == "failed" and getattr(report, "gil_exceeded", False):
             return "failed", "G", ("GIL", {"red": True})
         return None
 
@@ -229,7 +235,8 @@ class Measuring:
             return
         least = readable_time(self._config.getoption("gil_min"))
         for kind, title in KINDS.items():
-            rows = sorted((row for row in self._rows if row.kind == kind), key=_shortest_last)
+            rows = [row for row in self._rows if row.kind == kind]
+            rows.sort(key=operator.attrgetter("seconds"), reverse=True)
             shown = rows[: self._config.getoption("gil_count") or None]
             if not rows:
                 continue
@@ -263,10 +270,6 @@ def _limit(time: object, what: str) -> float | None:
     except ValueError as error:
         msg = f"{what} {error}"
         raise pytest.UsageError(msg) from None
-
-
-def _shortest_last(row: Row) -> float:
-    return -row.seconds
 
 
 def _ignore_warnings_of_forks() -> None:
