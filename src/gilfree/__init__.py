@@ -10,9 +10,10 @@ whether a callable of your own releases it. ``gilfree.record`` records a whole p
 waits for the GIL, and which thread holds it meanwhile.
 
 Public are the names in ``gilfree.__all__``, ``gilfree.testing``, the command line, the magics of
-``%load_ext gilfree``, the inputs of the GitHub action, and what the pytest plugin adds to pytest. Everything else, including all folders, is
-private and may change in any release. Of the private modules, ``gilfree._kernels`` and
-``gilfree._macros`` are meant to be read and run, as the guide does.
+``%load_ext gilfree``, the inputs of the GitHub action, and what the pytest plugin adds to pytest.
+Everything else, including all folders, is private and may change in any release. Of the private
+modules, ``gilfree._kernels`` and ``gilfree._macros`` are meant to be read and run, as the guide
+does.
 
 PYTEST_DONT_REWRITE: ``gilfree run -m pytest`` imports this package before pytest finds its plugin
 here. Without this word, pytest would warn that it can no longer rewrite assertions.

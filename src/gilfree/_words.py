@@ -22,7 +22,7 @@ def share(value: float | None) -> str:
 
 def exact_share(value: float) -> str:
     """Return a share as a percentage that is only 0% or 100% if the share is exactly 0 or 1."""
-    if 0 < value < 0.005:
+    if 0 < value <= 0.005:
         return "under 1%"
     return "over 99%" if 0.995 <= value < 1 else f"{value:.0%}"
 

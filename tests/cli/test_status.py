@@ -41,8 +41,8 @@ def recording(**facts):
     ("report", "most", "status", "words"),
     [
         (report(0.05), 0.1, 0, ""),
-        (report(0.5), 0.1, 1, "held for 50.0% ± 1.0% of the call, more than the 10.0% of"),
-        (report(0.105), 0.1, 3, "held for 10.5% ± 1.0% of the call, too close to the 10.0% of"),
+        (report(0.5), 0.1, 1, "held for 50.0% ± 1.0% of the call, more than the 10% of"),
+        (report(0.105), 0.1, 3, "held for 10.5% ± 1.0% of the call, too close to the 10% of"),
         (report(0.095), 0.1, 3, "too close"),
         (report(1.0), 1.0, 0, ""),
         (report(0.3, 0.2), 0.6, 0, ""),

@@ -36,7 +36,7 @@ def recording(threads=3, slices=30, seconds=3.0, names=None, stalls=True):
         times.append(ThreadTimes(name, 100 + number, seconds, *share, 0.1, 0.1, slices))
         begin = part["start"][states == STATES.index("waiting")][0] / 1e9
         holder = Holder(names[0], 0.05, f"/srv/{HOSTILE}/app.py", 41, "parse", in_c=True)
-        found.append(Stall(name, float(begin), seconds / slices, (holder,)))
+        found.append(Stall(name, float(begin), seconds / slices, (holder,), index=number))
     every = np.concatenate(parts)
     kept = Slices(every.tobytes(), 0, tuple(range(len(names))), 0.0)
     return Recording(Facts(seconds, tuple(times), tuple(found if stalls else ()), 9, slices=kept))

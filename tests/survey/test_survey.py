@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
+import importlib.metadata
 import json
 from collections import Counter
 
@@ -48,11 +48,15 @@ def test_a_call_runs_as_its_setup_says():
 
 @pytest.mark.slow
 def test_failures_and_missing_libraries_are_named(monkeypatch):
-    find = importlib.util.find_spec
+    known = importlib.metadata.version
+
+    def version(name):
+        if name == "scipy":
+            raise importlib.metadata.PackageNotFoundError(name)
+        return known(name)
+
     monkeypatch.setattr(survey, "CALLS", QUICK)
-    monkeypatch.setattr(
-        importlib.util, "find_spec", lambda name: None if name == "scipy" else find(name)
-    )
+    monkeypatch.setattr(importlib.metadata, "version", version)
     names = []
     result = survey.survey(["scipy", "stdlib"], on_call=names.append)
     assert names == [call.name for call in QUICK] == [call.name for call in calls_of(["stdlib"])]
@@ -80,6 +84,20 @@ def test_failures_and_missing_libraries_are_named(monkeypatch):
 def test_a_survey_of_libraries_that_are_not_installed_says_so():
     nothing = Survey(environment(), {}, ("scipy",), ())
     assert view.sentence(nothing) == "No call was probed. Not installed, so skipped: scipy."
+
+
+def test_names_and_messages_are_shown_as_they_are():
+    call = Call("stdlib", "x[mask] __call__", "", "x[mask]")
+    found = Survey(environment(), {"stdlib": "3"}, (), (Entry(call, None, "E: a|b [/usr/lib]"),))
+    console = make_console()
+    with console.capture() as text:
+        console.print(view.table(found))
+    shown = " ".join(text.get().split())
+    assert "x[mask] __call__" in shown
+    assert "E: a|b [/usr/lib]" in shown
+    row = view.markdown(found).splitlines()[-1]
+    assert row.startswith(r"| x\[mask\] \_\_call\_\_ | ")
+    assert row.endswith(r"E: a\|b \[/usr/lib\] |")
 
 
 def test_ctrl_c_keeps_what_was_found(monkeypatch):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gilfree._words import exact_share, readable_time
+from gilfree._words import readable_time
 from gilfree.cli.status import Status
 from gilfree.gil.report import GilReport
 from gilfree.recording.recording import Recording
@@ -17,7 +17,7 @@ def of_held(report: GilReport, most: float) -> tuple[Status, str]:
 
     If `most` is within the uncertainty of the figure, it can't be told.
     """
-    limit = f"the {most:.1%} of --max-held"
+    limit = f"the {_percent(most)} of --max-held"
     if not report.gil_enabled:
         return Status.CANT_TELL, f"{limit} can't be checked: this Python has no GIL to hold"
     if report.held is None:
@@ -28,6 +28,10 @@ def of_held(report: GilReport, most: float) -> tuple[Status, str]:
     if min(report.held + report.uncertainty, 1.0) > most:
         return Status.CANT_TELL, f"{held}, too close to {limit} to tell"
     return Status.DONE, ""
+
+
+def _percent(share: float) -> str:
+    return f"{share * 100:.3g}%"
 
 
 def of_recording(
@@ -64,11 +68,11 @@ def _of_stall(recording: Recording, most: float) -> tuple[Status, str]:
 
 
 def _of_wait(recording: Recording, most: float) -> tuple[Status, str]:
-    limit = f"the {exact_share(most)} of --max-wait"
+    limit = f"the {_percent(most)} of --max-wait"
     waited = max((thread.stalled or 0.0 for thread in recording.threads), default=0.0)
     if waited > most * recording.seconds:
         what = "waited" if recording.facts.gil else "was suspended"
-        share = exact_share(waited / recording.seconds)
+        share = _percent(waited / recording.seconds)
         return Status.EXCEEDED, f"a thread {what} for {share} of the time, more than {limit}"
     if recording.verdict in UNKNOWN:
         return Status.CANT_TELL, f"{limit} can't be checked: {recording.sentence}"

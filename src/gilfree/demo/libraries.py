@@ -90,10 +90,11 @@ def sentence(rows: Sequence[Probed], machine: Machine) -> str:
     low = [name for name, held_share in held.items() if held_share < RELEASED]
     others = [f"{name} for {share(value)}" for name, value in held.items() if name not in low]
     held_it = "held the GIL" if machine.gil else "had its thread attached"
-    seen = f"{_listed(low)} {held_it} for less than a tenth of the call" if low else ""
+    seen = [f"{_listed(low)} {held_it} for less than a tenth of the call"] if low else []
     if others:
-        seen += f"{'; ' if seen else ''}{_listed(others)} of it"
-    said = f"{seen or 'The calls could not be probed'}."
+        each = "" if low else f"Each {held_it} for a tenth of the call or more: "
+        seen.append(f"{each}{_listed(others)} of it")
+    said = f"{'; '.join(seen) or 'The calls could not be probed'}."
     if any(_above_limit(row.report) for row in rows if row.report):
         said += f" {ABOVE}"
     return f"{said} `gilfree survey` probes many more calls."

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import json
-from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,7 +16,7 @@ import numpy as np
 
 from gilfree._html import as_html, style
 from gilfree._words import counted, readable_time
-from gilfree.gil.facts import Facts, Stall, ThreadTimes
+from gilfree.gil.facts import Facts, Stall
 from gilfree.recording.text import (
     MOST_HOLDERS,
     NOT_KNOWN,
@@ -40,7 +39,6 @@ MOST_BINS, MOST_BINS_IN_ALL = 200, 8000  # in the picture without the script: pe
 LEVELS = 20  # heights of a share in that picture
 LONGEST_NAME = 120  # characters of a name that a program chose
 TICK = 1e-6  # seconds; times are multiples of it, or of a larger tick if they need over 32 bits
-WAITING = STATES.index("waiting")
 # The words of the last two states, in the legend and in a tip.
 IN_LEGEND = "is blocked: in a lock, in I/O", "not reported by the system"
 IN_TIP = "is blocked", "did what the system does not report"
@@ -234,10 +232,9 @@ def _data(recording: Recording, names: Sequence[str], lanes: Sequence[Lane]) -> 
     def numbered(text: str) -> int:
         return texts.setdefault(_short(text), len(texts))
 
-    waiters = _Waiters(recording.threads, recording.timeline.lanes)
     stalls = [
         [
-            waiters.lane_of(stall),
+            _lane_of(stall),
             round(stall.start, 6),
             round(stall.seconds, 6),
             len(stall.holders),
@@ -258,7 +255,6 @@ def _data(recording: Recording, names: Sequence[str], lanes: Sequence[Lane]) -> 
         "words": TIPS[recording.facts.gil],
         "tick": tick,
         "lanes": [[name, *_encoded(lane, tick)] for name, lane in zip(names, lanes, strict=True)],
-        "drawn": len(recording.threads) <= MOST_LANES,
         "stalls": stalls,
         "texts": list(texts),
     }
@@ -273,28 +269,11 @@ def _encoded(lane: Lane, tick: float) -> tuple[str, str]:
     return base64.b64encode(steps.tobytes()).decode(), base64.b64encode(shares.tobytes()).decode()
 
 
-class _Waiters:
-    """Finds the lane of a stall by the name of its thread, which several threads may have."""
-
-    def __init__(self, threads: Sequence[ThreadTimes], lanes: Sequence[Lane]) -> None:
-        self._named = Counter(thread.name for thread in threads)
-        self._drawn: dict[str | None, list[tuple[int, Lane]]] = defaultdict(list)
-        drawn = zip(threads[:MOST_LANES], lanes, strict=False)
-        for number, (thread, lane) in enumerate(drawn, 1):
-            self._drawn[thread.name].append((number, lane))
-
-    def lane_of(self, stall: Stall) -> int:
-        """Return the number of the lane that waited most in the stall's middle; -1: not drawn."""
-        candidates = self._drawn[stall.waiter]
-        if candidates and self._named[stall.waiter] == 1:
-            return candidates[0][0]
-        best, most = -1, 0.0
-        middle = stall.start + stall.seconds / 2
-        for number, lane in candidates:
-            index = int(np.searchsorted(lane.edges, middle, side="right")) - 1
-            if 0 <= index < len(lane.shares) and lane.shares[index, WAITING] > most:
-                best, most = number, lane.shares[index, WAITING]
-        return best
+def _lane_of(stall: Stall) -> int:
+    """Return the number of the waiting thread's lane, after that of the GIL; -1: not drawn."""
+    if stall.index is None or stall.index >= MOST_LANES:
+        return -1
+    return stall.index + 1
 
 
 def _threads(facts: Facts) -> Iterator[str]:

@@ -10,6 +10,7 @@ from rich.table import Table
 
 from gilfree._words import counted, environment_line, readable_time
 from gilfree.gil.verdict import Kind
+from gilfree.recording.markdown import plain
 from gilfree.survey import Entry, Survey
 from gilfree.survey.calls import GROUPS
 
@@ -92,8 +93,8 @@ def markdown(survey: Survey) -> str:
             if speedup and entry.report and entry.report.limit is not None:
                 speedup += f" of {entry.report.limit:.2f}×"
                 speedup += " ?" if entry.report.disturbed else ""
-            cells = [entry.call.name, _code(setup), _code(entry.call.statement)]
-            lines.append(f"| {' | '.join([*cells, held, longest, speedup, verdict])} |")
+            cells = [plain(entry.call.name), _code(setup), _code(entry.call.statement)]
+            lines.append(f"| {' | '.join([*cells, held, longest, speedup, plain(verdict)])} |")
     return "\n".join(lines)
 
 

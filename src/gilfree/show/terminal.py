@@ -9,7 +9,6 @@ from typing import Any, Literal
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console, Group, RenderableType
-from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
@@ -101,7 +100,7 @@ class _Output(Console):
 
 def console() -> Console:
     """Return standard output: coloured on a terminal, plain in a pipe, at least 80 columns wide."""
-    console = _Output(highlight=False)
+    console = _Output(highlight=False, markup=False)  # names such as x[mask] are shown as they are
     console.width = max(console.width, 80)
     return console
 
@@ -117,7 +116,7 @@ def progress() -> Iterator[Callable[[str, float], None]]:
         0 to 1.
     """
     bar = Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=None),
         TimeRemainingColumn(),
         console=Console(stderr=True),
@@ -127,4 +126,4 @@ def progress() -> Iterator[Callable[[str, float], None]]:
     )
     with bar:
         task = bar.add_task("", total=1.0)
-        yield lambda name, done: bar.update(task, description=escape(name), completed=done)
+        yield lambda name, done: bar.update(task, description=name, completed=done)

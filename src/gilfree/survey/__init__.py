@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import importlib.metadata
-import importlib.util
 import platform
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -72,17 +72,21 @@ class Survey:
 
 def calls_of(libraries: Sequence[str]) -> list[Call]:
     """Return the calls of these libraries, if they are installed."""
-    return [call for call in CALLS if call.library in libraries and _installed(call.library)]
+    installed = _versions(libraries)
+    return [call for call in CALLS if call.library in installed]
 
 
-def _installed(library: str) -> bool:
-    return library == "stdlib" or importlib.util.find_spec(library) is not None
-
-
-def _version(library: str) -> str:
-    if library == "stdlib":
-        return platform.python_version()
-    return importlib.metadata.version(library)
+def _versions(libraries: Sequence[str]) -> dict[str, str]:
+    """Return the versions of these libraries that are installed."""
+    versions = {}
+    for library in libraries:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            versions[library] = (
+                platform.python_version()
+                if library == "stdlib"
+                else importlib.metadata.version(library)
+            )
+    return versions
 
 
 def survey(
@@ -109,7 +113,7 @@ def survey(
         If Ctrl-C comes before the first call is probed; later, the calls so far are returned.
     """
     sampler()  # raises before the first call
-    calls = calls_of(libraries)
+    versions, calls = _versions(libraries), calls_of(libraries)
     entries: list[Entry] = []
     try:
         for call in calls:
@@ -119,11 +123,10 @@ def survey(
     except KeyboardInterrupt:
         if not entries:
             raise
-    installed = [library for library in libraries if _installed(library)]
     return Survey(
         environment=environment(),
-        versions={library: _version(library) for library in installed},
-        skipped=tuple(library for library in libraries if library not in installed),
+        versions=versions,
+        skipped=tuple(library for library in libraries if library not in versions),
         entries=tuple(sorted(entries, key=_held, reverse=True)),
         complete=len(entries) == len(calls),
     )
