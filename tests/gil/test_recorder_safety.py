@@ -383,6 +383,49 @@ def test_a_holder_of_another_gil_is_not_blamed(run_script):
     )
 
 
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="one GIL for all interpreters until 3.12")
+@needs.gil
+def test_a_thread_waits_for_the_gil_of_the_interpreter_that_it_is_in(run_script):
+    run_script(
+        """
+        import threading, time, gilfree, interpreters
+        create, rest = interpreters.create, interpreters._interpreters
+        code = (
+            "import threading, time\\nend = time.monotonic() + 0.6\\n"
+            "def spin():\\n while time.monotonic() < end: pass\\n"
+            "thread = threading.Thread(target=spin)\\nthread.start()\\nspin()\\nthread.join()"
+        )
+
+        def use():
+            other = create(True)
+            rest.run_string(other, code)
+            rest.destroy(other)
+
+        with gilfree.record() as recording:
+            apart = threading.Thread(target=use, name="apart")
+            apart.start()
+            apart.join()
+        (found,) = (thread for thread in recording.threads if thread.name == "apart")
+        assert found.waiting > 0.15, recording
+        """
+    )
+
+
+@pytest.mark.slow
+def test_there_may_be_many_interpreters(run_script):
+    run_script(
+        """
+        import time, gilfree, interpreters
+        made = [interpreters.create(False) for _ in range(70)]
+        with gilfree.record() as recording:
+            time.sleep(0.1)
+        assert recording.facts.looks > 5, recording
+        for one in made:
+            interpreters._interpreters.destroy(one)
+        """
+    )
+
+
 # ---------------------------------------------------------------- a system that tells less
 
 
@@ -573,6 +616,41 @@ for file in files:
     os.fstat(file)
 assert recording.facts.looks > 10
 assert all(thread.blocked is not None for thread in recording.threads), recording.threads
+""",
+    )
+
+
+@needs.gil
+def test_without_a_table_of_its_own_reports_go_to_no_other_file(run_script):
+    run_forbidding(
+        run_script,
+        """
+import os, threading, time, gilfree, patterns
+forbid(x86_64=436, aarch64=436)  # close_range
+held, _ = patterns.sleeps()
+
+def stall():
+    thread = threading.Thread(target=held, args=[0.4])
+    thread.start()
+    while thread.is_alive():
+        time.sleep(0.005)
+
+with open("reports", "w") as reports:
+    gilfree.report_stalls(0.1, reports)
+before = len(os.listdir("/proc/self/fd"))
+stall()
+gilfree.report_stalls(None)
+assert len(os.listdir("/proc/self/fd")) == before - 1  # the duplicate of the output
+with open("reports", "a") as reports:
+    gilfree.report_stalls(0.1, reports)
+seen = os.stat("reports").st_size
+assert seen
+os.closerange(3, 100)
+files = [os.open(f"file {number}", os.O_CREAT | os.O_WRONLY) for number in range(20)]
+stall()
+gilfree.report_stalls(None)
+assert [os.fstat(file).st_size for file in files] == [0] * 20
+assert os.stat("reports").st_size == seen
 """,
     )
 

@@ -190,6 +190,36 @@ def test_short_holds_within_a_reported_wait_are_not_reported(run_program):
     assert reported_holders(shown) == ["long"], shown
 
 
+def test_a_thread_that_appears_during_a_hold_does_not_make_it_a_new_one(run_program):
+    shown = run_program("""
+        calls, _ = patterns.compiled('''
+            #include <pthread.h>
+            #include <unistd.h>
+            int PyGILState_Ensure(void);
+            void PyGILState_Release(int);
+            static void *acquire_later(void *_)
+            {
+                usleep(300000);
+                PyGILState_Release(PyGILState_Ensure());
+                return NULL;
+            }
+            void hold(void)
+            {
+                pthread_t thread;
+                pthread_create(&thread, NULL, acquire_later, NULL);
+                usleep(800000);
+            }
+        ''')
+        gilfree.report_stalls(0.1, reports)
+        waiter = start("waiter", tick, 1)
+        time.sleep(0.05)
+        calls.hold()
+        waiter.join()
+        print(text())
+    """)
+    assert reported_holders(shown) == ["MainThread"], shown
+
+
 def test_each_stall_is_reported_once_and_no_other_wait(run_program):
     shown = run_program("""
         gilfree.report_stalls(0.3, reports)

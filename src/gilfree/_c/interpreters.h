@@ -12,7 +12,7 @@
 #include "recording.h"
 #include "safe_read.h"
 
-enum { GILFREE_INTERPRETERS = 64, GILFREE_LINKS = 16384, GILFREE_LINK_BYTES = 512 };
+enum { GILFREE_INTERPRETERS = 1024, GILFREE_LINKS = 16384, GILFREE_LINK_BYTES = 512 };
 
 struct gilfree_interpreter {
     uintptr_t address, next, threads, gil;
@@ -98,9 +98,7 @@ static int gilfree_reread(struct gilfree_chain *chain)
         if (layout->interpreter_stopper >= 0)
             gilfree_add_read(chain, &n, one->address + (uintptr_t) layout->interpreter_stopper,
                              &one->stopper, pointer);
-        if (layout->shared_gil)
-            one->gil = layout->shared_gil;
-        else
+        if (!layout->shared_gil)
             gilfree_add_read(chain, &n, one->address + (uintptr_t) layout->interpreter_gil,
                              &one->gil, pointer);
     }
@@ -171,7 +169,11 @@ static int gilfree_walk(struct gilfree_chain *chain)
         if (chain->interpreters == GILFREE_INTERPRETERS)
             return 0;
         one->address = next;
-        one->gil = 0;
+        one->gil = layout->shared_gil;  /* known before the next read, which reads its counter */
+        if (!one->gil
+            && !gilfree_read(chain->memory, next + (uintptr_t) layout->interpreter_gil, &one->gil,
+                             sizeof(one->gil)))
+            return 0;
         one->switches = 0;
         one->gil_enabled = layout->gil_enabled < 0;
         one->stopper = 0;

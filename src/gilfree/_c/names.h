@@ -1,7 +1,8 @@
 /* The names that Python gave its threads, for the recorder's thread, which must not call Python.
 
-   Threads that hold the GIL write, one after the other. Threads in C read concurrently, without a
-   lock: they discard a name whose version is odd, or changed during the read. */
+   Threads of Python write, one after the other; without a GIL several may write concurrently, and
+   then one of them gives up. Threads in C read concurrently, without a lock: they discard a name
+   whose version is odd, or changed during the read. */
 
 #ifndef GILFREE_NAMES_H
 #define GILFREE_NAMES_H
@@ -36,35 +37,35 @@ static struct gilfree_name *gilfree_name_place(int task)
     struct gilfree_name *place, *oldest = gilfree_name_at(task, 0);
     int i;
     for (i = 0; i < GILFREE_NAMES_TRIED; i++)
-        if ((place = gilfree_name_at(task, i))->task == task)
+        if (gilfree_load(&(place = gilfree_name_at(task, i))->task) == task)
             return place;
     for (i = 0; i < GILFREE_NAMES_TRIED; i++) {
         place = gilfree_name_at(task, i);
-        if (!place->task || gilfree_task_cpu((int) place->task) < 0)
+        if (!gilfree_load(&place->task) || gilfree_task_cpu((int) gilfree_load(&place->task)) < 0)
             return place;
-        if (place->time < oldest->time)
+        if (gilfree_load(&place->time) < gilfree_load(&oldest->time))
             oldest = place;
     }
     return oldest;
 }
 
-/* Write a thread's name, in UTF-8, with the time at which it was given. The caller holds the
-   GIL. */
+/* Write a thread's name, in UTF-8, with the time at which it was given. */
 static void gilfree_give_name(int task, const char *name, size_t size, int64_t time)
 {
     struct gilfree_name *place = gilfree_name_place(task);
-    int64_t word[GILFREE_NAME_WORDS] = {0};
+    int64_t word[GILFREE_NAME_WORDS] = {0}, version = gilfree_load(&place->version);
     int i;
     if (size > sizeof(word) - 1)
         for (size = sizeof(word) - 1; size && (name[size] & 0xC0) == 0x80;)
             size--;  /* don't cut within a character */
     memcpy(word, name, size);
-    gilfree_store(&place->version, place->version + 1);
+    if (version & 1 || !gilfree_replace(&place->version, version, version + 1))
+        return;
     gilfree_store(&place->task, (int64_t) task);
     gilfree_store(&place->time, time);
     for (i = 0; i < GILFREE_NAME_WORDS; i++)
         gilfree_store(&place->word[i], word[i]);
-    gilfree_store(&place->version, place->version + 1);
+    gilfree_store(&place->version, version + 2);
 }
 
 /* Copy the name of a thread; return whether there is one. A name given before `after` belongs to an

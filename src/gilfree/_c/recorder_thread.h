@@ -229,10 +229,8 @@ static int gilfree_sample(struct gilfree_recorder *r)
 {
     int64_t time = gilfree_now(), gap = time - r->last;
     int i;
-    if (!gilfree_read_chain(&r->chain)) {
-        r->failed_samples++;
-        return 1;
-    }
+    if (!gilfree_read_chain(&r->chain))
+        return 1;  /* a longer gap */
     r->samples++;
     r->now = time;
     if (r->samples == 1)
@@ -253,6 +251,18 @@ static int gilfree_sample(struct gilfree_recorder *r)
         gilfree_report_stalls(r, time);
     r->last = r->end = time;
     return 1;
+}
+
+/* If the last samples failed, the time since then counts as missed. */
+static void gilfree_note_missing_end(struct gilfree_recorder *r, int64_t time)
+{
+    int64_t gap = time - r->end;
+    if (!r->samples || gap <= GILFREE_LONG_GAP_NS)
+        return;
+    r->missed += gap;
+    if (gap > r->largest_gap)
+        r->largest_gap = gap;
+    r->end = time;
 }
 
 /* Take a sample; after an interruption repeat it, up to three times in all. */
@@ -294,17 +304,30 @@ static int64_t gilfree_pause_for(struct gilfree_recorder *r, int64_t now)
 
 static void gilfree_set_up_files(struct gilfree_recorder *r)
 {
-    const int own = gilfree_own_files(r->output);
+    r->own_files = gilfree_own_files(r->output);
     /* If the recorder shares the program's table of files, the program may close any number in it
-       and open another file under it. So the recorder then keeps no file open, and reports to a
-       duplicate of the output. */
-    r->most_files = own ? gilfree_most_files() : 0;
-    if (!own && r->output >= 0)
+       and open another file under it. So the recorder then keeps few files open: a duplicate of
+       the output, and /proc/self/mem. Before it writes to or closes one, it checks which it is. */
+    r->most_files = r->own_files ? gilfree_most_files() : 0;
+    if (!r->own_files && r->output >= 0)
         r->output = fcntl(r->output, F_DUPFD_CLOEXEC, 0);
     if (r->output >= 0)
         gilfree_open_output(r);
     if (r->memory.file == 0)
         r->memory.file = gilfree_open("/proc/self/mem");
+    fstat(r->output, &r->output_was);
+    fstat(r->memory.file, &r->memory_was);
+}
+
+/* Close the files that the recorder keeps in the program's table; its own table ends with it. */
+static void gilfree_close_shared_files(struct gilfree_recorder *r)
+{
+    if (r->own_files)
+        return;
+    if (gilfree_is_file(r->output, &r->output_was))
+        gilfree_close(r->output);
+    if (gilfree_is_file(r->memory.file, &r->memory_was))
+        gilfree_close(r->memory.file);
 }
 
 static void *gilfree_record(void *argument)
@@ -329,8 +352,10 @@ static void *gilfree_record(void *argument)
             r->wanted_until = woken + GILFREE_LATELY_NS;
     }
     gilfree_sample_with_retries(r);
+    gilfree_note_missing_end(r, gilfree_now());
     for (i = r->all.lives - 1; i >= 0; i--)
         gilfree_drop_thread(r, i, r->end);
+    gilfree_close_shared_files(r);
     r->cpu = gilfree_cpu_time();
     gilfree_list_recorder((int64_t) syscall(SYS_gettid), 0);
     return NULL;

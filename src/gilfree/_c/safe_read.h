@@ -11,6 +11,7 @@
 #endif
 #include <fcntl.h>
 #include <stdint.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/types.h>
 #include <sys/uio.h>
@@ -24,6 +25,14 @@ static int gilfree_open(const char *path)
 }
 
 static void gilfree_close(int file) { syscall(SYS_close, file); }
+
+/* Tell whether a number still stands for the file that it stood for. */
+static int gilfree_is_file(int number, const struct stat *before)
+{
+    struct stat now;
+    return number >= 0 && !fstat(number, &now) && now.st_dev == before->st_dev
+           && now.st_ino == before->st_ino;
+}
 
 static ssize_t gilfree_pread(int file, void *to, size_t size, int64_t from)
 {

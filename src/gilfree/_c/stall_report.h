@@ -172,6 +172,8 @@ static void gilfree_write_report(struct gilfree_recorder *r, const struct gilfre
     struct timespec no_wait = {0, 0};
     long written;
     r->lost++;
+    if (!r->own_files && !gilfree_is_file(r->output, &r->output_was))
+        return;
     if (syscall(SYS_ppoll, &output, 1, &no_wait, NULL, 0) != 1 || !(output.revents & POLLOUT))
         return;
     written = syscall(SYS_sendto, r->output, text->bytes, text->size, MSG_DONTWAIT | MSG_NOSIGNAL,

@@ -48,6 +48,8 @@ struct gilfree_recorder {
     int64_t made;            /* time of creation; thread names given earlier don't count */
     int64_t limit, lost;     /* report stalls longer than this, or 0; reports not written */
     int output;              /* the file for reports, or -1 */
+    int own_files;           /* the recorder has its own table of files */
+    struct stat output_was, memory_was;  /* without one: what was opened */
     struct gilfree_layout layout;
     struct gilfree_memory memory;
     struct gilfree_chain chain;
@@ -57,7 +59,7 @@ struct gilfree_recorder {
     int files, most_files;
     int64_t pause;           /* the planned pause before this sample */
     int64_t begin, end, last, now;  /* of samples: the first; the last, twice; this one */
-    int64_t samples, failed_samples, missed, largest_gap, cpu;
+    int64_t samples, missed, largest_gap, cpu;
     /* Without a GIL: whether the world is stopped, since when, in all, and the longest. */
     int stops;
     int64_t stops_since, stopped, longest_stop;
@@ -233,6 +235,22 @@ static int gilfree_is_parked(
            && address == thread->suspended;
 }
 
+/* A thread may have thread states in several interpreters with a GIL each. If it sleeps for another
+   GIL than that of the state that was read last, follow that one. */
+static void gilfree_follow_gil(
+    const struct gilfree_recorder *r, struct gilfree_thread *thread, uintptr_t futex)
+{
+    int i;
+    for (i = 0; i < r->chain.interpreters; i++) {
+        const struct gilfree_interpreter *one = &r->chain.interpreter[i];
+        if (one->gil && futex - one->gil < (uintptr_t) r->layout.gil_size) {
+            thread->gil = one->gil;
+            thread->switches = one->switches;
+            return;
+        }
+    }
+}
+
 /* Set the state of a thread with a thread state to WAITING if it waits for the GIL, although it
    seems to run or to be blocked:
 
@@ -248,9 +266,12 @@ static int gilfree_is_parked(
 static void gilfree_check_waiting(
     const struct gilfree_recorder *r, struct gilfree_thread *thread, uintptr_t futex)
 {
-    uintptr_t offset = futex - thread->gil;
+    uintptr_t offset;
     int64_t cpu;
     thread->again = 0;
+    if (futex && thread->gil_enabled)
+        gilfree_follow_gil(r, thread, futex);
+    offset = futex - thread->gil;
     if ((futex && offset < (uintptr_t) r->layout.gil_switch_cond)
         || gilfree_is_parked(r, thread, futex)) {
         gilfree_waits(r, thread, 0);
@@ -262,12 +283,9 @@ static void gilfree_check_waiting(
         return;
     }
     cpu = gilfree_task_cpu(thread->task);
-    if (futex && offset < (uintptr_t) r->layout.gil_size) {
-        gilfree_presume_waiting(thread);
-        thread->waited_cpu = cpu;
-        thread->said_so = 0;
-    } else if (thread->now == GILFREE_RUNNING && thread->state == GILFREE_HELD && cpu >= 0
-               && (thread->gil_enabled || thread->suspended)) {
+    if ((futex && offset < (uintptr_t) r->layout.gil_size)
+        || (thread->now == GILFREE_RUNNING && thread->state == GILFREE_HELD && cpu >= 0
+            && (thread->gil_enabled || thread->suspended))) {
         gilfree_presume_waiting(thread);
         thread->waited_cpu = cpu;
         thread->said_so = 0;

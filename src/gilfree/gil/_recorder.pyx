@@ -91,7 +91,7 @@ cdef extern from "recorder_thread.h":
         gilfree_memory memory
         gilfree_chain chain
         gilfree_recording all
-        int64_t begin, end, samples, failed_samples, missed, largest_gap, cpu, stopped, longest_stop
+        int64_t begin, end, samples, missed, largest_gap, cpu, stopped, longest_stop
         unsigned long long random
     int gilfree_find_layout(gilfree_layout *layout)
     int gilfree_make_recording(gilfree_recording *recording, int keeps, int callers)
