@@ -414,6 +414,25 @@ def test_ctrl_c_comes_through(run_script):
     """)
 
 
+@needs.fork
+def test_a_child_that_is_forked_in_a_call_gets_the_switch_interval_back(run_script):
+    run_script("""
+        import os, sys, time, gilfree
+        before, child = sys.getswitchinterval(), 0
+
+        def call():
+            global child
+            time.sleep(0.01)
+            if not child and sys.getswitchinterval() != before:
+                child = os.fork()
+                if not child:
+                    os._exit(sys.getswitchinterval() != before)
+
+        gilfree.probe(call)
+        assert os.waitpid(child, 0)[1] == 0
+    """)
+
+
 @pytest.mark.slow
 def test_concurrent_probes_restore_the_switch_interval(run_script):
     run_script("""

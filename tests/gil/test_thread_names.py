@@ -76,6 +76,11 @@ def test_a_listener_that_fails_and_a_wrapper_stop_no_thread(monkeypatch):
     run_thread("started", lambda: ran.append(1))
     thread_names.stop_listening(fail)
     run_thread("started", lambda: ran.append(2))
+    heard = []
+    thread_names.listen(heard.append)  # wraps the wrapper
+    again = run_thread("again")
+    thread_names.stop_listening(heard.append)
+    assert again in heard
     monkeypatch.undo()
     thread_names.listen(fail)  # still in place: it must not be installed twice
     thread_names.stop_listening(fail)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 import threading
 import time
@@ -105,6 +106,19 @@ def tiny_switch_interval() -> Iterator[None]:
         yield
     finally:
         with _interval_lock:
-            _interval_users -= 1
+            _interval_users -= _interval_users > 0  # in a forked child there are none
             if _interval_users == 0:
                 sys.setswitchinterval(_interval_before)
+
+
+def _forget_users() -> None:
+    """Restore the switch interval, in a forked child: the probe goes on in the parent."""
+    global _interval_lock, _interval_users
+    _interval_lock = threading.Lock()
+    if _interval_users:
+        sys.setswitchinterval(_interval_before)
+    _interval_users = 0
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_users)

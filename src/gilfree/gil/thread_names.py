@@ -12,29 +12,38 @@ MANY_STARTED = 256  # after this many new threads, the ended ones are kept only 
 
 _Thread: Any = threading.Thread  # Any, for its private attributes
 _listeners: list[Callable[[threading.Thread], object]] = []
-_before: Any = None  # the original `_set_native_id`, which each new thread calls first
+# What replaced `Thread._set_native_id`, with what it replaced.
+_replaced: dict[Any, Any] = {}
 
 
-def _hear(thread: threading.Thread) -> None:
-    """Replace `Thread._set_native_id`: a new thread calls it before it runs its function."""
-    _before(thread)
-    for listener in tuple(_listeners):
-        with contextlib.suppress(Exception):  # a listener that fails must not stop the thread
-            listener(thread)
+def _hearing(before: Callable[[threading.Thread], object]) -> Callable[[threading.Thread], None]:
+    """Return what a new thread calls instead of `before`, before it runs its function."""
+
+    def hear(thread: threading.Thread) -> None:
+        before(thread)
+        for listener in tuple(_listeners):
+            with contextlib.suppress(Exception):  # a listener that fails must not stop the thread
+                listener(thread)
+
+    return hear
 
 
 def listen(listener: Callable[[threading.Thread], object]) -> None:
-    """Call a function with each live thread, and from now on in each new thread as it starts."""
-    global _before
-    if not _listeners and _Thread._set_native_id is not _hear:
-        _before = _Thread._set_native_id
-        _Thread._set_native_id = _hear
+    """Call a function with each live thread, and from now on in each new thread as it starts.
+
+    It may be called several times with the same thread.
+    """
+    if not _listeners and _Thread._set_native_id not in _replaced:
+        before = _Thread._set_native_id
+        hear = _hearing(before)
+        _replaced[hear] = before
+        _Thread._set_native_id = hear
     _listeners.append(listener)
     # Up to Python 3.13, the thread that forked keeps its parent's native id in the child.
     here: Any = threading.current_thread()
     here._native_id = threading.get_native_id()
     for thread in threading.enumerate():
-        if thread.native_id is not None:  # else it is still starting, and calls _hear itself
+        if thread.native_id is not None:  # else it is still starting, and calls `hear` itself
             listener(thread)
 
 
@@ -42,9 +51,9 @@ def stop_listening(listener: Callable[[threading.Thread], object]) -> None:
     """Call a listener no longer."""
     if listener in _listeners:
         _listeners.remove(listener)
-    # If other code has wrapped _hear since, it stays in place, and calls no listener.
-    if not _listeners and _Thread._set_native_id is _hear:
-        _Thread._set_native_id = _before
+    # If other code has wrapped it since, it stays in place, and calls no listener.
+    if not _listeners and _Thread._set_native_id in _replaced:
+        _Thread._set_native_id = _replaced.pop(_Thread._set_native_id)
 
 
 class Names:
