@@ -32,7 +32,7 @@ def case(request):
     return request.param, args, pickle.dumps(getattr(kernels, request.param)(*args, workers=1))
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture  # for each test: the system counts the CPU time of processes that have ended
 def processes():
     with ProcessPoolExecutor(WORKERS[-1], multiprocessing.get_context("spawn")) as executor:
         yield executor

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -30,6 +32,14 @@ def test_a_loop_gives_what_its_kernel_gives(name, args, join, workers):
     with ThreadPoolExecutor(workers) as threads:
         parts = pure_python.run(kernel(name).bytecode(*args), threads, workers)
     np.testing.assert_allclose(join(parts), getattr(gilfree, name)(*args), rtol=1e-12)
+
+
+def test_no_more_threads_work_than_asked_for():
+    with ThreadPoolExecutor(4) as threads:
+        barrier = threading.Barrier(4, timeout=30)
+        list(threads.map(lambda _: barrier.wait(), range(4)))  # all of them have started
+        loop = lambda _, __: (time.sleep(0.001), threading.get_ident())[1], 100
+        assert len(set(pure_python.run(loop, threads, 2))) <= 2
 
 
 @pytest.mark.parametrize("range_", [None, (-1.0, 1.5)])

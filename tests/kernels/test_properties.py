@@ -54,6 +54,7 @@ def small_chunks(shortest, awake=False):
         patch.setattr(chunks, "MIN_TASK_NS", shortest)
         patch.setattr(chunks, "MAX_CHUNK_NS", 2 * shortest)
         patch.setattr(arrays_module, "COPY_BLOCK", 7)
+        patch.setattr(pool, "MAX_CHUNK_NS", 2 * shortest)
         patch.setattr(pool, "MIN_SHARED_NS", 0)
         patch.setattr(pool, "MIN_SENT_NS", 0)
         for name in "MIN_CHUNK_NS", "MAX_CHUNK_NS", "MAX_TILE_NS":

@@ -7,6 +7,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
+import needs
 import numpy as np
 import pytest
 
@@ -115,7 +116,9 @@ def test_threads_are_awake_before_they_are_clocked(threads, monkeypatch):
 
 def test_wake_does_not_wait_long_for_threads_that_never_come():
     with ThreadPoolExecutor(1) as executor:
-        clocking.wake(2, executor)  # returns, a second later
+        begin = time.monotonic()
+        clocking.wake(2, executor)
+        assert time.monotonic() - begin < 60  # it gives up after a second
 
 
 def test_threads_of_each_mode_are_woken_first(monkeypatch):
@@ -124,6 +127,25 @@ def test_threads_of_each_mode_are_woken_first(monkeypatch):
     gilfree.compare(gilfree.mandelbrot, (6, 8), workers=2, repeat=1)
     modes = [(n, threads) for n in (1, 2) for threads in (True, False, False)]
     assert woken == 2 * modes
+
+
+@needs.posix
+@pytest.mark.parametrize("dead", [0, 1])
+def test_a_process_that_has_died_is_an_error(run_script, dead):
+    run_script(f"""
+        import os, signal
+        from gilfree.measure.limit import Processes
+        with Processes(2, "histogram", ([1.0],), {{}}) as processes:
+            child = processes._children[{dead}]
+            child.kill()
+            os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+            try:
+                processes.seconds(1, 2)
+            except RuntimeError as error:
+                assert "has died" in str(error)
+            else:
+                raise AssertionError
+    """)
 
 
 def test_processes_that_show_the_limit_start_at_the_same_moment(run_script):

@@ -30,6 +30,7 @@ from gilfree.kernels.pool import Workers
 from gilfree.kernels.record import Kernel, Loop, entry_point, first_numbers, random_numbers
 
 NS = 1.0  # nanoseconds per value on one core
+MOST_BINS = 2**31 - 1  # the loop numbers bins in 32 bits
 # Types of edges for which `_edges` computes what NumPy computes.
 PLAIN_TYPES = int, float, np.float32, np.float64
 
@@ -91,7 +92,7 @@ def histogram(
     edges = _edges(outer, bins, range)
     double_edges = np.asarray(edges, FLOAT64)
     scale, tolerance = _kernels.bin_scale(double_edges)
-    if not tolerance < _kernels.MAX_TOLERANCE:  # NaN too
+    if not tolerance < _kernels.MAX_TOLERANCE or bins > MOST_BINS:  # a tolerance of NaN, too
         # Rounding decides the counts, so only NumPy itself gives NumPy's counts.
         limits = range or (tuple(outer) if outer.size else None)
         every = blocks(x, dtype, [slice(0, x.size)])

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from gilfree._arguments import whole_number
 from gilfree._chunks import Chunks
-from gilfree.kernels.chunks import evenly, task_count
+from gilfree.kernels.chunks import task_count
 from gilfree.kernels.pool import Workers
 from gilfree.kernels.record import Kernel, Loop, entry_point
 
@@ -72,15 +72,15 @@ def monte_carlo_pi(
     samples = whole_number("samples", samples)
     pool = Workers(workers, executor, work=samples * NS)
     # The streams decide the result, so their number must depend on `samples` alone.
-    parts = list(evenly(samples, task_count(samples, NS)))
-    streams = (nogil, *_spawn(rng), parts)
+    parts = task_count(samples, NS)
+    streams = (nogil, *_spawn(rng), samples, parts)
     hits: list[int] = []
     if pool.elsewhere:
-        tasks = ((None, (*streams, [number])) for number in range(len(parts)))
+        tasks = ((None, (*streams, [number])) for number in range(parts))
         pool.send(_monte_carlo_pi, tasks, lambda _, result: hits.append(result))
     else:
         count = functools.partial(_monte_carlo_pi, *streams)
-        pool.share(lambda chunks: hits.append(count(_numbers(chunks))), len(parts))
+        pool.share(lambda chunks: hits.append(count(_numbers(chunks))), parts)
     return 4 * sum(hits) / samples
 
 
@@ -109,7 +109,8 @@ def _monte_carlo_pi(
     kind: type[np.random.BitGenerator],
     entropy: Any,
     key: tuple[int, ...],
-    parts: list[slice],
+    samples: int,
+    parts: int,
     numbers: Iterable[int],
 ) -> int:
     loop = entry_point("monte_carlo_pi", nogil)
@@ -117,7 +118,7 @@ def _monte_carlo_pi(
     for number in numbers:
         # SeedSequence.spawn would have to make all children before this one.
         stream = kind(np.random.SeedSequence(entropy, spawn_key=(*key, number)))
-        hits += loop(stream, parts[number].stop - parts[number].start)
+        hits += loop(stream, samples * (number + 1) // parts - samples * number // parts)
     return hits
 
 

@@ -46,8 +46,7 @@ class Processes:
                 )
                 self._children.append(child)
             for child in self._children:
-                _pipe(child.stdin).write(self._work)
-                _pipe(child.stdin).flush()
+                _send(child, self._work)
             self.seconds(1, self._count)
         except BaseException:
             self.__exit__()
@@ -70,10 +69,8 @@ class Processes:
         children = self._children[:count]
         # All processes read the same clock. They start at the same time, when all have their order.
         order = f"{calls} {time.perf_counter() + AWAKE_SECONDS}\n".encode()
-        with contextlib.suppress(BrokenPipeError):  # a dead process also sends no times: see below
-            for child in children:
-                _pipe(child.stdin).write(order)
-                _pipe(child.stdin).flush()
+        for child in children:
+            _send(child, order)
         times = [_pipe(child.stdout).readline().split() for child in children]
         if not all(times):
             msg = "a process that measures the machine's limit has died"
@@ -90,6 +87,12 @@ class Processes:
             with contextlib.suppress(BrokenPipeError):
                 _pipe(child.stdin).close()
             _pipe(child.stdout).close()
+
+
+def _send(child: subprocess.Popen[bytes], order: bytes) -> None:
+    with contextlib.suppress(BrokenPipeError):  # a process that has died sends no times, either
+        _pipe(child.stdin).write(order)
+        _pipe(child.stdin).flush()
 
 
 def _pipe(stream: IO[bytes] | None) -> IO[bytes]:
