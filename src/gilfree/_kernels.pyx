@@ -704,7 +704,7 @@ def edges(double first, double last, real[::1] out):
     out[bins] = last
 
 
-def increasing(const real[::1] edges):
+def increasing(const double[::1] edges):
     cdef Py_ssize_t i
     for i in range(edges.shape[0] - 1):
         if not edges[i] < edges[i + 1]:

@@ -15,11 +15,11 @@ from gilfree import _kernels
 from gilfree._arguments import whole_number
 from gilfree._chunks import Chunks
 from gilfree.kernels.arrays import (
+    COPY_NS,
     FLOAT64,
     RealArray,
     aligned,
     blocks,
-    copying,
     flat,
     is_ready,
     real_array,
@@ -85,7 +85,7 @@ def histogram(
     bins = whole_number("bins", bins)
     if range is not None:
         range = tuple(real_numbers("range", range, 2))  # noqa: A001
-    pool = Workers(workers, executor, work=x.size * (NS + copying(x, dtype)))
+    pool = Workers(workers, executor, work=x.size * (NS + COPY_NS * (not is_ready(x, dtype))))
     outer = np.empty(0, dtype)
     if range is None and x.size:
         outer = _range_of(_each_worker(pool, 1, _minmax, nogil, dtype, x))
@@ -142,7 +142,7 @@ def _edges(
         edges = edges.astype(
             outer.dtype if weak else np.result_type(first, last, outer), copy=False
         )
-        if _kernels.increasing(edges):
+        if _kernels.increasing(np.asarray(edges, FLOAT64)):
             return edges
     # NumPy raises its error, or handles the special case.
     return np.histogram_bin_edges(outer, bins, range)

@@ -65,7 +65,7 @@ def mandelbrot(
     rows, columns = (
         whole_number("shape", number, least=0) for number in real_numbers("shape", shape, 2)
     )
-    left, right, bottom, top = (float(border) for border in real_numbers("extent", extent, 4))
+    left, right, bottom, top = map(float, real_numbers("extent", extent, 4))
     if not all(map(math.isfinite, (left, right, bottom, top))):
         msg = f"extent must hold four finite numbers, not {extent}"
         raise ValueError(msg)

@@ -11,10 +11,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from gilfree._chunks import Chunks
 from gilfree.kernels.arrays import (
+    COPY_NS,
     RealArray,
     aligned,
     blocks,
-    copying,
     flat,
     is_ready,
     output,
@@ -75,38 +75,37 @@ def polyval(
         msg = f"c must be one-dimensional and hold at least one coefficient, not of shape {c.shape}"
         raise ValueError(msg)
     dtype = np.promote_types(x_dtype, c_dtype)
-    c = flat(c, slice(None), dtype)
+    ready = is_ready(x, dtype)
+    if not is_ready(c, dtype):
+        c = flat(c, slice(None), dtype)
     cost = NS * c.size
-    pool = Workers(workers, executor, work=x.size * (cost + copying(x, dtype)))
+    pool = Workers(workers, executor, work=x.size * (cost + COPY_NS * (not ready)))
     result = output(out, x.shape, dtype, x=x, c=c)
-    values = result.reshape(-1)
+    values, loop = result.reshape(-1), entry_point("polyval", nogil)
     if pool.elsewhere:
         parts = evenly(x.size, task_count(x.size, cost))
         tasks = ((part, (nogil, flat(x, part, dtype), c)) for part in parts)
         pool.send(_polyval, tasks, values.__setitem__)
+    elif ready:
+        pool.share(functools.partial(loop, x.reshape(-1), c, values), x.size)
     else:
-        pool.share(functools.partial(_polyval, nogil, x, c, values), x.size)
+        pool.share(functools.partial(_convert_blocks, loop, x, c, values), x.size)
     if out is not None:
         return out
     return result if result.ndim else result[()]
 
 
-def _polyval(
-    nogil: bool,
-    x: NDArray[Any],
-    c: RealArray,
-    out: RealArray | None = None,
-    chunks: Chunks | None = None,
-) -> RealArray:
+def _convert_blocks(
+    loop: Any, x: NDArray[Any], c: RealArray, out: RealArray, chunks: Chunks
+) -> None:
+    for part, block in blocks(x, c.dtype, chunks):
+        loop(block, c, out[part], Chunks(block.size))
+
+
+def _polyval(nogil: bool, x: RealArray, c: RealArray) -> RealArray:
+    out = np.empty(x.size, c.dtype)
     loop = entry_point("polyval", nogil)
-    if out is None or chunks is None:  # a task without shared memory
-        c = aligned(c, c.dtype)
-        out, chunks = np.empty(x.size, c.dtype), Chunks(x.size)
-    if is_ready(x, c.dtype):
-        loop(x.reshape(-1), c, out, chunks)
-    else:
-        for part, block in blocks(x, c.dtype, chunks):
-            loop(block, c, out[part], Chunks(block.size))
+    loop(aligned(x, x.dtype), aligned(c, c.dtype), out, Chunks(x.size))
     return out
 
 

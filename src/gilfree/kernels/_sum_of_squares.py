@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from gilfree._chunks import Chunks
 from gilfree._kernels import SUM_BLOCK, add_in_order
-from gilfree.kernels.arrays import Real, RealArray, copying, flat, is_ready, real_array
+from gilfree.kernels.arrays import COPY_NS, Real, RealArray, aligned, flat, is_ready, real_array
 from gilfree.kernels.chunks import evenly, task_count
 from gilfree.kernels.pool import Workers
 from gilfree.kernels.record import Kernel, Loop, entry_point, first_numbers, random_numbers
@@ -62,13 +62,16 @@ def sum_of_squares(
         msg = f"x must be one-dimensional, not of shape {x.shape}"
         raise ValueError(msg)
     sums = np.empty(-(-x.size // SUM_BLOCK))  # one for each block
-    pool = Workers(workers, executor, work=x.size * (NS + copying(x, dtype)))
+    ready, loop = is_ready(x, dtype), entry_point("sum_of_squares", nogil)
+    pool = Workers(workers, executor, work=x.size * (NS + COPY_NS * (not ready)))
     if pool.elsewhere:
         parts = evenly(sums.size, min(task_count(x.size, NS), sums.size))
-        tasks = ((part, (nogil, dtype, _of_blocks(x, part, dtype))) for part in parts)
+        tasks = ((part, (nogil, _of_blocks(x, part, dtype))) for part in parts)
         pool.send(_sum_of_squares, tasks, sums.__setitem__)
+    elif ready:
+        pool.share(functools.partial(loop, x, sums), sums.size)
     else:
-        pool.share(functools.partial(_sum_of_squares, nogil, dtype, x, sums), sums.size)
+        pool.share(functools.partial(_convert_blocks, loop, dtype, x, sums), sums.size)
     total: Real = dtype.type(add_in_order(sums))
     return total
 
@@ -77,24 +80,18 @@ def _of_blocks(x: NDArray[Any], blocks: slice, dtype: np.dtype[Any]) -> RealArra
     return flat(x, slice(blocks.start * SUM_BLOCK, blocks.stop * SUM_BLOCK), dtype)
 
 
-def _sum_of_squares(
-    nogil: bool,
-    dtype: np.dtype[Any],
-    x: NDArray[Any],
-    sums: NDArray[np.float64] | None = None,
-    chunks: Chunks | None = None,
-) -> NDArray[np.float64]:
-    loop = entry_point("sum_of_squares", nogil)
-    if sums is None or chunks is None:  # a task without shared memory
-        sums = np.empty(-(-x.size // SUM_BLOCK))
-        chunks = Chunks(sums.size)
-    if is_ready(x, dtype):
-        loop(x, sums, chunks)
-    else:
-        for part in chunks:
-            for block in range(part.start, part.stop):
-                one = slice(block, block + 1)
-                loop(_of_blocks(x, one, dtype), sums[one], Chunks(1))
+def _convert_blocks(
+    loop: Any, dtype: np.dtype[Any], x: NDArray[Any], sums: NDArray[np.float64], chunks: Chunks
+) -> None:
+    for part in chunks:
+        for block in range(part.start, part.stop):
+            one = slice(block, block + 1)
+            loop(_of_blocks(x, one, dtype), sums[one], Chunks(1))
+
+
+def _sum_of_squares(nogil: bool, x: RealArray) -> NDArray[np.float64]:
+    sums = np.empty(-(-x.size // SUM_BLOCK))
+    entry_point("sum_of_squares", nogil)(aligned(x, x.dtype), sums, Chunks(sums.size))
     return sums
 
 
