@@ -137,7 +137,7 @@ def test_design_pages_name_what_the_sources_have():
         text = page.read_text()
         for name in re.findall(r"`(gilfree_\w+|[A-Z][A-Z_]{3,}|\w+/_?\w+\.\w+)`", text):
             assert (ROOT / name).exists() or name in sources, f"{page.name}: {name}"
-        for name in re.findall(r"`(?:\w+\.)?([a-z_]\w+)(?:\(.*\))?`", text):
+        for name in re.findall(r"`(?:\w+\.)?([a-z_]\w+)(?:\([^`]*\))?`", text):
             assert name in OF_OTHERS or re.search(rf"\b{name}\b", sources), f"{page.name}: {name}"
 
 

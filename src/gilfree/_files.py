@@ -53,7 +53,7 @@ def _replace(target: Path, content: bytes) -> None:
     try:
         Path(name).write_bytes(content)
         os.chmod(name, target.stat().st_mode if target.exists() else _mode_of_new_files())
-        os.replace(name, target)  # Windows does not replace, nor with, an open file
+        os.replace(name, target)  # on Windows, neither of them may be open
     except BaseException:
         os.unlink(name)
         raise

@@ -108,6 +108,21 @@ def test_threads_run_on_after_an_exception_and_are_recorded():
     assert order == sorted(order)
 
 
+def test_threads_that_start_others_at_the_end_are_recorded():
+    code = "import sys, threading; left = [3]\n"
+    code += "def tick():\n    left[0] -= 1\n    print('tick', left[0], file=sys.stderr)\n"
+    code += "    if left[0]: threading.Timer(0.05, tick).start()\ntick()"
+    done = run("-c", code)
+    assert done.stderr.index("tick 0") < done.stderr.index("MainThread ")
+
+
+def test_what_runs_at_exit_finds_the_modules_of_the_program(tmp_path):
+    (tmp_path / "plug.py").write_text("print('found')\n")
+    code = f"import atexit, sys; sys.path.append({str(tmp_path)!r})\n"
+    code += "atexit.register(lambda: __import__('plug'))"
+    assert run("-c", code).stdout == "found\n"
+
+
 def test_ctrl_c_while_threads_run_on_after_exit_keeps_the_recording(tmp_path):
     path = tmp_path / "found.json"
     code = "import threading, time; threading.Thread(target=time.sleep, args=[60]).start()\n"
@@ -125,12 +140,20 @@ def test_ctrl_c_while_threads_run_on_after_exit_keeps_the_recording(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "code", ["sys.stdout.close()", "sys.stdout = None", "sys.stderr.close()", "sys.stderr = None"]
+    ("code", "status"),
+    [
+        ("sys.stdout.close()", 0),
+        ("sys.stdout = None", 0),
+        ("sys.stderr.close()", 0),
+        ("sys.stderr = None", 0),
+        ("sys.stderr.close(); sys.exit('no')", 1),
+        ("sys.stderr.close(); 1 / 0", 1),
+    ],
 )
-def test_a_program_may_close_its_streams(tmp_path, code):
+def test_a_program_may_close_its_streams(tmp_path, code, status):
     path = tmp_path / "found.json"
     done = run("-o", path, "-c", f"import sys; {code}")
-    assert done.returncode == 0
+    assert done.returncode == status
     assert "Traceback" not in done.stderr
     assert json.loads(path.read_text())["threads"]
 

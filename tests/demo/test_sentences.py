@@ -176,7 +176,7 @@ TWO, ONE, FREE = Machine(2, gil=True), Machine(1, gil=True), Machine(2, gil=Fals
             libraries,
             [rows.library("numpy", 0.45), rows.library("pandas", 0.5)],
             TWO,
-            "Each held the GIL for a tenth of the call or more: numpy for 45% and pandas for 50%",
+            "All held the GIL for a tenth of the call or more: numpy for 45% and pandas for 50%",
         ),
         (libraries, [rows.library("pandas", None)], TWO, "could not be probed"),
         (libraries, [rows.broken_library("x", "ImportError: x")], TWO, "could not be probed"),

@@ -71,10 +71,28 @@ static void interrupted_samples_do_not_count(void)
     assert(5 < i && i < 50);
 }
 
+/* A hold at too many places keeps its function without a line. */
+static void a_hold_at_many_places_keeps_its_function(void)
+{
+    struct gilfree_thread thread = {.number = 3}, other = {.number = 4};
+    struct gilfree_stall stall = {0};
+    struct gilfree_gil_sample sample = {.thread = &thread, .code = 7, .stack = GILFREE_UNKNOWN};
+    struct gilfree_holder *entry;
+    for (sample.line = 1; sample.line < 2 * GILFREE_HOLDERS; sample.line++) {
+        entry = gilfree_holder_entry(&stall, &sample);
+        assert(entry->thread == 3 && entry->code == 7);
+    }
+    assert(entry->line == GILFREE_UNKNOWN);
+    sample.thread = &other;
+    entry = gilfree_holder_entry(&stall, &sample);
+    assert(entry->thread == 4 && entry->code == GILFREE_UNKNOWN);
+}
+
 int main(void)
 {
     a_release_on_request_may_be_that_of_a_loop();
     the_longest_hold_is_certain();
     interrupted_samples_do_not_count();
+    a_hold_at_many_places_keeps_its_function();
     return 0;
 }

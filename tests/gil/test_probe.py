@@ -22,6 +22,7 @@ import zlib
 import causes
 import needs
 import numpy as np
+import patterns
 import pytest
 
 import gilfree
@@ -414,10 +415,25 @@ def test_ctrl_c_comes_through(run_script):
     """)
 
 
+@pytest.mark.slow
+def test_a_first_call_that_only_warms_up_does_not_count():
+    sleep_held, sleep_released = patterns.sleeps()
+    calls = []
+
+    def call():
+        calls.append(1)
+        (sleep_held if len(calls) == 1 else sleep_released)(0.7 if len(calls) == 1 else 0.005)
+
+    report = gilfree.probe(call)
+    assert report.verdict.kind is Kind.RELEASED, report
+    assert report.seconds < 0.1
+
+
 @needs.fork
 def test_a_child_that_is_forked_in_a_call_gets_the_switch_interval_back(run_script):
     run_script("""
-        import os, sys, time, gilfree
+        import os, sys, time, warnings, gilfree
+        warnings.simplefilter("ignore", DeprecationWarning)  # of a fork with several threads
         before, child = sys.getswitchinterval(), 0
 
         def call():

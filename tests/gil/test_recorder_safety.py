@@ -404,9 +404,16 @@ def test_a_thread_waits_for_the_gil_of_the_interpreter_that_it_is_in(run_script)
         with gilfree.record() as recording:
             apart = threading.Thread(target=use, name="apart")
             apart.start()
-            apart.join()
+            while apart.is_alive():  # holds the GIL of this interpreter
+                pass
         (found,) = (thread for thread in recording.threads if thread.name == "apart")
         assert found.waiting > 0.15, recording
+        blamed = {True: 0, False: 0}
+        for stall in recording.stalls:
+            if stall.waiter == "apart":
+                for holder in stall.holders:
+                    blamed[holder.thread == "MainThread"] += holder.seconds
+        assert blamed[False] > 4 * blamed[True], blamed
         """
     )
 
@@ -614,7 +621,7 @@ with gilfree.record() as recording:
     time.sleep(0.05)
 for file in files:
     os.fstat(file)
-assert recording.facts.looks > 10
+assert recording.facts.looks > 2
 assert all(thread.blocked is not None for thread in recording.threads), recording.threads
 """,
     )
@@ -637,7 +644,8 @@ def stall():
 
 with open("reports", "w") as reports:
     gilfree.report_stalls(0.1, reports)
-before = len(os.listdir("/proc/self/fd"))
+# The recorder opens a file of /proc for a moment in each sample.
+before = min(len(os.listdir("/proc/self/fd")) for _ in range(50))
 stall()
 gilfree.report_stalls(None)
 assert len(os.listdir("/proc/self/fd")) == before - 1  # the duplicate of the output

@@ -133,12 +133,11 @@ def test_threads_of_each_mode_are_woken_first(monkeypatch):
 @pytest.mark.parametrize("dead", [0, 1])
 def test_a_process_that_has_died_is_an_error(run_script, dead):
     run_script(f"""
-        import os, signal
         from gilfree.measure.limit import Processes
         with Processes(2, "histogram", ([1.0],), {{}}) as processes:
             child = processes._children[{dead}]
             child.kill()
-            os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+            child.wait()
             try:
                 processes.seconds(1, 2)
             except RuntimeError as error:

@@ -63,7 +63,7 @@ def test_the_innermost_caller_in_the_checkout_is_annotated(checkout):
 
 
 def test_without_a_line_there_is_no_annotation(checkout):
-    unknown = holder("app.py", line=None), holder("<string>"), holder("gone.py")
+    unknown = holder("app.py", line=None), holder("<string>"), holder("gone.py"), holder("x" * 300)
     assert lines_of(checkout, *unknown, Holder(None, 0.1, None, None, None, None)) == []
 
 

@@ -54,6 +54,16 @@ HOLDER = Holder("worker", 2.0, "/srv/app.py", 41, "parse", in_c=True)
             "hardly any thread waited for the GIL: MainThread longest, for under 1% of its time",
         ),
         (
+            Facts(10.0, (times("MainThread", 0.05), *[times("short", 0.01, 0.02)] * 100), ()),
+            "waited",
+            "MainThread waited for the GIL for 50 ms of 10 s",
+        ),
+        (
+            Facts(10.0, (times("MainThread", 0.05), *[times("idle", 0.01)] * 100), ()),
+            "no_wait",
+            "hardly any thread waited for the GIL: MainThread longest, for under 1% of its time",
+        ),
+        (
             Facts(10.0, (times("MainThread", 0.0),), ()),
             "no_wait",
             "no thread was seen to wait for the GIL",
@@ -131,3 +141,10 @@ def test_without_a_gil_the_report_has_other_words():
 def test_a_long_name_without_spaces_is_cut_and_not_left_out():
     facts = Facts(10.0, (times("IPythonHistorySavingThread", 3.0),), ())
     assert "\nIPythonHistorySavingTh…  " in str(Recording(facts))
+
+
+def test_the_stalls_of_another_thread_of_the_same_name_do_not_count():
+    other = dataclasses.replace(HOLDER, function="other")
+    stalls = Stall("pool", 0.0, 2.0, (other,), index=1), Stall("pool", 3.0, 1.0, (HOLDER,), index=0)
+    found = Recording(Facts(10.0, (times("pool", 3.0), times("pool", 2.0)), stalls))
+    assert found.sentence.endswith("while worker was in parse (app.py:41)")

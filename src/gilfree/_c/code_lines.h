@@ -85,7 +85,7 @@ static char *gilfree_read_string(const struct gilfree_codes *codes, uintptr_t ad
         return NULL;
     kind = head.state.kind;
     /* A division: with a garbage length, `length * kind` might overflow to a small number. */
-    if (kind < 1 || kind > 4 || head.length < 0 || head.length > GILFREE_NAME_BYTES / kind)
+    if (kind < 1 || kind > 4 || kind == 3 || head.length < 0 || head.length > GILFREE_NAME_BYTES / kind)
         return NULL;
     address += head.state.ascii ? sizeof(PyASCIIObject) : sizeof(PyCompactUnicodeObject);
     if (!gilfree_read(codes->memory, address, raw, (size_t) (head.length * kind)))

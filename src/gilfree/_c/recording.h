@@ -72,9 +72,10 @@ struct gilfree_thread {
     int64_t ns[GILFREE_STATES], longest[GILFREE_STATES];
     int64_t surest[GILFREE_STATES];  /* of the longest: time from its first sample to its last */
     int64_t acquired;
-    /* From the last sample in which it waited: its CPU time, or -1; the switches of the GIL; and
-       whether its thread state said that it waited. */
+    /* From the last sample in which it waited: its CPU time, or -1; for which GIL, and the switches
+       of that GIL; and whether its thread state said that it waited. */
     int64_t waited_cpu;
+    uintptr_t waited_gil;
     unsigned long waited_switches;
     int said_so;
     int64_t blocked_cpu;          /* its CPU time in the last sample in which it was blocked */
@@ -234,6 +235,12 @@ static struct gilfree_holder *gilfree_holder_entry(
             return entry;
     }
     if (i >= GILFREE_HOLDERS - 1) {
+        /* Too many places: keep the function without its line, or else the thread alone. */
+        for (i = 0; code != GILFREE_UNKNOWN && i < stall->holders; i++)
+            if (stall->holder[i].thread == thread && stall->holder[i].code == code) {
+                stall->holder[i].line = stall->holder[i].stack = GILFREE_UNKNOWN;
+                return &stall->holder[i];
+            }
         code = line = stack = GILFREE_UNKNOWN;
         for (i = 0; i < stall->holders; i++)
             if (stall->holder[i].thread == thread && stall->holder[i].code == code)

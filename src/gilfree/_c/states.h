@@ -139,6 +139,7 @@ static void gilfree_waits(
     thread->now = GILFREE_WAITING;
     thread->doubtful = 0;
     thread->waited_cpu = cpu;
+    thread->waited_gil = thread->gil;
     thread->waited_switches = thread->switches;
     thread->said_so = says_so;
 }
@@ -219,6 +220,7 @@ static void gilfree_presume_waiting(struct gilfree_thread *thread)
     if (thread->doubtful)
         thread->otherwise = thread->now;
     thread->now = GILFREE_WAITING;
+    thread->waited_gil = thread->gil;
 }
 
 /* Tell whether a thread sleeps because the world is stopped. The stopping thread sets all detached
@@ -235,15 +237,15 @@ static int gilfree_is_parked(
            && address == thread->suspended;
 }
 
-/* A thread may have thread states in several interpreters with a GIL each. If it sleeps for another
-   GIL than that of the state that was read last, follow that one. */
+/* A thread may have thread states in several interpreters with a GIL each, and wait for another GIL
+   than that of the state that was read last. Follow the GIL that has `address` in its structure. */
 static void gilfree_follow_gil(
-    const struct gilfree_recorder *r, struct gilfree_thread *thread, uintptr_t futex)
+    const struct gilfree_recorder *r, struct gilfree_thread *thread, uintptr_t address)
 {
     int i;
-    for (i = 0; i < r->chain.interpreters; i++) {
+    for (i = 0; thread->gil_enabled && i < r->chain.interpreters; i++) {
         const struct gilfree_interpreter *one = &r->chain.interpreter[i];
-        if (one->gil && futex - one->gil < (uintptr_t) r->layout.gil_size) {
+        if (one->gil && address - one->gil < (uintptr_t) r->layout.gil_size) {
             thread->gil = one->gil;
             thread->switches = one->switches;
             return;
@@ -269,7 +271,7 @@ static void gilfree_check_waiting(
     uintptr_t offset;
     int64_t cpu;
     thread->again = 0;
-    if (futex && thread->gil_enabled)
+    if (futex)
         gilfree_follow_gil(r, thread, futex);
     offset = futex - thread->gil;
     if ((futex && offset < (uintptr_t) r->layout.gil_switch_cond)
@@ -319,6 +321,9 @@ static int gilfree_find_state(struct gilfree_recorder *r, struct gilfree_thread 
 {
     uintptr_t futex;
     int seen;
+    if (thread->state == GILFREE_WAITING && !thread->said_so && thread->sample == r->samples
+        && thread->gil != thread->waited_gil)
+        gilfree_follow_gil(r, thread, thread->waited_gil);
     if (gilfree_is_unchanged(r, thread))
         return 1;
     seen = gilfree_read_thread(r, thread, &futex);

@@ -181,7 +181,7 @@ class GitHub:
 
 def status_of(options: argparse.Namespace, program: list[str]) -> int:
     """Run the program until it and its threads have ended; return its exit status."""
-    before = sys.argv, sys.path[:], sys.modules["__main__"]
+    before = sys.argv, sys.path[:1], sys.modules["__main__"]
     try:
         try:
             run_program(options, program)
@@ -196,7 +196,7 @@ def status_of(options: argparse.Namespace, program: list[str]) -> int:
     except KeyboardInterrupt:
         return 130
     finally:
-        sys.argv, sys.path[:], sys.modules["__main__"] = before
+        sys.argv, sys.path[:1], sys.modules["__main__"] = before
     return status
 
 
@@ -228,9 +228,17 @@ def wait_for_threads() -> None:
     """
     exit_calls: list[Callable[[], object]] = getattr(threading, "_threading_atexits", [])
     while exit_calls:
-        exit_calls.pop()()
-    for thread in threading.enumerate():
-        if thread is not threading.current_thread() and not thread.daemon:
+        try:
+            exit_calls.pop()()
+        except Exception:  # as at exit, it is shown, and no more
+            traceback.print_exc()
+    here = threading.current_thread()
+    while others := [
+        thread
+        for thread in threading.enumerate()
+        if thread is not here and not thread.daemon and thread.is_alive()
+    ]:
+        for thread in others:  # which may start others
             thread.join()
 
 
@@ -238,6 +246,7 @@ def status_of_exit(error: SystemExit) -> int:
     """Return the exit status that the interpreter gives to a SystemExit, and print its message."""
     if error.code is None or isinstance(error.code, int):
         return error.code or 0
+    replace_closed()
     print(error.code, file=sys.stderr)
     return 1
 
@@ -248,6 +257,7 @@ def status_of_error(error: BaseException, program: str) -> int:
     if frames is None and isinstance(error, (ImportError, OSError)):
         msg = f"can't run {program}: {getattr(error, 'strerror', None) or error}"
         raise UsageError(msg) from error
+    replace_closed()
     traceback.print_exception(type(error), error, frames, file=sys.stderr)
     return 1
 

@@ -92,7 +92,7 @@ def sentence(rows: Sequence[Probed], machine: Machine) -> str:
     held_it = "held the GIL" if machine.gil else "had its thread attached"
     seen = [f"{_listed(low)} {held_it} for less than a tenth of the call"] if low else []
     if others:
-        each = "" if low else f"Each {held_it} for a tenth of the call or more: "
+        each = "" if low else f"All {held_it} for a tenth of the call or more: "
         seen.append(f"{each}{_listed(others)} of it")
     said = f"{'; '.join(seen) or 'The calls could not be probed'}."
     if any(_above_limit(row.report) for row in rows if row.report):

@@ -28,9 +28,10 @@ if TYPE_CHECKING:
 
 # Calls are sampled until `held` is sure, or for PASSIVE_SECONDS.
 PASSIVE_SECONDS = 1.0
-# Opening a window costs time. So calls shorter than SHORT share windows of WINDOW seconds.
-SHORT = 100e-6  # seconds
-WINDOW = 1e-3  # seconds
+# Calls shorter than SHORT share windows of WINDOW seconds. To open a window costs time, and the
+# state at the edges of a window is known less well: most calls hold the GIL there.
+SHORT = 1e-3  # seconds
+WINDOW = 5e-3  # seconds
 # Changes of state may fall into gaps. At worst, CAREFUL times as many happened as were sampled.
 CAREFUL = 3
 

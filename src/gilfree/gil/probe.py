@@ -31,6 +31,8 @@ from gilfree.gil.sampler import sampler
 # The pause of the waiter during the first call, which is also sampled. It is long, so that the
 # waiter does not slow the call down: of a call of seconds, the first is the only one.
 FIRST_CALL_PAUSE = 5e-3  # seconds
+# A speedup of more than IMPOSSIBLE times the number of workers can't be one.
+IMPOSSIBLE = 2
 
 
 def probe(
@@ -130,35 +132,39 @@ class Probing:
         on_measurement("one call")
         first, result = first_call(self._call, self._interval)
         refuse_lazy_result(result, self._name)
-        if first.passive.seconds >= LONG:
-            self._passive, self._stall = first.passive, first.stall
-            alone, serial = first.passive.seconds, first.passive.seconds * self._workers
-            if self._workers > 1:
-                times = f"{readable_time(alone)} to {readable_time(serial)}"
-                on_measurement(
-                    f"one took {readable_time(alone)}; {self._workers} together: {times}"
-                )
-            self._costs = Costs.measured()
-            self._speed = speedup.measure_once(
-                self._call, (first.passive.seconds, first.cpu), self._workers
-            )
-        else:
-            on_measurement("how long a call holds the GIL")
-            self._passive = sample_calls(
-                self._call, repeat=self._repeat, interval=self._interval, harness=self._harness
-            )
-            self._passive = dataclasses.replace(self._passive, result=result)
-            on_measurement("how long another thread waits")
-            self._costs = Costs.measured()
-            seconds = self._passive.seconds
-            if self._harness is not None:
-                seconds += seconds_of(self._harness)
-            self._stall = longest_stall(self._call, seconds)
-            on_measurement("what threads gain")
-            self._speed = speedup.measure(self._call, seconds, self._workers)
+        is_long = first.passive.seconds >= LONG
+        if is_long:
+            self._measure_long(first, on_measurement)
+        # The first call may only have warmed up: compiled, imported, filled a cache.
+        if not is_long or (self._speed.speedup or 0) > IMPOSSIBLE * self._workers:
+            self._measure_short(result, on_measurement)
         report = self.report()
         assert report is not None
         return report
+
+    def _measure_long(self, first: First, on_measurement: Callable[[str], object]) -> None:
+        self._passive, self._stall = first.passive, first.stall
+        alone, serial = first.passive.seconds, first.passive.seconds * self._workers
+        if self._workers > 1:
+            times = f"{readable_time(alone)} to {readable_time(serial)}"
+            on_measurement(f"one took {readable_time(alone)}; {self._workers} together: {times}")
+        self._costs = Costs.measured()
+        self._speed = speedup.measure_once(self._call, (alone, first.cpu), self._workers)
+
+    def _measure_short(self, result: Any, on_measurement: Callable[[str], object]) -> None:
+        on_measurement("how long a call holds the GIL")
+        self._passive = sample_calls(
+            self._call, repeat=self._repeat, interval=self._interval, harness=self._harness
+        )
+        self._passive = dataclasses.replace(self._passive, result=result)
+        on_measurement("how long another thread waits")
+        self._costs = Costs.measured()
+        seconds = self._passive.seconds
+        if self._harness is not None:
+            seconds += seconds_of(self._harness)
+        self._stall = longest_stall(self._call, seconds)
+        on_measurement("what threads gain")
+        self._speed = speedup.measure(self._call, seconds, self._workers)
 
     def report(self) -> GilReport | None:
         """Return the report of the measurements so far; None before the first has ended."""

@@ -28,6 +28,7 @@ from gilfree.gil.sampler import sampler
 CLOCKED_SECONDS = 12e-3
 ROUNDS_SECONDS = 1.6
 ROUNDS = 3, 30  # fewest, most
+LONG_ROUND = 4.0  # seconds; if the serial calls of a round take longer, only one call is clocked
 # Up to RECORDINGS recordings are made, each of RECORDED_SECONDS, or of one call if that is longer.
 RECORDED_SECONDS = 0.1
 RECORDINGS = 5
@@ -92,6 +93,9 @@ def measure(call: Callable[[], Any], seconds: float, workers: int) -> Speed:
     if workers == 1:
         serial = _clocked(lambda: repeat_call(call, times))
         return Speed(cpu=serial.cpu / serial.seconds, workers=1)
+    if seconds * workers > LONG_ROUND:
+        one = _clocked(call)
+        return measure_once(call, (one.seconds, one.cpu), workers)
     loop = _reference_loop()
     loop_times = _times_for_clock(_clocked(loop).seconds)
     least, most = ROUNDS

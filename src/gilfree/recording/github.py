@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os.path
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -69,7 +70,7 @@ def _shown(one: Holder | Caller, folder: Path, workspace: Path) -> tuple[str, in
     if one.file is None or one.line is None:
         return None
     path = (folder / one.file).resolve()
-    if not path.is_file():  # <string>, <frozen importlib._bootstrap>
+    if not os.path.isfile(path):  # <string>, <frozen importlib._bootstrap>
         return None
     inside = path.is_relative_to(workspace)
     return (path.relative_to(workspace) if inside else path).as_posix(), one.line

@@ -93,7 +93,9 @@ class Recording:
             return RecordingVerdict.INCONCLUSIVE
         if waiter.waiting is None:
             return RecordingVerdict.NO_GIL
-        if waiter.waiting <= NO_WAIT_SHARE * waiter.seconds:
+        # Many short threads may wait, each for less time than the first one.
+        waits = (each.waiting or 0.0 for each in facts.threads if _waits(each))
+        if not _waits(waiter) and sum(waits) <= NO_WAIT_SHARE * facts.seconds:
             return RecordingVerdict.NO_WAIT
         in_c = self._blamed_on_c()
         if in_c is None:
@@ -146,7 +148,8 @@ class Recording:
         """Say where others held the GIL, or stopped the world, for most of the time `waiting`."""
         places: dict[Holder, float] = defaultdict(float)
         for stall in self.stalls:
-            for holder in stall.holders if stall.waiter == waiter.name else ():
+            own = stall.waiter == waiter.name and stall.index in (0, None)  # names may repeat
+            for holder in stall.holders if own else ():
                 place = dataclasses.replace(holder, seconds=0.0, in_c=None, callers=None)
                 places[place] += holder.seconds
         if not places:
@@ -229,6 +232,11 @@ class Recording:
     def __str__(self) -> str:
         """Return the report: sentence, threads, longest stalls, what was not seen; 80 columns."""
         return report(self.sentence, self.facts)
+
+
+def _waits(thread: ThreadTimes) -> bool:
+    """Tell whether a thread waited for more than a small share of its time."""
+    return (thread.waiting or 0.0) > NO_WAIT_SHARE * thread.seconds
 
 
 def _figures(one: Stall | Holder) -> dict[str, Any]:
