@@ -396,21 +396,27 @@ def test_a_thread_waits_for_the_gil_of_the_interpreter_that_it_is_in(run_script)
             "thread = threading.Thread(target=spin)\\nthread.start()\\nspin()\\nthread.join()"
         )
 
+        ready = threading.Event()
+
         def use():
             other = create(True)
+            ready.set()
             rest.run_string(other, code)
             rest.destroy(other)
 
         with gilfree.record() as recording:
             apart = threading.Thread(target=use, name="apart")
             apart.start()
+            ready.wait()  # to create an interpreter needs the GIL of this one
             while apart.is_alive():  # holds the GIL of this interpreter
                 pass
-        (found,) = (thread for thread in recording.threads if thread.name == "apart")
-        assert found.waiting > 0.15, recording
+        number = [thread.native_id for thread in recording.threads].index(apart.native_id)
+        assert recording.threads[number].waiting > 0.15, recording
+        own = [stall for stall in recording.stalls if stall.index == number]
+        spun = [stall.start for stall in own if stall.holders[0].function == "spin"]
         blamed = {True: 0, False: 0}
-        for stall in recording.stalls:
-            if stall.waiter == "apart":
+        for stall in own:
+            if min(spun) <= stall.start <= max(spun):  # before and after, it waits for both GILs
                 for holder in stall.holders:
                     blamed[holder.thread == "MainThread"] += holder.seconds
         assert blamed[False] > 4 * blamed[True], blamed

@@ -72,10 +72,10 @@ struct gilfree_thread {
     int64_t ns[GILFREE_STATES], longest[GILFREE_STATES];
     int64_t surest[GILFREE_STATES];  /* of the longest: time from its first sample to its last */
     int64_t acquired;
-    /* From the last sample in which it waited: its CPU time, or -1; for which GIL, and the switches
-       of that GIL; and whether its thread state said that it waited. */
+    uintptr_t used_gil;           /* the GIL that it last held or waited for */
+    /* From the last sample in which it waited: its CPU time, or -1; the switches of the GIL; and
+       whether its thread state said that it waited. */
     int64_t waited_cpu;
-    uintptr_t waited_gil;
     unsigned long waited_switches;
     int said_so;
     int64_t blocked_cpu;          /* its CPU time in the last sample in which it was blocked */

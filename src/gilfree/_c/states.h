@@ -139,7 +139,7 @@ static void gilfree_waits(
     thread->now = GILFREE_WAITING;
     thread->doubtful = 0;
     thread->waited_cpu = cpu;
-    thread->waited_gil = thread->gil;
+    thread->used_gil = thread->gil;
     thread->waited_switches = thread->switches;
     thread->said_so = says_so;
 }
@@ -192,8 +192,10 @@ static void gilfree_read_states(struct gilfree_recorder *r, int64_t time)
             thread->suspended = gilfree_may_not_attach(layout, link);
             if (said == GILFREE_WAITING)
                 gilfree_waits(r, thread, 1);
-            else if (said == GILFREE_HELD)
+            if (said == GILFREE_HELD) {
                 thread->again = 0;
+                thread->used_gil = thread->gil;
+            }
         }
     }
 }
@@ -220,7 +222,7 @@ static void gilfree_presume_waiting(struct gilfree_thread *thread)
     if (thread->doubtful)
         thread->otherwise = thread->now;
     thread->now = GILFREE_WAITING;
-    thread->waited_gil = thread->gil;
+    thread->used_gil = thread->gil;
 }
 
 /* Tell whether a thread sleeps because the world is stopped. The stopping thread sets all detached
@@ -321,9 +323,9 @@ static int gilfree_find_state(struct gilfree_recorder *r, struct gilfree_thread 
 {
     uintptr_t futex;
     int seen;
-    if (thread->state == GILFREE_WAITING && !thread->said_so && thread->sample == r->samples
-        && thread->gil != thread->waited_gil)
-        gilfree_follow_gil(r, thread, thread->waited_gil);
+    if ((thread->state == GILFREE_HELD || thread->state == GILFREE_WAITING)
+        && thread->sample == r->samples && thread->gil != thread->used_gil)
+        gilfree_follow_gil(r, thread, thread->used_gil);
     if (gilfree_is_unchanged(r, thread))
         return 1;
     seen = gilfree_read_thread(r, thread, &futex);
