@@ -6,6 +6,7 @@ import importlib
 import importlib.metadata
 import subprocess
 import sys
+from pathlib import Path
 
 import needs
 import pytest
@@ -68,6 +69,8 @@ def suite(pytester, monkeypatch):
 
     def run(source, *options, **files):
         pytester.makepyfile(test_it=BEGINNING + source, **files)
+        if not Path("tox.ini").exists():
+            pytester.makeini("[pytest]")  # otherwise pytest looks for one in the folders above
         options = ["-p", plugin(), "-W", "error", *options]
         result = pytester.runpytest_subprocess(*options, timeout=60)
         if "conftest" not in files and "between two samples there was" in result.stdout.str():
