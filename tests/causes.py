@@ -103,7 +103,7 @@ CAUSES = {
     "without noexcept": (lambda: library().without_noexcept(20_000), Verdict.FOUGHT_OVER),
     "a mutex": (lambda: library().locked(1_000_000), Verdict.LOCKED),
     "np.random with its lock": (
-        functools.partial(np.random.random_sample, 300_000),
+        functools.partial(np.random.random_sample, 100_000),
         Verdict.LOCKED,
     ),
     "a shared line of the cache": (lambda: library().one_cache_line(500_000), Verdict.MEMORY),

@@ -413,7 +413,7 @@ def test_a_thread_waits_for_the_gil_of_the_interpreter_that_it_is_in(run_script)
         number = [thread.native_id for thread in recording.threads].index(apart.native_id)
         assert recording.threads[number].waiting > 0.15, recording
         own = [stall for stall in recording.stalls if stall.index == number]
-        spun = [stall.start for stall in own if stall.holders[0].function == "spin"]
+        spun = [one.start for one in own for each in one.holders if each.function == "spin"]
         blamed = {True: 0, False: 0}
         for stall in own:
             if min(spun) <= stall.start <= max(spun):  # before and after, it waits for both GILs
