@@ -11,7 +11,7 @@ import urllib.request
 from pathlib import Path
 from subprocess import PIPE, Popen
 
-words = [str(-n * 7919 % 1_000_003) for n in range(1_000_000)]
+words = [str(-n * 7919 % 1_000_003) for n in range(2_000_000)]
 COMMAND = ["-m", "gilfree", "run", "--stall", "200ms", "-m", "uvicorn", "--port", "8123"]
 
 
